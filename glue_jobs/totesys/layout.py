@@ -1,0 +1,70 @@
+"""The only module that builds an S3 key.
+
+Ingestion bucket (raw, immutable)
+    <table>/ingest_date=YYYY-MM-DD/batch_id=<id>/<nnnnn>.parquet   rows of one table in one batch
+    _keys/<table>/<batch id>.roaring                               the keys that the source held at that batch
+    _seen/<table>/<batch id>.parquet                               row versions already read that a later snapshot may offer again
+    _manifests/<inverted number>.json                              a batch's manifest: its commit
+
+Processed bucket
+    <warehouse table>/publish_id=<id>/<partition>=<value>/*.parquet
+    current/<source table>/publish_id=<id>/key_range=<n>/*.parquet  the mirror of the source
+    _manifests/<inverted number>.json                              a publish's manifest: its commit
+
+Manifests are numbered downwards, so that the newest is the first key of its prefix: one request finds it however many there are.
+"""
+
+from __future__ import annotations
+
+MANIFESTS = "_manifests/"
+_TOP = 10**10 - 1  # more numbers than five-minute ticks in 95,000 years
+
+
+def run_id(seq: int, attempt: str) -> str:
+    """The id of a batch or publish: its number, so that ids sort by time, and its attempt, so that racing attempts share no prefix."""
+    return f"{seq:010d}-{attempt}"
+
+
+def manifest_key(seq: int) -> str:
+    """The manifest of batch or publish number `seq`."""
+    return f"{MANIFESTS}{_TOP - seq:010d}.json"
+
+
+def manifest_seq(key: str) -> int:
+    """The number of the batch or publish whose manifest stands under `key`."""
+    return _TOP - int(key[len(MANIFESTS) : -len(".json")])
+
+
+def raw_prefix(table: str, ingest_date: str, batch_id: str) -> str:
+    """Where a batch lands a table's rows; also the location of the raw table's partition (ingest_date, batch_id)."""
+    return f"{table}/ingest_date={ingest_date}/batch_id={batch_id}/"
+
+
+def known_keys_key(table: str, batch_id: str) -> str:
+    """The roaring bitmap of the keys that the source held when the batch was read."""
+    return f"_keys/{table}/{batch_id}.roaring"
+
+
+def seen_key(table: str, batch_id: str) -> str:
+    """The (key, transaction) pairs that the batch read at or above its snapshot's xmin."""
+    return f"_seen/{table}/{batch_id}.parquet"
+
+
+def current_prefix(table: str, publish_id: str) -> str:
+    """Where a publish writes the ranges of a source table's mirror that it touched."""
+    return f"current/{table}/publish_id={publish_id}/"
+
+
+def warehouse_prefix(table: str, publish_id: str) -> str:
+    """Where a publish writes the partitions of a warehouse table that it touched."""
+    return f"{table}/publish_id={publish_id}/"
+
+
+def partition_prefix(prefix: str, name: str, value: str) -> str:
+    """One partition below a table's prefix, named as Spark names it when it writes partitioned."""
+    return f"{prefix}{name}={value}/"
+
+
+def uri(bucket: str, key: str) -> str:
+    """The s3:// address of a key or prefix."""
+    return f"s3://{bucket}/{key}"

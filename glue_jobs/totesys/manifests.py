@@ -1,0 +1,168 @@
+"""Manifests: the JSON that commits a batch (ingestion bucket) or a publish (processed bucket).
+
+A manifest is written last and exclusively: no manifest, no batch. State is the newest manifest, and there is no other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from totesys import layout
+from totesys.store import Bucket
+
+
+@dataclass(frozen=True)
+class SourceIdentity:
+    """What must stay the same for saved transaction ids to mean anything."""
+
+    system_identifier: str
+    timeline: int
+    database_oid: int
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """One Parquet file of a batch."""
+
+    key: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TableCapture:
+    """What one batch read of one table.
+
+    capture_xmin  xmin (64 bits) of the snapshot that the next delta starts from
+    captured_at   UTC time of that snapshot, ISO 8601
+    previous_at   the same of the table's previous capture: what was committed before it has been captured; None at first
+    full_at       UTC time of the table's last full read
+    rows          rows landed by this batch; 0 when nothing changed
+    row_count     rows that the source holds; `keys` is the object with their exact key set (a roaring bitmap)
+    seen          the object with the row versions that the next delta must drop, or None
+    """
+
+    mode: str  # "full" or "delta"
+    contract_version: int
+    table_oid: int
+    capture_xmin: int
+    captured_at: str
+    previous_at: str | None
+    full_at: str
+    rows: int
+    row_count: int
+    keys: str
+    seen: str | None
+    files: tuple[LandedFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class BatchManifest:
+    """One ingest run. `data_seq` is the newest batch up to and including this one that landed rows (0: none yet);
+    `previous_data_seq` the one before it, so that batches without rows are never visited."""
+
+    seq: int
+    batch_id: str
+    started_at: str
+    snapshot: str
+    snapshot_at: str
+    source: SourceIdentity
+    data_seq: int
+    previous_data_seq: int
+    tables: dict[str, TableCapture]
+
+    @property
+    def ingest_date(self) -> str:
+        """The UTC day of the snapshot: the first partition key of raw data."""
+        return self.snapshot_at[:10]
+
+    @property
+    def has_rows(self) -> bool:
+        return self.data_seq == self.seq
+
+    @staticmethod
+    def parse(body: dict[str, Any]) -> BatchManifest:
+        tables = {
+            table: TableCapture(**{**capture, "files": tuple(LandedFile(**landed) for landed in capture["files"])})
+            for table, capture in body["tables"].items()
+        }
+        return BatchManifest(**{**body, "source": SourceIdentity(**body["source"]), "tables": tables})
+
+
+@dataclass(frozen=True)
+class PartitionState:
+    """One partition of a lake table as of a publish. `max_batch_seq` is the highest batch_seq among its rows."""
+
+    prefix: str
+    publish_seq: int
+    rows: int
+    max_batch_seq: int
+
+
+@dataclass(frozen=True)
+class PublishManifest:
+    """One transform run: the whole lake as of it, by reference.
+
+    batches           the batches that it brought in: (number, id), in order
+    through_batch_seq the newest batch that is in
+    current           source table -> partition value -> state
+    warehouse         warehouse table -> partition value -> state
+    new_rows          warehouse table -> rows with a batch_seq above the previous publish's through_batch_seq
+    """
+
+    seq: int
+    publish_id: str
+    published_at: str
+    through_batch_seq: int
+    batches: tuple[tuple[int, str], ...]
+    current: dict[str, dict[str, PartitionState]] = field(default_factory=dict)
+    warehouse: dict[str, dict[str, PartitionState]] = field(default_factory=dict)
+    new_rows: dict[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def parse(body: dict[str, Any]) -> PublishManifest:
+        def states(tables: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, PartitionState]]:
+            return {table: {value: PartitionState(**state) for value, state in partitions.items()} for table, partitions in tables.items()}
+
+        batches = tuple((seq, batch_id) for seq, batch_id in body["batches"])
+        return PublishManifest(**{**body, "batches": batches, "current": states(body["current"]), "warehouse": states(body["warehouse"])})
+
+
+def commit(bucket: Bucket, manifest: BatchManifest | PublishManifest) -> None:
+    """Writes the manifest exclusively; AlreadyThereError when another run took the number."""
+    bucket.put_if_absent(layout.manifest_key(manifest.seq), json.dumps(asdict(manifest), indent=1).encode())
+
+
+def newest_batch(ingestion: Bucket) -> BatchManifest | None:
+    """The newest batch, in two requests; None before the first."""
+    key = ingestion.first_key(layout.MANIFESTS)
+    return BatchManifest.parse(ingestion.get_json(key)) if key else None
+
+
+def newest_publish(processed: Bucket) -> PublishManifest | None:
+    """The newest publish, in two requests; None before the first."""
+    key = processed.first_key(layout.MANIFESTS)
+    return PublishManifest.parse(processed.get_json(key)) if key else None
+
+
+def newest_publish_seq(processed: Bucket) -> int:
+    """The number of the newest publish, in one request; 0 before the first."""
+    key = processed.first_key(layout.MANIFESTS)
+    return layout.manifest_seq(key) if key else 0
+
+
+def batches_after(ingestion: Bucket, through_seq: int) -> list[BatchManifest]:
+    """The batches with rows above number `through_seq`, oldest first; follows the chain of batches that landed rows."""
+    return list(reversed(list(_newest_first(ingestion, through_seq))))
+
+
+def _newest_first(ingestion: Bucket, through_seq: int) -> Iterator[BatchManifest]:
+    newest = newest_batch(ingestion)
+    seq = newest.data_seq if newest else 0
+    while seq > through_seq:
+        batch = newest if newest and newest.seq == seq else BatchManifest.parse(ingestion.get_json(layout.manifest_key(seq)))
+        yield batch
+        seq = batch.previous_data_seq

@@ -1,0 +1,53 @@
+"""Database credentials: in Secrets Manager and nowhere else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from totesys.errors import FatalError
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How to reach a PostgreSQL database. The password stays out of repr, and so out of logs and tracebacks."""
+
+    host: str
+    port: int
+    dbname: str
+    username: str
+    password: str = field(repr=False)
+    sslmode: str
+
+    @property
+    def place(self) -> str:
+        """Host, port and database, for messages."""
+        return f"{self.dbname} on {self.host}:{self.port}"
+
+    def libpq(self) -> dict[str, Any]:
+        """Keyword arguments for psycopg2.connect."""
+        return {
+            "host": self.host, "port": self.port, "dbname": self.dbname, "user": self.username, "password": self.password,
+            "sslmode": self.sslmode, "connect_timeout": 10,
+        }  # fmt: skip
+
+
+def read_credentials(client: Any, secret_id: str) -> Credentials:
+    """The credentials that a secret holds; FatalError when the secret is missing, empty or not of our form."""
+    try:
+        text = client.get_secret_value(SecretId=secret_id)["SecretString"]
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise FatalError(f"secret {secret_id} cannot be read ({code}): run scripts/deploy.sh, and check the job's role") from error
+    try:
+        body = json.loads(text)
+        return Credentials(
+            host=body["host"], port=int(body["port"]), dbname=body["dbname"], username=body["username"],
+            password=body["password"], sslmode=body["sslmode"],
+        )  # fmt: skip
+    except (KeyError, ValueError, TypeError) as error:
+        wanted = "host, port, dbname, username, password and sslmode"
+        raise FatalError(f"secret {secret_id} is not JSON with {wanted}: put it right in Secrets Manager") from error
