@@ -1,0 +1,23 @@
+"""The Spark session of transform and load: what the results depend on is set here, what the machine is like comes from outside."""
+
+from __future__ import annotations
+
+from pyspark.sql import SparkSession
+
+# Master, JARs, memory and the S3 endpoint come from Glue, or from SPARK_CONF_DIR on a local machine.
+_SETTINGS = {
+    "spark.sql.ansi.enabled": "true",  # a cast or sum that does not fit fails instead of becoming null; the default of Spark 4
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # the default, INT96, has no statistics to prune by
+    "spark.sql.parquet.inferTimestampNTZ.enabled": "false",  # a schema is always given; and all times are UTC
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+    "spark.redaction.regex": "(?i)secret|password|passwd|token|access[.]key",  # in plans and event logs
+}
+
+
+def spark_session(app_name: str) -> SparkSession:
+    """The process's session, started if there is none."""
+    builder = SparkSession.builder.appName(app_name)
+    for name, value in _SETTINGS.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
