@@ -16,7 +16,7 @@ _SIMPLE: dict[str, types.DataType] = {
     "string": types.StringType(),
     "boolean": types.BooleanType(),
     "date": types.DateType(),
-    "timestamp": types.TimestampType(),
+    "timestamp": types.TimestampNTZType(),  # the source has no zone either; its clock is UTC
 }
 
 

@@ -1,0 +1,52 @@
+"""Publishes the dimensions that are made of several inputs or of none: joined dimensions and the calendar."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterable, Mapping
+
+from pyspark.sql import functions as F
+
+from totesys import layout
+from totesys.contracts import CURRENT_LINEAGE, Contract, Contracts
+from totesys.manifests import PartitionState
+from totesys.transform.changes import DateSpan, Publishing, RangeCount, TableChange, count_partitions, table_change
+from totesys.transform.lake import Lake, with_key_range
+from totesys.transform.tables import TABLES
+from totesys.transform.tables.dim_date import dim_date
+
+
+def publish_joined_dimension(
+    lake: Lake, publishing: Publishing, contracts: Contracts, dimension: Contract, current: Mapping[str, Mapping[str, PartitionState]]
+) -> TableChange:
+    """Makes the dimension anew from the new current state of its inputs, and writes the ranges that have a changed row."""
+    inputs = [
+        lake.read((*contracts.source[table].columns, *CURRENT_LINEAGE), current.get(table, {}).values()) for table in dimension.inputs
+    ]
+    rows = with_key_range(TABLES[dimension.table](*inputs), dimension).persist()
+    try:
+        counts = count_partitions(rows, dimension.partition, publishing.loaded_seq)
+        changed = {value: count for value, count in counts.items() if count.new_rows}
+        if not changed:
+            return TableChange()
+        prefix = layout.warehouse_prefix(dimension.table, publishing.publish_id)
+        touched = rows.filter(F.col(dimension.partition.name).isin([int(value) for value in changed]))
+        lake.write(touched.repartition(dimension.partition.name), prefix, dimension.partition)
+        return table_change(changed, prefix, dimension.partition, publishing.seq)
+    finally:
+        rows.unpersist()
+
+
+def publish_calendar(lake: Lake, publishing: Publishing, dimension: Contract, spans: Iterable[DateSpan]) -> TableChange:
+    """Adds the years that are missing between the first and the last day that facts use. A year is a partition and never changes."""
+    known = {int(year) for year in publishing.previous.warehouse.get(dimension.table, {})}
+    used = known | {day.year for span in spans for day in span}
+    missing = [year for year in range(min(used), max(used) + 1) if year not in known] if used else []
+    if not missing:
+        return TableChange()
+    prefix = layout.warehouse_prefix(dimension.table, publishing.publish_id)
+    days = dim_date(lake.spark, min(missing), max(missing), publishing.through_seq).withColumn(dimension.partition.name, F.col("year"))
+    lake.write(days.filter(F.col("year").isin(missing)).coalesce(1), prefix, dimension.partition)
+    lengths = {year: 366 if calendar.isleap(year) else 365 for year in missing}
+    counts = {str(year): RangeCount(length, length, publishing.through_seq) for year, length in lengths.items()}
+    return table_change(counts, prefix, dimension.partition, publishing.seq)

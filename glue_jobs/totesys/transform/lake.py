@@ -1,0 +1,46 @@
+"""Reading and writing the lake's Parquet with Spark: explicit schemas, explicit places, nothing discovered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from totesys import layout
+from totesys.contracts import Column, Contract, Partition
+from totesys.manifests import PartitionState
+from totesys.spark_types import spark_schema
+
+ROWS_PER_FILE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The two buckets as Spark sees them."""
+
+    spark: SparkSession
+    ingestion_bucket: str
+    processed_bucket: str
+
+    def read_raw(self, columns: Iterable[Column], keys: Collection[str]) -> DataFrame:
+        """The rows of landed files, by the keys that manifests name."""
+        return self._read(columns, [layout.uri(self.ingestion_bucket, key) for key in keys])
+
+    def read(self, columns: Iterable[Column], states: Collection[PartitionState]) -> DataFrame:
+        """The rows of partitions, by the prefixes that a manifest names; no partition gives no rows."""
+        return self._read(columns, [layout.uri(self.processed_bucket, state.prefix) for state in states])
+
+    def _read(self, columns: Iterable[Column], uris: list[str]) -> DataFrame:
+        schema = spark_schema(columns)
+        return self.spark.read.schema(schema).parquet(*uris) if uris else self.spark.createDataFrame([], schema)
+
+    def write(self, rows: DataFrame, prefix: str, partition: Partition) -> None:
+        """Writes rows below a fresh prefix, one folder per value of the partition column."""
+        rows.write.partitionBy(partition.name).parquet(layout.uri(self.processed_bucket, prefix))
+
+
+def with_key_range(rows: DataFrame, contract: Contract) -> DataFrame:
+    """The rows with the partition (key_range) that their key falls into."""
+    return rows.withColumn(contract.partition.name, F.floor(F.col(contract.key) / F.lit(contract.range_size)).cast("int"))

@@ -1,0 +1,70 @@
+"""Merging batches into the current state of one source table: pure DataFrame work, no bucket in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from totesys.contracts import Contract
+
+
+def merge(
+    current: DataFrame, captured: DataFrame, full_seqs: Sequence[int], contract: Contract, version_columns: Sequence[str]
+) -> DataFrame:
+    """Every state that the keys of `captured` went through, and after a full read those of `current`, in the order of batches.
+
+    current          one row per key: the contract's columns, is_deleted, batch_seq
+    captured         rows as batches read them: the contract's columns, batch_seq; one row per key and batch
+    full_seqs        batches that read the whole table: a known key that such a batch lacks is deleted as of it
+    version_columns  columns in which a difference makes a new fact version; empty for tables that feed no fact
+
+    One row per key and state seen, with the contract's columns and
+      is_deleted, batch_seq  the state, and the batch that brought it: an equal state keeps the batch of the first
+      seen_seq               the batch that saw it; 0 for the state that was known before
+      is_changed             differs from the state before, in any column
+      is_version             is a new fact version: alive, and new or different in the version columns
+      is_last                is the key's newest state: these rows are the new current state
+    """
+    names = [column.name for column in contract.columns]
+    known = current.select(*names, "is_deleted", "batch_seq", F.lit(0).cast("bigint").alias("seen_seq"))
+    read = captured.select(*names, F.lit(False).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"))
+    states = known.unionByName(read)
+    for seq in sorted(full_seqs):
+        states = states.unionByName(_absent(states, read, seq, contract.key), allowMissingColumns=True)
+
+    by_batch = Window.partitionBy(contract.key).orderBy("batch_seq")
+    so_far = by_batch.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    is_new = F.col("seen_seq") > 0
+    values = F.struct(*[F.col(name) for name in names])
+    return (
+        # A deleted row keeps its last values.
+        states.withColumn("values", F.last(F.when(~F.col("is_deleted") | ~is_new, values), ignorenulls=True).over(so_far))
+        .withColumn("before", F.lag(F.struct("values", "is_deleted")).over(by_batch))
+        .withColumn("is_changed", is_new & ~F.col("before").eqNullSafe(F.struct("values", "is_deleted")))
+        .withColumn("is_version", is_new & _is_version(version_columns))
+        .withColumn("is_last", F.lead("batch_seq").over(by_batch).isNull())
+        .withColumn("brought_seq", F.last(F.when(~is_new | F.col("is_changed"), F.col("batch_seq")), ignorenulls=True).over(so_far))
+        .select("values.*", "is_deleted", F.col("brought_seq").alias("batch_seq"), "seen_seq", "is_changed", "is_version", "is_last")
+    )
+
+
+def _absent(states: DataFrame, read: DataFrame, seq: int, key: str) -> DataFrame:
+    """A deletion as of batch `seq` for every key seen before it that its full read lacks; the other columns are null.
+
+    A key that is deleted already gets one as well: the comparison with the state before drops it."""
+    present = read.filter(F.col("batch_seq") == seq).select(key)
+    before = states.filter(F.col("batch_seq") < seq).select(key).distinct()
+    deletion = (F.lit(True).alias("is_deleted"), F.lit(seq).cast("bigint").alias("batch_seq"), F.lit(seq).cast("bigint").alias("seen_seq"))
+    return before.join(present, key, how="left_anti").select(key, *deletion)
+
+
+def _is_version(version_columns: Sequence[str]) -> Column:
+    if not version_columns:
+        return F.lit(False)
+    was_alive = F.coalesce(~F.col("before.is_deleted"), F.lit(False))
+    same = F.struct(*[F.col(f"values.{name}") for name in version_columns]).eqNullSafe(
+        F.struct(*[F.col(f"before.values.{name}") for name in version_columns])
+    )
+    return ~F.col("is_deleted") & ~(was_alive & same)

@@ -1,0 +1,156 @@
+"""Publishes one source table: its mirror, and the dimensions and facts that are made of it alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from totesys import layout
+from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, WAREHOUSE_LINEAGE, Contract, Contracts
+from totesys.manifests import PartitionState, TableCapture
+from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
+from totesys.transform.lake import ROWS_PER_FILE, Lake, with_key_range
+from totesys.transform.merge import merge
+from totesys.transform.tables import TABLES
+
+INITIAL = "initial"  # the partition of what a table's first publish found: small deltas never rewrite it
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """Merged states, and their counts: rows of the new current state per key range, new fact versions per batch."""
+
+    states: DataFrame
+    ranges: dict[str, RangeCount]
+    versions: dict[int, int]
+
+
+def publish_source_table(lake: Lake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
+    """Merges what the batches captured of one table, and writes the key ranges and days that differ."""
+    contract = contracts.source[table]
+    captures = {
+        batch.seq: batch.tables[table]
+        for batch in publishing.batches
+        if table in batch.tables and (batch.tables[table].rows or batch.tables[table].mode == "full")
+    }
+    if not captures:
+        return SourceChange()
+    fact = next((fact for fact in contracts.facts.values() if fact.inputs == (table,)), None)
+    states = _merged_states(lake, publishing, contract, captures, fact).persist()
+    try:
+        merged = _counted(states, contract, publishing)
+        if not merged.ranges:
+            return SourceChange()
+        return _write(lake, publishing, contracts, contract, fact, merged)
+    finally:
+        states.unpersist()
+
+
+def _merged_states(
+    lake: Lake, publishing: Publishing, contract: Contract, captures: dict[int, TableCapture], fact: Contract | None
+) -> DataFrame:
+    files = [landed.key for capture in captures.values() for landed in capture.files]
+    captured = lake.read_raw((*contract.columns, *RAW_LINEAGE), files)
+    known = publishing.previous.current.get(contract.table, {})
+    full_seqs = [seq for seq, capture in captures.items() if capture.mode == "full"]
+    if not full_seqs and len(known) > 1:
+        touched = with_key_range(captured, contract).select(contract.partition.name).distinct().collect()
+        known = {str(row[0]): known[str(row[0])] for row in touched if str(row[0]) in known}
+    current = lake.read((*contract.columns, *CURRENT_LINEAGE), known.values())
+    # The first capture of all finds nothing to delete.
+    can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
+    return with_key_range(merge(current, captured, can_delete, contract, _version_columns(contract, fact)), contract)
+
+
+def _version_columns(contract: Contract, fact: Contract | None) -> list[str]:
+    """The source columns that the fact keeps."""
+    if fact is None:
+        return []
+    kept = {column.origin for column in fact.columns}
+    return [column.name for column in contract.columns if f"{contract.table}.{column.name}" in kept]
+
+
+def _counted(states: DataFrame, contract: Contract, publishing: Publishing) -> _Merged:
+    """The counts, in one small job; key ranges in which nothing changed are left out."""
+    range_name = contract.partition.name
+    is_last = F.col("is_last")
+    counted = (
+        states.groupBy(range_name, "seen_seq")
+        .agg(
+            F.count_if(is_last).alias("rows"),
+            F.count_if(is_last & (F.col("batch_seq") > publishing.loaded_seq)).alias("new_rows"),
+            F.max(F.when(is_last, F.col("batch_seq"))).alias("max_batch_seq"),
+            F.count_if("is_changed").alias("changed"),
+            F.count_if("is_version").alias("versions"),
+        )
+        .collect()
+    )
+    changed = {row[range_name] for row in counted if row["changed"]}
+    ranges = {}
+    for value in changed:
+        of_range = [row for row in counted if row[range_name] == value]
+        ranges[str(value)] = RangeCount(
+            sum(row["rows"] for row in of_range),
+            sum(row["new_rows"] for row in of_range),
+            max(row["max_batch_seq"] or 0 for row in of_range),
+        )
+    versions: dict[int, int] = {}
+    for row in counted:
+        if row["versions"]:
+            versions[row["seen_seq"]] = versions.get(row["seen_seq"], 0) + row["versions"]
+    return _Merged(states, ranges, versions)
+
+
+def _write(
+    lake: Lake, publishing: Publishing, contracts: Contracts, contract: Contract, fact: Contract | None, merged: _Merged
+) -> SourceChange:
+    changed_ranges = [int(value) for value in merged.ranges]
+    is_touched = F.col("is_last") & F.col(contract.partition.name).isin(changed_ranges)
+    columns = [column.name for column in (*contract.columns, *CURRENT_LINEAGE)]
+    current = merged.states.filter(is_touched).select(*columns, contract.partition.name).repartition(contract.partition.name)
+    prefix = layout.current_prefix(contract.table, publishing.publish_id)
+    lake.write(current, prefix, contract.partition)
+    current_change = table_change(merged.ranges, prefix, contract.partition, publishing.seq)
+
+    warehouse: dict[str, TableChange] = {}
+    for dimension in contracts.dimensions.values():
+        if dimension.inputs == (contract.table,):
+            prefix = layout.warehouse_prefix(dimension.table, publishing.publish_id)
+            lake.write(with_key_range(TABLES[dimension.table](current), dimension), prefix, dimension.partition)
+            warehouse[dimension.table] = table_change(merged.ranges, prefix, dimension.partition, publishing.seq)
+    if fact is None or not merged.versions:
+        return SourceChange(current_change, warehouse)
+    rows = TABLES[fact.table](merged.states.filter("is_version"))
+    warehouse[fact.table] = _append(lake, publishing, fact, rows, merged.versions)
+    return SourceChange(current_change, warehouse, _date_span(rows, fact))
+
+
+def _append(lake: Lake, publishing: Publishing, fact: Contract, rows: DataFrame, versions: dict[int, int]) -> TableChange:
+    """Writes new fact rows into the partitions of their batches' days, each with the rows that it had before."""
+    known = publishing.previous.warehouse.get(fact.table, {})
+    day_of = publishing.day_of if known else dict.fromkeys(versions, INITIAL)
+    day = F.element_at(F.create_map(*[F.lit(part) for seq in versions for part in (seq, day_of[seq])]), F.col("batch_seq").cast("int"))
+    dated = rows.withColumn(fact.partition.name, day)
+    counts: dict[str, RangeCount] = {}
+    for value in sorted({day_of[seq] for seq in versions}):
+        seqs = [seq for seq in versions if day_of[seq] == value]
+        new_rows = sum(versions[seq] for seq in seqs)
+        before: PartitionState | None = known.get(value)
+        counts[value] = RangeCount(new_rows + (before.rows if before else 0), new_rows, max(seqs))
+        if before:
+            earlier = lake.read((*fact.lake_columns, *WAREHOUSE_LINEAGE), [before])
+            dated = dated.unionByName(earlier.withColumn(fact.partition.name, F.lit(value)))
+    files = math.ceil(sum(count.rows for count in counts.values()) / ROWS_PER_FILE)
+    prefix = layout.warehouse_prefix(fact.table, publishing.publish_id)
+    lake.write(dated.coalesce(files), prefix, fact.partition)
+    return table_change(counts, prefix, fact.partition, publishing.seq)
+
+
+def _date_span(rows: DataFrame, fact: Contract) -> DateSpan:
+    """The first and last day that any of the rows refers to."""
+    days = [column.name for column in fact.lake_columns if column.references == "dim_date"]
+    span = rows.agg(F.min(F.least(*days)).alias("first"), F.max(F.greatest(*days)).alias("last")).collect()[0]
+    return span["first"], span["last"]

@@ -1,0 +1,26 @@
+"""Glue Spark job: merges waiting batches into the mirror of the source and the three stars in the processed bucket."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+import boto3
+from totesys.arguments import TransformArguments, parse_arguments
+from totesys.entry import run_job
+from totesys.spark_session import spark_session
+from totesys.transform import job
+
+
+def main(argv: Sequence[str]) -> int:
+    """Publishes every waiting batch; 0 also when none waits."""
+    arguments = parse_arguments(TransformArguments, argv)
+    spark = spark_session("totesys-transform")
+    job.run(spark, boto3.client("s3"), boto3.client("glue"), arguments, secrets.token_hex(4), datetime.now(timezone.utc))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(main, sys.argv[1:]))
