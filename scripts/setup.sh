@@ -4,7 +4,8 @@
 # Exits: 0 ready; 1 something is missing, and the last line says what.
 set -euo pipefail
 
-readonly ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+readonly ROOT
 readonly VENV="${ROOT}/.venv"
 readonly LOCKS="${ROOT}/requirements"
 readonly POSTGRES_JAR_SHA256=188976721ead8e8627eb6d8389d500dccc0c9bebd885268a3047180274a6031e

@@ -1,0 +1,112 @@
+"""The merge: states in the order of batches, touches that add nothing, deletions, and what counts as a fact version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Optional
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+
+from totesys.contracts import Column, Contract
+from totesys.transform.merge import merge
+
+ITEM = Contract(
+    table="item", kind="source", version=1, description="d", grain="g", key="item_id", range_size=10,
+    columns=(Column("item_id", "int", False, "d"), Column("kept", "string", True, "d"), Column("dropped", "string", True, "d")),
+)  # fmt: skip
+
+Row = tuple[int, Optional[str], Optional[str]]
+Current = tuple[int, Optional[str], Optional[str], bool, int]
+Merge = Callable[..., list[tuple]]
+
+
+@pytest.fixture
+def merged(spark: SparkSession) -> Merge:
+    """Merges literal rows; returns (key, kept, dropped, is_deleted, batch_seq, is_version, is_last) of the states seen by batches."""
+
+    def run(current: list[Current], batches: dict[int, list[Row]], full: tuple[int, ...] = ()) -> list[tuple]:
+        known = spark.createDataFrame(current, "item_id int, kept string, dropped string, is_deleted boolean, batch_seq bigint")
+        captured = spark.createDataFrame(
+            [(*row, seq) for seq, rows in batches.items() for row in rows], "item_id int, kept string, dropped string, batch_seq bigint"
+        )
+        states = merge(known, captured, full, ITEM, ["item_id", "kept"])
+        wanted = ("item_id", "kept", "dropped", "is_deleted", "batch_seq", "is_version", "is_last")
+        return [tuple(row[name] for name in wanted) for row in states.filter("seen_seq > 0").orderBy("item_id", "seen_seq").collect()]
+
+    return run
+
+
+def test_a_new_key_is_a_version(merged: Merge) -> None:
+    assert merged([], {1: [(1, "a", "x")]}) == [(1, "a", "x", False, 1, True, True)]
+
+
+def test_a_touch_is_no_version_and_keeps_the_batch_that_brought_the_state(merged: Merge) -> None:
+    assert merged([(1, "a", "x", False, 1)], {2: [(1, "a", "x")]}) == [(1, "a", "x", False, 1, False, True)]
+
+
+def test_a_change_of_a_dropped_column_alone_changes_the_mirror_and_is_no_version(merged: Merge) -> None:
+    assert merged([(1, "a", "x", False, 1)], {2: [(1, "a", "y")]}) == [(1, "a", "y", False, 2, False, True)]
+
+
+def test_there_and_back_again_in_waiting_batches_is_two_more_versions(merged: Merge) -> None:
+    assert merged([(1, "a", None, False, 1)], {2: [(1, "b", None)], 3: [(1, "a", None)]}) == [
+        (1, "b", None, False, 2, True, False),
+        (1, "a", None, False, 3, True, True),
+    ]
+
+
+def test_a_null_is_a_value_of_its_own(merged: Merge) -> None:
+    assert [row[5] for row in merged([(1, "", None, False, 1)], {2: [(1, None, None)], 3: [(1, None, None)]})] == [True, False]
+
+
+def test_a_key_that_a_full_read_lacks_is_deleted_and_keeps_its_last_values(merged: Merge) -> None:
+    assert merged([(1, "a", "x", False, 1), (2, "b", "y", False, 1)], {2: [(2, "b", "y")]}, full=(2,)) == [
+        (1, "a", "x", True, 2, False, True),
+        (2, "b", "y", False, 1, False, True),
+    ]
+
+
+def test_a_full_read_of_an_emptied_table_deletes_every_key(merged: Merge) -> None:
+    assert merged([(1, "a", "x", False, 1)], {}, full=(2,)) == [(1, "a", "x", True, 2, False, True)]
+
+
+def test_a_deleted_key_stays_deleted_by_the_batch_that_saw_it_first(merged: Merge) -> None:
+    assert merged([(1, "a", "x", True, 2)], {}, full=(3,)) == [(1, "a", "x", True, 2, False, True)]
+
+
+def test_a_key_inserted_again_is_a_version_even_with_the_same_values(merged: Merge) -> None:
+    assert merged([(1, "a", "x", True, 2)], {3: [(1, "a", "x")]}) == [(1, "a", "x", False, 3, True, True)]
+
+
+def test_deleted_and_inserted_again_across_waiting_batches(merged: Merge) -> None:
+    assert merged([(1, "a", "x", False, 1), (2, "b", "x", False, 1)], {2: [(2, "b", "x")], 3: [(1, "a", "x")]}, full=(2,)) == [
+        (1, "a", "x", True, 2, False, False),
+        (1, "a", "x", False, 3, True, True),
+        (2, "b", "x", False, 1, False, True),
+    ]
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(st.integers(1, 4), st.sampled_from(["a", "b", None]), max_size=4), min_size=1, max_size=5), st.data())
+def test_merging_batches_at_once_equals_the_oracle(merged: Merge, histories: list[dict[int, Optional[str]]], data: st.DataObject) -> None:
+    """Each history entry is the source's whole table at one batch; a batch that cannot show its deletes by a delta is a full read."""
+    batches: dict[int, list[Row]] = {}
+    full, expected = [], []
+    before: dict[int, Optional[str]] = {}
+    dead: dict[int, Optional[str]] = {}
+    for seq, table in enumerate(histories, start=1):
+        is_full = bool(before.keys() - table.keys()) or data.draw(st.booleans())
+        shown = {key for key, value in table.items() if is_full or key not in before or before[key] != value or data.draw(st.booleans())}
+        batches[seq] = [(key, table[key], None) for key in shown]
+        if is_full:
+            full.append(seq)
+        expected += [(key, seq) for key in table if key not in before or before[key] != table[key]]
+        dead.update({key: value for key, value in before.items() if key not in table})
+        before = table
+    rows = merged([], batches, tuple(full))
+    assert sorted((row[0], row[4]) for row in rows if row[5]) == sorted(expected)
+    last = {row[0]: (row[1], row[3]) for row in rows if row[6]}
+    assert last == {**{key: (value, True) for key, value in dead.items() if key not in before}, **{k: (v, False) for k, v in before.items()}}
