@@ -1,0 +1,30 @@
+"""What the commands print with: one console and one kind of table, readable on a terminal and in a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+LOG_WIDTH = 1000  # a log has no width: without one, rich cuts lines at 80 characters
+
+
+def make_console(stderr: bool = False) -> Console:
+    """A console that colours nothing by guess, and cuts nothing when its output goes to a file or a pipe."""
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
+    return console
+
+
+def make_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str | Text]], title: str | None = None) -> Table:
+    """A table of (heading, "left" or "right") columns. Plain text is printed as it stands: brackets are no markup."""
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for heading, justify in columns:
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    return table

@@ -1,0 +1,118 @@
+"""Every kind of disagreement between source and warehouse is found and named; agreement is not called anything else."""
+
+from __future__ import annotations
+
+from tests.operations.conftest import Pair
+
+
+def test_a_warehouse_that_agrees_has_no_differences(agreeing: Pair) -> None:
+    comparisons = agreeing.comparisons()
+    assert len(comparisons) == 11
+    assert agreeing.differences() == []
+    assert comparisons["fact_sales_order"].source_rows == 2
+    assert comparisons["fact_sales_order"].warehouse_rows == 2, "current rows are counted, not versions"
+
+
+def test_a_row_that_the_warehouse_lacks_is_missing(agreeing: Pair) -> None:
+    agreeing.in_warehouse("DELETE FROM fact_sales_order WHERE sales_order_id = 25000")
+    assert agreeing.differences() == ["fact_sales_order 25000: missing"]
+
+
+def test_a_row_that_the_source_never_had_is_extra(agreeing: Pair) -> None:
+    agreeing.in_warehouse("INSERT INTO dim_payment_type VALUES (9, 'BARTER')")
+    assert agreeing.differences() == ["dim_payment_type 9: extra (the source has no such key, and the lake does not know it as deleted)"]
+
+
+def test_rows_that_were_deleted_at_the_source_are_counted_and_are_no_difference(agreeing: Pair) -> None:
+    agreeing.at_source("DELETE FROM payment; DELETE FROM payment_type")
+    agreeing.tombstones = {"payment": [1], "payment_type": [1, 2]}
+    comparisons = agreeing.comparisons()
+    assert all(comparison.matches for comparison in comparisons.values())
+    assert comparisons["fact_payment"].gone == 1
+    assert comparisons["dim_payment_type"].gone == 1
+
+
+def test_a_stale_fact_is_named_with_the_columns_that_differ(agreeing: Pair) -> None:
+    agreeing.at_source("UPDATE sales_order SET unit_price = 3.20, staff_id = 2 WHERE sales_order_id = 1")
+    assert agreeing.differences() == [
+        "fact_sales_order 1: stale (sales_staff_id: source '2', warehouse '1'; unit_price: source '3.20', warehouse '3.10')"
+    ]
+
+
+def test_the_version_with_the_highest_record_id_is_the_current_one(agreeing: Pair) -> None:
+    agreeing.in_warehouse("UPDATE fact_sales_order SET sales_record_id = 9 WHERE sales_record_id = 1")
+    assert agreeing.differences() == ["fact_sales_order 1: stale (units_sold: source '500', warehouse '400')"]
+
+
+def test_a_dimension_is_stale_when_the_table_it_is_joined_with_has_changed(agreeing: Pair) -> None:
+    agreeing.at_source("UPDATE department SET department_name = 'Sails' WHERE department_id = 1")
+    agreeing.at_source("UPDATE address SET phone = '1' WHERE address_id = 1")
+    assert agreeing.differences() == [
+        "dim_counterparty 1: stale (counterparty_legal_phone_number: source '1', warehouse '1803 637401')",
+        "dim_location 1: stale (phone: source '1', warehouse '1803 637401')",
+        "dim_staff 1: stale (department_name: source 'Sails', warehouse 'Sales')",
+    ]
+
+
+def test_a_null_is_not_an_empty_text(agreeing: Pair) -> None:
+    agreeing.in_warehouse("UPDATE dim_location SET address_line_2 = NULL WHERE location_id = 2")
+    assert agreeing.differences() == ["dim_location 2: stale (address_line_2: source '', warehouse null)"]
+
+
+def test_a_text_that_looks_like_a_null_is_not_one(agreeing: Pair) -> None:
+    agreeing.in_warehouse("UPDATE dim_location SET district = 'NULL' WHERE location_id = 2")
+    assert agreeing.differences() == ["dim_location 2: stale (district: source null, warehouse 'NULL')"]
+
+
+def test_a_leading_zero_that_is_lost_is_found(agreeing: Pair) -> None:
+    agreeing.in_warehouse("UPDATE dim_location SET postal_code = '8841' WHERE location_id = 1")
+    assert agreeing.differences() == ["dim_location 1: stale (postal_code: source '08841', warehouse '8841')"]
+
+
+def test_a_time_that_lost_its_milliseconds_is_found(agreeing: Pair) -> None:
+    agreeing.in_warehouse("UPDATE fact_payment SET last_updated_time = '09:30:00'")
+    assert agreeing.differences() == ["fact_payment 1: stale (last_updated_time: source '09:30:00.123000', warehouse '09:30:00.000000')"]
+
+
+def test_a_wrong_date_is_found(agreeing: Pair) -> None:
+    agreeing.in_warehouse("UPDATE fact_payment SET payment_date = '2024-04-03'")
+    assert agreeing.differences() == ["fact_payment 1: stale (payment_date: source '2024-03-04', warehouse '2024-04-03')"]
+
+
+def test_a_version_that_repeats_the_one_before_it_is_found(agreeing: Pair) -> None:
+    columns = "created_date, created_time, last_updated_date, last_updated_time, transaction_id, counterparty_id, payment_amount"
+    agreeing.in_warehouse(
+        f"INSERT INTO fact_payment SELECT 2, payment_id, {columns}, currency_id, payment_type_id, paid, payment_date FROM fact_payment"
+    )
+    assert agreeing.differences() == ["fact_payment 1: duplicate version (record 2 repeats the version before it)"]
+
+
+def test_a_state_that_comes_back_later_is_no_duplicate(agreeing: Pair) -> None:
+    columns = "created_date, created_time, last_updated_date, last_updated_time, transaction_id, counterparty_id, payment_amount"
+    for record_id, paid in ((2, "true"), (3, "false")):
+        agreeing.in_warehouse(
+            f"INSERT INTO fact_payment SELECT {record_id}, payment_id, {columns}, currency_id, payment_type_id, {paid}, payment_date"
+            " FROM fact_payment WHERE payment_record_id = 1"
+        )
+    assert agreeing.differences() == []
+
+
+def test_a_wrong_currency_name_is_found(agreeing: Pair) -> None:
+    agreeing.in_warehouse("UPDATE dim_currency SET currency_name = 'Pound' WHERE currency_id = 1")
+    assert agreeing.differences() == ["dim_currency 1: stale (currency_name: wanted 'British Pound', warehouse 'Pound')"]
+
+
+def test_a_day_that_the_calendar_lacks_is_found(agreeing: Pair) -> None:
+    agreeing.in_warehouse("DELETE FROM dim_date WHERE date_id = '2024-02-29'")
+    assert agreeing.differences() == ["dim_date 2024-02-29: missing (a fact uses its year)"]
+
+
+def test_a_day_that_is_described_wrongly_is_found(agreeing: Pair) -> None:
+    agreeing.in_warehouse("UPDATE dim_date SET quarter = 2, day_name = 'Caturday' WHERE date_id = '2024-01-06'")
+    assert agreeing.differences() == ["dim_date 2024-01-06: wrong (day_name, quarter)"]
+
+
+def test_a_long_list_of_differences_is_cut_and_its_length_told(agreeing: Pair) -> None:
+    agreeing.in_warehouse("UPDATE dim_date SET day_of_week = 8")
+    calendar = agreeing.comparisons()["dim_date"]
+    assert (calendar.differences, len(calendar.listed)) == (366, 20)
