@@ -11,7 +11,6 @@ _SETTINGS = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # the default, INT96, has no statistics to prune by
     "spark.sql.parquet.inferTimestampNTZ.enabled": "false",  # a schema is always given; and all times are UTC
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
-    "spark.redaction.regex": "(?i)secret|password|passwd|token|access[.]key",  # in plans and event logs
 }
 
 

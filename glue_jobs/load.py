@@ -1,0 +1,33 @@
+"""Glue Spark job: loads what publishes brought into the warehouse, all eleven tables in one transaction."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Sequence
+
+import boto3
+from totesys.arguments import LoadArguments, parse_arguments
+from totesys.contracts import load_contracts
+from totesys.entry import run_job
+from totesys.load.job import LoadJob
+from totesys.secrets import read_credentials
+from totesys.spark_session import spark_session
+from totesys.store import Bucket
+
+
+def main(argv: Sequence[str]) -> int:
+    """Loads every publish that waits; 0 also when none does."""
+    arguments = parse_arguments(LoadArguments, argv)
+    LoadJob(
+        processed=Bucket(boto3.client("s3"), arguments.processed_bucket),
+        credentials=read_credentials(boto3.client("secretsmanager"), arguments.warehouse_secret),
+        warehouse=load_contracts().warehouse,
+        spark=lambda: spark_session("totesys-load"),
+        attempt=secrets.token_hex(4),
+    ).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(main, sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""The warehouse's tables as SQLAlchemy sees them, derived from the contracts; and the two kinds of our own in schema `etl`."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Time,
+    text,
+)  # fmt: skip
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+from totesys import contracts
+from totesys.contracts import WAREHOUSE_LINEAGE, Contract
+
+STAR_SCHEMA = "public"
+OWN_SCHEMA = "etl"
+
+_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
+_SIMPLE: dict[str, TypeEngine] = {
+    "int": Integer(), "bigint": BigInteger(), "varchar": String(), "date": Date(), "time": Time(), "boolean": Boolean(),
+}  # fmt: skip
+
+
+def sql_type(warehouse_type: str) -> TypeEngine:
+    """The SQLAlchemy type of a contract's warehouse type; ValueError for one that no contract may use."""
+    numeric = _NUMERIC.fullmatch(warehouse_type)
+    if numeric:
+        return Numeric(int(numeric[1]), int(numeric[2]))
+    try:
+        return _SIMPLE[warehouse_type]
+    except KeyError:
+        raise ValueError(f"no SQL type for the warehouse type {warehouse_type}") from None
+
+
+def star_tables(warehouse: dict[str, Contract]) -> dict[str, Table]:
+    """The eleven tables, parents before children as the contracts stand. A key that the warehouse assigns becomes a serial."""
+    metadata = MetaData(schema=STAR_SCHEMA)
+    return {table: _star_table(contract, warehouse, metadata) for table, contract in warehouse.items()}
+
+
+def _star_table(contract: Contract, warehouse: dict[str, Contract], metadata: MetaData) -> Table:
+    def column(item: contracts.Column) -> Column:
+        parent = warehouse[item.references] if item.references else None
+        references = [ForeignKey(f"{STAR_SCHEMA}.{parent.table}.{parent.key}")] if parent else []
+        return Column(
+            item.name, sql_type(_warehouse_type(item)), *references, nullable=item.nullable, comment=item.description,
+            primary_key=item.name == contract.key, autoincrement=item.assigned_by is not None,
+        )  # fmt: skip
+
+    table = Table(contract.table, metadata, *(column(item) for item in contract.columns), comment=contract.description)
+    if contract.version_of:
+        # "The current state of an order" is the highest record id among its versions: one descent of this index.
+        Index(f"ix_{contract.table}_versions", table.c[contract.version_of], table.c[contract.key])
+    return table
+
+
+def _warehouse_type(item: contracts.Column) -> str:
+    if item.warehouse_type is None:
+        raise ValueError(f"the contract of column {item.name} has no warehouse type")
+    return item.warehouse_type
+
+
+def ledger_table() -> Table:
+    """One row per loaded publish, written by the transaction that loaded it: the truth about what the warehouse holds."""
+    return Table(
+        "load_ledger", MetaData(schema=OWN_SCHEMA),
+        Column("publish_seq", BigInteger, primary_key=True, autoincrement=False, comment="Number of the publish."),
+        Column("publish_id", String, nullable=False, comment="Id of the publish."),
+        Column("first_batch_seq", BigInteger, nullable=False, comment="Lowest batch number that this load brought in."),
+        Column("through_batch_seq", BigInteger, nullable=False, comment="Highest batch number that is in."),
+        Column("loaded_at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()"), comment="When."),
+        Column("rows", JSONB, nullable=False, comment="Rows added or changed, by table."),
+        comment="Publishes that are in the warehouse.",
+    )  # fmt: skip
+
+
+def staging_table(contract: Contract, attempt: str) -> Table:
+    """Where one attempt puts a table's rows before they are merged: the lake's columns with the warehouse's types, no constraint.
+
+    Unlogged, since nothing of it outlives the attempt; a crash of the server empties it, which the merge notices.
+    """
+    columns = [Column(item.name, sql_type(_warehouse_type(item))) for item in contract.lake_columns]
+    lineage = [Column(item.name, sql_type(item.type)) for item in WAREHOUSE_LINEAGE]
+    return Table(f"{staging_prefix(attempt)}{contract.table}", MetaData(schema=OWN_SCHEMA), *columns, *lineage, prefixes=["UNLOGGED"])
+
+
+def staging_prefix(attempt: str) -> str:
+    """What the names of an attempt's staging tables begin with."""
+    return f"staging_{attempt}_"

@@ -1,0 +1,104 @@
+"""A lake in a real S3 protocol, Spark on it, and a warehouse: one Spark session and one S3 server for the folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+from totesys.contracts import load_contracts
+from totesys.load.job import LoadJob
+from totesys.spark_session import spark_session
+from totesys.store import Bucket
+
+from local_aws.spark import spark_environment
+from tests.load.lake import Lake
+from tests.local_aws.machine import LocalAws, free_port, start, stop
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """The local AWS, for S3 and Secrets Manager."""
+    local_dir, port = tmp_path_factory.mktemp("aws"), free_port()
+    machine = start([sys.executable, "-m", "local_aws", "--port", str(port), "--local-dir", str(local_dir)], local_dir, port)
+    yield machine
+    stop(machine)
+
+
+@pytest.fixture(scope="session")
+def job_environment(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a job's process."""
+    folder = tmp_path_factory.mktemp("spark")
+    environment = spark_environment(folder, aws.endpoint)
+    # This SDK takes the signing region from the host's name, and knows no region for our loopback address unless it is told.
+    region = {"hostRegexToRegionMappings": [{"hostNameRegex": r"127\.0\.0\.1.*", "regionName": "eu-west-2"}]}
+    (folder / "awssdk_config_override.json").write_text(json.dumps(region))
+    return environment
+
+
+@pytest.fixture(scope="session")
+def spark(job_environment: dict[str, str]) -> Iterator[SparkSession]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in job_environment.items():
+            patch.setitem(os.environ, name, value)
+        yield spark_session("tests")
+
+
+@pytest.fixture(scope="session")
+def new_bucket(aws: LocalAws) -> Callable[[], Bucket]:
+    numbers = count(1)
+
+    def create() -> Bucket:
+        name = f"processed-{next(numbers)}"
+        aws.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+        return Bucket(aws.s3, name)
+
+    return create
+
+
+@pytest.fixture
+def lake(new_bucket: Callable[[], Bucket]) -> Lake:
+    """A processed bucket without a publish."""
+    return Lake(new_bucket())
+
+
+@pytest.fixture
+def new_job(lake: Lake, warehouse: Any, spark: SparkSession, aws: LocalAws) -> Callable[..., LoadJob]:
+    """Makes load jobs from the lake to the warehouse, each with an attempt of its own."""
+    # The session may be older than our S3 server, when other tests ran before: the bucket is told its endpoint.
+    spark.sparkContext._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.{lake.bucket.name}.endpoint", aws.endpoint)
+    attempts = count(1)
+
+    def create(credentials: Any = None) -> LoadJob:
+        return LoadJob(
+            processed=lake.bucket, credentials=credentials or warehouse.credentials, warehouse=load_contracts().warehouse,
+            spark=lambda: spark, attempt=f"{next(attempts):08x}",
+        )  # fmt: skip
+
+    return create
+
+
+@pytest.fixture
+def load(new_job: Callable[..., LoadJob]) -> Callable[[], Any]:
+    """Runs one load job, and returns what it says the warehouse holds."""
+    return lambda: new_job().run()
+
+
+@pytest.fixture
+def query(warehouse: Any) -> Iterator[Callable[..., list[tuple]]]:
+    """Runs SQL in the warehouse as its owner, and returns the rows if there are any."""
+    connection = warehouse.connect()
+    connection.autocommit = True
+
+    def run(statement: str, *values: object) -> list[tuple]:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    yield run
+    connection.close()

@@ -1,0 +1,144 @@
+"""A tiny lake, published as the transform publishes: Parquet by the contracts' types, and a manifest that commits it."""
+
+from __future__ import annotations
+
+import io
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from totesys import layout
+from totesys.arrow_types import arrow_schema
+from totesys.contracts import WAREHOUSE_LINEAGE, Contract, load_contracts
+from totesys.manifests import PartitionState, PublishManifest, commit
+from totesys.store import Bucket
+
+Row = dict[str, Any]
+
+
+class Lake:
+    """The processed bucket as a history of publishes."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.seq = 0
+        self.through = 0
+        self._rows: dict[str, dict[str, list[Row]]] = {}
+        self._states: dict[str, dict[str, PartitionState]] = {}
+
+    def publish(self, batch_seq: int, tables: dict[str, list[Row]], *, promised: dict[str, int] | None = None) -> PublishManifest:
+        """Commits a publish that brings rows in with one batch; a dimension's row replaces the one of its key.
+
+        `promised` overrides the manifest's count of new rows.
+        """
+        self.seq += 1
+        publish_id = layout.run_id(self.seq, "00000000")
+        for table, rows in tables.items():
+            contract = load_contracts().warehouse[table]
+            for value in {self._partition(contract, row, batch_seq) for row in rows}:
+                mine = [{**row, "batch_seq": batch_seq} for row in rows if self._partition(contract, row, batch_seq) == value]
+                self._write(contract, value, self._merged(contract, value, mine), publish_id)
+        self.through = batch_seq
+        manifest = PublishManifest(
+            seq=self.seq, publish_id=publish_id, published_at="2026-03-02T09:00:00Z", through_batch_seq=batch_seq,
+            batches=((batch_seq, layout.run_id(batch_seq, "00000000")),),
+            warehouse={table: dict(states) for table, states in self._states.items()},
+            new_rows={table: len(rows) for table, rows in tables.items()} if promised is None else promised,
+        )  # fmt: skip
+        commit(self.bucket, manifest)
+        return manifest
+
+    def remove_files(self, table: str) -> None:
+        """Loses a table's files."""
+        for key, _ in list(self.bucket.keys(f"{table}/")):
+            self.bucket.client.delete_object(Bucket=self.bucket.name, Key=key)
+
+    def _partition(self, contract: Contract, row: Row, batch_seq: int) -> str:
+        if contract.version_of:
+            return "initial" if batch_seq == 1 else f"2026-03-{batch_seq:02d}"
+        key = row[contract.key]
+        return str(key.year if isinstance(key, date) else key // contract.range_size)
+
+    def _merged(self, contract: Contract, value: str, rows: list[Row]) -> list[Row]:
+        kept = self._rows.get(contract.table, {}).get(value, [])
+        if not contract.version_of:
+            keys = {row[contract.key] for row in rows}
+            kept = [row for row in kept if row[contract.key] not in keys]
+        return kept + rows
+
+    def _write(self, contract: Contract, value: str, rows: list[Row], publish_id: str) -> None:
+        self._rows.setdefault(contract.table, {})[value] = rows
+        prefix = layout.partition_prefix(layout.warehouse_prefix(contract.table, publish_id), contract.partition.name, value)
+        schema = arrow_schema((*contract.lake_columns, *WAREHOUSE_LINEAGE))
+        file = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), file)
+        self.bucket.put(f"{prefix}part-00000.parquet", file.getvalue())
+        state = PartitionState(prefix, self.seq, len(rows), max(row["batch_seq"] for row in rows))
+        self._states.setdefault(contract.table, {})[value] = state
+
+
+def days(year: int) -> list[Row]:
+    """The calendar of a year, as dim_date holds it."""
+    start = date(year, 1, 1)
+    every = (start + timedelta(days=number) for number in range((date(year + 1, 1, 1) - start).days))
+    return [
+        {
+            "date_id": day, "year": day.year, "month": day.month, "day": day.day, "day_of_week": day.isoweekday(),
+            "day_name": f"{day:%A}", "month_name": f"{day:%B}", "quarter": (day.month + 2) // 3,
+        }
+        for day in every
+    ]  # fmt: skip
+
+
+def location(location_id: int, **changes: Any) -> Row:
+    row = {
+        "location_id": location_id, "address_line_1": "6826 Herzog Via", "address_line_2": None, "district": "Avon",
+        "city": "New Patienceburgh", "postal_code": "08841", "country": "Democratic People's Republic of Korea", "phone": "1803 637401",
+    }  # fmt: skip
+    return {**row, **changes}
+
+
+def staff(staff_id: int, **changes: Any) -> Row:
+    row = {
+        "staff_id": staff_id, "first_name": "Mary", "last_name": "O'Keefe", "department_name": "Sales", "location": "Leds",
+        "email_address": "mary.okeefe@terrifictotes.com",
+    }  # fmt: skip
+    return {**row, **changes}
+
+
+def counterparty(counterparty_id: int, **changes: Any) -> Row:
+    row = {
+        "counterparty_id": counterparty_id, "counterparty_legal_name": "Frami, Yundt and Macejkovic",
+        "counterparty_legal_address_line_1": "179 Alexie Cliffs", "counterparty_legal_address_line_2": None,
+        "counterparty_legal_district": None, "counterparty_legal_city": "Lake Charles", "counterparty_legal_postal_code": "89749",
+        "counterparty_legal_country": "Samoa", "counterparty_legal_phone_number": "9621 880720",
+    }  # fmt: skip
+    return {**row, **changes}
+
+
+def design(design_id: int, **changes: Any) -> Row:
+    return {"design_id": design_id, "design_name": "Wooden", "file_location": "/usr", "file_name": "wooden-1.json", **changes}
+
+
+def currency(currency_id: int) -> Row:
+    return {"currency_id": currency_id, "currency_code": "GBP", "currency_name": "British Pound"}
+
+
+def sales_order(sales_order_id: int, **changes: Any) -> Row:
+    row = {
+        "sales_order_id": sales_order_id, "created_date": date(2026, 3, 2), "created_time": "08:00:00.000",
+        "last_updated_date": date(2026, 3, 2), "last_updated_time": "18:59:59.999", "sales_staff_id": 1, "counterparty_id": 1,
+        "units_sold": 42, "unit_price": Decimal("3.10"), "currency_id": 1, "design_id": 1, "agreed_payment_date": date(2026, 3, 4),
+        "agreed_delivery_date": date(2026, 3, 5), "agreed_delivery_location_id": 1,
+    }  # fmt: skip
+    return {**row, **changes}
+
+
+def sales_star(*orders: Row) -> dict[str, list[Row]]:
+    """Sales orders with all that they refer to."""
+    return {
+        "dim_date": days(2026), "dim_staff": [staff(1)], "dim_counterparty": [counterparty(1)], "dim_currency": [currency(1)],
+        "dim_design": [design(1)], "dim_location": [location(1)], "fact_sales_order": list(orders),
+    }  # fmt: skip
