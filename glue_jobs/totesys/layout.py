@@ -10,6 +10,7 @@ Processed bucket
     <warehouse table>/publish_id=<id>/<partition>=<value>/*.parquet
     current/<source table>/publish_id=<id>/key_range=<n>/*.parquet  the mirror of the source
     _manifests/<inverted number>.json                              a publish's manifest: its commit
+    _loaded.json                                                    how far the warehouse has come, as the load notes it
 
 Manifests are numbered downwards, so that the newest is the first key of its prefix: one request finds it however many there are.
 """
@@ -17,6 +18,7 @@ Manifests are numbered downwards, so that the newest is the first key of its pre
 from __future__ import annotations
 
 MANIFESTS = "_manifests/"
+LOADED = "_loaded.json"
 _TOP = 10**10 - 1  # more numbers than five-minute ticks in 95,000 years
 
 

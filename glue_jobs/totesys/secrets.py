@@ -6,8 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
-
+from totesys.aws import aws_call
 from totesys.errors import FatalError
 
 
@@ -37,11 +36,8 @@ class Credentials:
 
 def read_credentials(client: Any, secret_id: str) -> Credentials:
     """The credentials that a secret holds; FatalError when the secret is missing, empty or not of our form."""
-    try:
+    with aws_call(f"reading secret {secret_id}", "run scripts/deploy.sh, and check the job's role"):
         text = client.get_secret_value(SecretId=secret_id)["SecretString"]
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        raise FatalError(f"secret {secret_id} cannot be read ({code}): run scripts/deploy.sh, and check the job's role") from error
     try:
         body = json.loads(text)
         return Credentials(

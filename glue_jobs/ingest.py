@@ -1,0 +1,26 @@
+"""The ingest job (Glue Python shell, Python 3.9): brings what changed at the source into the ingestion bucket."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import boto3
+from boto3.compat import filter_python_deprecation_warnings
+from totesys.arguments import IngestArguments, parse_arguments
+from totesys.contracts import load_contracts
+from totesys.entry import run_job
+from totesys.ingest.job import Clients, run
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one ingest with the clients of this environment."""
+    arguments = parse_arguments(IngestArguments, argv)
+    filter_python_deprecation_warnings()  # Glue's Python shell has no Python newer than 3.9
+    session = boto3.Session()
+    clients = Clients(*(session.client(name) for name in ("s3", "glue", "events", "secretsmanager")))
+    return run(arguments, clients, load_contracts().source)
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(main, sys.argv[1:]))

@@ -1,0 +1,64 @@
+"""Record batches into Parquet files in a bucket. One file at a time stands on the local disk, which is small where the job runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from totesys.manifests import LandedFile
+from totesys.store import Bucket
+
+ROWS_PER_FILE = 1_000_000
+
+
+class Landing:
+    """Writes `<prefix>00000.parquet` and on. A context left without `finish` leaves at most files that no manifest names."""
+
+    def __init__(self, bucket: Bucket, prefix: str, schema: pa.Schema, rows_per_file: int = ROWS_PER_FILE) -> None:
+        self.bucket = bucket
+        self.prefix = prefix
+        self.schema = schema
+        self.rows_per_file = rows_per_file
+        self.files: list[LandedFile] = []
+        self._folder = TemporaryDirectory(prefix="totesys-ingest-")
+        self._path = Path(self._folder.name) / "rows.parquet"
+        self._writer: pq.ParquetWriter | None = None
+        self._rows = 0
+
+    def __enter__(self) -> Landing:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._writer:
+            self._writer.close()
+        self._folder.cleanup()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Adds the batch's rows; uploads the file when it is full."""
+        if not batch.num_rows:
+            return
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, self.schema, compression="zstd")
+        self._writer.write_batch(batch)
+        self._rows += batch.num_rows
+        if self._rows >= self.rows_per_file:
+            self._upload()
+
+    def finish(self) -> tuple[LandedFile, ...]:
+        """Uploads what is left and returns all files; none when no row came."""
+        if self._rows:
+            self._upload()
+        return tuple(self.files)
+
+    def _upload(self) -> None:
+        assert self._writer is not None
+        self._writer.close()
+        key = f"{self.prefix}{len(self.files):05d}.parquet"
+        self.bucket.upload(str(self._path), key)
+        self.files.append(LandedFile(key, self._rows, self._path.stat().st_size))
+        self._path.unlink()
+        self._writer, self._rows = None, 0

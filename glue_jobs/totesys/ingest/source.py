@@ -1,0 +1,194 @@
+"""The only module that speaks SQL to totesys: one read-only session, one snapshot.
+
+Order matters: locks come before the first query, because that query takes the snapshot. A rewrite or TRUNCATE that committed between
+snapshot and lock would read as an empty table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import psycopg2
+from psycopg2 import sql
+
+from totesys.contracts import Contract
+from totesys.errors import RetriableError
+from totesys.ingest.source_errors import connection_error, query_error
+from totesys.ingest.structure import LiveColumn, LiveTable
+from totesys.manifests import SourceIdentity
+from totesys.secrets import Credentials
+
+SCHEMA = "public"
+SNAPSHOT_SECONDS = 20 * 60  # a snapshot held for longer keeps the source from cleaning up, and breaks the promise of freshness
+LOCK_SECONDS = 10  # whoever asks for an exclusive lock queues behind us, and everybody else behind them: so we queue only briefly
+
+# Options of the session beat what is set for the role or the database. With row_security off a policy raises an error instead of
+# hiding rows. An idle session in a transaction is one whose job has died without closing its socket.
+_OPTIONS = {
+    "default_transaction_isolation": "repeatable\\ read",
+    "default_transaction_read_only": "on",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "row_security": "off",
+    "search_path": SCHEMA,
+    "lock_timeout": f"{LOCK_SECONDS}s",
+    "statement_timeout": f"{SNAPSHOT_SECONDS}s",
+    "idle_in_transaction_session_timeout": "5min",
+}
+_COPY_CHUNK = 1 << 18
+
+_SNAPSHOT = """
+SELECT pg_current_snapshot()::text, statement_timestamp(), system_identifier::text, timeline_id, d.oid::bigint
+FROM pg_control_system(), pg_control_checkpoint(), pg_database AS d
+WHERE d.datname = current_database()
+"""
+
+_STRUCTURE = """
+SELECT c.relname, c.oid::bigint, row_security_active(c.oid), a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder)
+FROM pg_class AS c
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind IN ('r', 'p') AND c.relname = ANY (%s)
+"""
+
+# Row versions that were unfinished or newer at the transaction `since`. age() counts back from the next transaction id, and reads rows
+# frozen before the counter's last turn as infinitely old or as negative: neither can be new.
+_CANDIDATE = sql.SQL("age(t.xmin) BETWEEN 0 AND age({since}::xid)")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The one state of the source that a batch reads. Its transaction ids are 64 bits: below `xmin` all are finished, from `xmax` on
+    none is visible. `taken_at` is UTC, ISO 8601, and not after the snapshot: what had committed by then is in it."""
+
+    text: str
+    taken_at: str
+    identity: SourceIdentity
+
+    @property
+    def xmin(self) -> int:
+        return int(self.text.split(":")[0])
+
+    @property
+    def xmax(self) -> int:
+        return int(self.text.split(":")[1])
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Rows that a table holds, and how many of their versions were unfinished or newer at an earlier snapshot."""
+
+    rows: int
+    candidates: int
+
+
+@dataclass
+class Source:
+    """A session whose transaction is open. RetriableError once the snapshot has been held for too long."""
+
+    connection: Any
+    place: str
+    deadline: float = field(default_factory=lambda: time.monotonic() + SNAPSHOT_SECONDS)
+
+    def lock(self, table: str) -> None:
+        """Keeps a table as it is until the session ends (ACCESS SHARE). A PipelineError leaves the session fit for other tables."""
+        self._execute("SAVEPOINT before_lock", f"before locking {table}")
+        try:
+            self._execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(_table(table)), f"locking {table}")
+        except Exception:
+            self._execute("ROLLBACK TO SAVEPOINT before_lock", f"after failing to lock {table}")
+            raise
+
+    def snapshot(self) -> Snapshot:
+        """Takes the snapshot, when it is the session's first query after the locks."""
+        text, taken_at, system_identifier, timeline, database_oid = self._execute(_SNAPSHOT, "taking the snapshot")[0]
+        return Snapshot(text, taken_at.isoformat(timespec="microseconds"), SourceIdentity(system_identifier, timeline, database_oid))
+
+    def structure(self, tables: Sequence[str]) -> dict[str, LiveTable]:
+        """The named tables as they are; one that does not exist is absent."""
+        found: dict[str, tuple[int, bool, dict[str, LiveColumn]]] = {}
+        for table, oid, hides_rows, name, type_, not_null, labels in self._execute(
+            _STRUCTURE, "reading the tables' structure", (SCHEMA, list(tables))
+        ):
+            _, _, columns = found.setdefault(table, (oid, hides_rows, {}))
+            columns[name] = LiveColumn(type_, not_null, tuple(labels))
+        return {table: LiveTable(*parts) for table, parts in found.items()}
+
+    def count(self, since: Mapping[str, int]) -> dict[str, Counted]:
+        """Rows and candidates of each table, given the transaction that its delta starts from; one scan per table, one round trip."""
+        if not since:
+            return {}
+        parts = [
+            sql.SQL("SELECT {}, count(*), count(*) FILTER (WHERE {}) FROM {} AS t").format(
+                sql.Literal(table), _candidate(xmin), _table(table)
+            )
+            for table, xmin in since.items()
+        ]
+        rows = self._execute(sql.SQL(" UNION ALL ").join(parts), "counting rows and changes")
+        return {table: Counted(count, candidates) for table, count, candidates in rows}
+
+    def copy(self, contract: Contract, batch_seq: int, since: int | None, sink: IO[bytes]) -> None:
+        """Writes a table as CSV with a header, the contract's columns before the raw lineage: all rows, or the candidates of `since`."""
+        remaining = max(1, int((self.deadline - time.monotonic()) * 1000))
+        self._execute("SELECT set_config('statement_timeout', %s, true)", "setting the time limit", (str(remaining),))
+        columns = [sql.SQL("t.{}").format(sql.Identifier(column.name)) for column in contract.columns]
+        query = sql.SQL("COPY (SELECT {}, {} AS batch_seq, t.xmin AS source_xid FROM {} AS t WHERE {}) TO STDOUT (FORMAT csv, HEADER)")
+        statement = query.format(
+            sql.SQL(", ").join(columns),
+            sql.Literal(batch_seq),
+            _table(contract.table),
+            sql.SQL("true") if since is None else _candidate(since),
+        )
+        with self._explained(f"reading {contract.table}"), self.connection.cursor() as cursor:
+            cursor.copy_expert(statement, sink, size=_COPY_CHUNK)
+
+    def _execute(self, statement: str | sql.Composable, doing: str, values: Sequence[Any] = ()) -> list[Any]:
+        if time.monotonic() > self.deadline:
+            raise RetriableError(
+                f"the snapshot of {self.place} was held for {SNAPSHOT_SECONDS} s, and was given up while {doing}: "
+                "give the ingest job more capacity (MaxCapacity), or look for what slows the source"
+            )
+        with self._explained(doing), self.connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except psycopg2.Error as error:
+            # The server's words can hold values: nothing of them may reach a log, by way of a traceback either.
+            raise query_error(error, doing, self.place) from None
+
+
+@contextmanager
+def open_source(credentials: Credentials) -> Iterator[Source]:
+    """A session of totesys for one batch; closed, and its transaction rolled back, at the end."""
+    try:
+        connection = psycopg2.connect(
+            **credentials.libpq(),
+            application_name="totesys-ingest",
+            client_encoding="UTF8",
+            options=" ".join(f"-c {name}={value}" for name, value in _OPTIONS.items()),
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+        )
+    except psycopg2.Error as error:
+        raise connection_error(error, credentials.place, credentials.username) from None
+    try:
+        yield Source(connection, credentials.place)
+    finally:
+        connection.close()
+
+
+def _table(table: str) -> sql.Composable:
+    return sql.Identifier(SCHEMA, table)
+
+
+def _candidate(xmin: int) -> sql.Composable:
+    return _CANDIDATE.format(since=sql.Literal(str(xmin & 0xFFFFFFFF)))

@@ -1,0 +1,135 @@
+"""Ingest against a real PostgreSQL, through a role that may only SELECT, and moto for AWS."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pyarrow.parquet as pq
+import pytest
+from moto import mock_aws
+from psycopg2 import sql
+from totesys.arguments import IngestArguments
+from totesys.contracts import RAW_LINEAGE, Contract, load_contracts
+from totesys.ingest.job import Clients, run
+from totesys.manifests import BatchManifest, newest_batch
+from totesys.secrets import Credentials
+from totesys.store import Bucket
+
+RAW, PROCESSED, DATABASE, SECRET, PUBLISH, INGEST = "raw", "processed", "ingestion", "totesys/source", "totesys-publish", "totesys-ingest"
+READER_PASSWORD = "s3cret-of-the-reader"
+
+
+class Ingest:
+    """The deployed ingest job as a test sees it."""
+
+    def __init__(self, source: Any, clients: Clients, sqs: Any, queue: str, credentials: Credentials) -> None:
+        self.source = source
+        self.clients = clients
+        self.sqs = sqs
+        self.queue = queue
+        self.credentials = credentials
+        self.contracts: Mapping[str, Contract] = load_contracts().source
+        self.arguments = IngestArguments(RAW, PROCESSED, DATABASE, SECRET, PUBLISH)
+        self.raw = Bucket(clients.s3, RAW)
+        self.processed = Bucket(clients.s3, PROCESSED)
+
+    def only(self, *tables: str) -> Ingest:
+        """Ingest of these tables alone."""
+        self.contracts = {table: load_contracts().source[table] for table in tables}
+        return self
+
+    def put_secret(self, credentials: Credentials) -> None:
+        body = {name: getattr(credentials, name) for name in ("host", "port", "dbname", "username", "password", "sslmode")}
+        self.clients.secretsmanager.put_secret_value(SecretId=SECRET, SecretString=json.dumps(body))
+
+    def tick(self, *, full: bool = False) -> BatchManifest:
+        """One run, as its workflow starts it; the newest batch after it."""
+        properties = {"full": "true"} if full else {}
+        run_id = self.clients.glue.start_workflow_run(Name=INGEST, RunProperties=properties)["RunId"]
+        arguments = replace(self.arguments, WORKFLOW_NAME=INGEST, WORKFLOW_RUN_ID=run_id)
+        assert run(arguments, self.clients, self.contracts) == 0
+        return self.newest()
+
+    def newest(self) -> BatchManifest:
+        batch = newest_batch(self.raw)
+        assert batch is not None
+        return batch
+
+    def rows(self, batch: BatchManifest, table: str) -> list[dict[str, Any]]:
+        """What a batch landed of a table, in the order of keys."""
+        files = [self.raw.get(landed.key) for landed in batch.tables[table].files]
+        rows = [row for body in files for row in pq.ParquetFile(io.BytesIO(body)).read().to_pylist()]
+        return sorted(rows, key=lambda row: row[self.contracts[table].key])
+
+    def keys(self, batch: BatchManifest, table: str) -> list[int]:
+        return [row[self.contracts[table].key] for row in self.rows(batch, table)]
+
+    def partitions(self, table: str) -> dict[tuple[str, ...], str]:
+        """Values and location of a raw table's partitions in the Data Catalog."""
+        found = self.clients.glue.get_partitions(DatabaseName=DATABASE, TableName=table)["Partitions"]
+        return {tuple(partition["Values"]): partition["StorageDescriptor"]["Location"] for partition in found}
+
+    def announced(self) -> list[int]:
+        """The batches announced since the last look."""
+        messages = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", [])
+        for message in messages:
+            self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
+        return [json.loads(message["Body"])["detail"]["batch_seq"] for message in messages]
+
+    def execute(self, *statements: str) -> None:
+        """Commits statements at the source, as the application does."""
+        with closing(self.source.connect()) as connection, connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def reader(postgres: Any) -> str:
+    """The name of a role that has no right of its own yet."""
+    statement = sql.SQL("CREATE ROLE ingest_reader LOGIN PASSWORD {}").format(sql.Literal(READER_PASSWORD))
+    postgres.execute(statement)
+    return "ingest_reader"
+
+
+@pytest.fixture
+def ingest(source: Any, reader: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ingest]:
+    """A source without rows, empty buckets, and a role with SELECT on the eleven tables and nothing else."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+    with mock_aws():
+        clients = Clients(*(boto3.client(name) for name in ("s3", "glue", "events", "secretsmanager")))
+        sqs = boto3.client("sqs")
+        ingest = Ingest(source, clients, sqs, deploy(clients, sqs), replace(source.credentials, username=reader, password=READER_PASSWORD))
+        ingest.put_secret(ingest.credentials)
+        tables = ", ".join(ingest.contracts)
+        ingest.execute(f"GRANT USAGE ON SCHEMA public TO {reader}", f"GRANT SELECT ON {tables} TO {reader}")
+        yield ingest
+
+
+def deploy(clients: Clients, sqs: Any) -> str:
+    """Makes what the job needs, and a queue that hears the announcements; returns the queue."""
+    for bucket in (RAW, PROCESSED):
+        clients.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+    clients.glue.create_database(DatabaseInput={"Name": DATABASE})
+    for table, contract in load_contracts().source.items():
+        columns = [{"Name": column.name, "Type": column.type} for column in (*contract.columns, *RAW_LINEAGE)]
+        keys = [{"Name": "ingest_date", "Type": "string"}, {"Name": "batch_id", "Type": "string"}]
+        descriptor = {"Columns": columns, "Location": f"s3://{RAW}/{table}/"}
+        clients.glue.create_table(DatabaseName=DATABASE, TableInput={"Name": table, "PartitionKeys": keys, "StorageDescriptor": descriptor})
+    for workflow in (INGEST, PUBLISH):
+        clients.glue.create_workflow(Name=workflow)
+    clients.secretsmanager.create_secret(Name=SECRET)
+    queue = sqs.create_queue(QueueName="announcements")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = {"source": ["totesys.ingest"], "detail-type": ["batch waiting"], "detail": {"publish_workflow": [PUBLISH]}}
+    clients.events.put_rule(Name="waiting", EventPattern=json.dumps(pattern))
+    clients.events.put_targets(Rule="waiting", Targets=[{"Id": "queue", "Arn": arn}])
+    return str(queue)
