@@ -1,10 +1,8 @@
 """Athena's rules over ministack's: registered partitions and their locations, declared columns, results where clients look for them."""
 
 import asyncio
-import csv
-import io
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -131,18 +129,19 @@ def _with_output_location(start: Callable[[Record], Response]) -> Callable[[Reco
 
 
 async def _save_results(query_id: str) -> None:
-    """Write `<output location>/<query id>.csv`, which GetQueryExecution names; text is quoted and a null is nothing, as in Athena."""
+    """Write `<output location>/<query id>.csv`, which GetQueryExecution names; values are quoted and a null is nothing, as in Athena."""
     execution = athena._executions[query_id]
     results = execution["_results"]
-    file = io.StringIO()
-    writer = csv.writer(file, quoting=csv.QUOTE_NOTNULL if hasattr(csv, "QUOTE_NOTNULL") else csv.QUOTE_MINIMAL, lineterminator="\n")
-    writer.writerow(results["columns"])
-    writer.writerows([None if value is None else text(value) for value in row] for row in results["rows"])
     bucket, key = split(execution["ResultConfiguration"]["OutputLocation"])
-    body = file.getvalue().encode()
+    body = "".join(map(_csv_line, [results["columns"], *results["rows"]])).encode()
     status, _, answer = s3._put_object(bucket, key, body, {"content-type": "text/csv", "content-length": str(len(body))})
     if status >= 300:
         raise RuntimeError(f"The results could not be written to s3://{bucket}/{key}: {answer!r}")
+
+
+def _csv_line(values: Sequence[Any]) -> str:
+    quoted = ("" if value is None else '"' + text(value).replace('"', '""') + '"' for value in values)
+    return ",".join(quoted) + "\n"
 
 
 def text(value: Any) -> str:

@@ -149,13 +149,12 @@ class Jobs:
             LogStream(f"{_log_group(run.job)}/output", run.id, command.stdout),
             LogStream(f"{_log_group(run.job)}/error", run.id, command.stderr),
         ]
-        deadline = run.started_on + run.timeout * 60
         while True:
             try:
                 returncode = run.process.wait(timeout=_SEND_LOGS_EVERY)
                 break
             except subprocess.TimeoutExpired:
-                if time.time() > deadline:
+                if time.time() > run.started_on + run.timeout * 60:
                     self.stop(run, "TIMEOUT")
                 for stream in streams:
                     stream.send()

@@ -34,11 +34,11 @@ class Triggers:
             raise already_exists(f"Trigger {name} already exists")
         kept = ("Name", "Type", "WorkflowName", *_SETTINGS)
         trigger = {"Actions": [], **{key: data[key] for key in kept if data.get(key)}, "State": "CREATED"}
-        _validate(trigger)
         if data.get("StartOnCreation"):
-            if trigger["Type"] == "ON_DEMAND":
+            if data.get("Type") == "ON_DEMAND":
                 raise invalid(f"Trigger {name} is ON_DEMAND: StartOnCreation is for triggers that wait for something")
             trigger["State"] = "ACTIVATED"
+        _validate(trigger)
         glue._triggers[name] = trigger
         if data.get("Tags"):
             glue._tags[glue._arn("trigger", name)] = dict(data["Tags"])
