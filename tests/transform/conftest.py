@@ -1,0 +1,67 @@
+"""An ingestion bucket that tests land batches in, and a transform job on real Spark against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+from totesys.arguments import TransformArguments
+from totesys.catalog_tables import current_tables, warehouse_tables
+from totesys.contracts import load_contracts
+from totesys.manifests import PublishManifest
+from totesys.store import Bucket
+from totesys.transform import job
+
+from tests.load.conftest import aws, job_environment, new_bucket, spark
+from tests.local_aws.machine import LocalAws
+from tests.transform.landing import Landing
+
+__all__ = ["aws", "job_environment", "new_bucket", "spark"]
+
+
+class Pipeline(SimpleNamespace):
+    """Two buckets, two databases of the catalog, and the transform between them."""
+
+    def transform(self) -> PublishManifest | None:
+        """One run of the job, with an attempt of its own."""
+        now = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
+        return job.run(self.spark, self.aws.s3, self.aws.glue, self.arguments, f"{next(self.attempts):08x}", now)
+
+    def rows(self, states: dict[str, dict[str, Any]], table: str, partition: str | None = None) -> list[dict[str, Any]]:
+        """The rows that a manifest's partitions of a table hold, as Spark reads them; all partitions when none is named."""
+        wanted = [state for value, state in states[table].items() if partition in (None, value)]
+        uris = [f"s3://{self.processed.name}/{state.prefix}" for state in wanted]
+        return [row.asDict() for row in self.spark.read.parquet(*uris).collect()]
+
+    def locations(self, database: str, table: str) -> dict[str, str]:
+        """Where the catalog says each partition of a table is."""
+        pages = self.aws.glue.get_paginator("get_partitions").paginate(DatabaseName=database, TableName=table)
+        return {one["Values"][0]: one["StorageDescriptor"]["Location"] for page in pages for one in page["Partitions"]}
+
+
+@pytest.fixture(scope="session")
+def new_pipeline(aws: LocalAws, spark: SparkSession, new_bucket: Callable[[], Bucket]) -> Callable[[], Pipeline]:
+    numbers = count(1)
+
+    def create() -> Pipeline:
+        number, ingestion, processed = next(numbers), new_bucket(), new_bucket()
+        databases = (f"current_{number}", f"processed_{number}")
+        tables = (current_tables(load_contracts(), processed.name), warehouse_tables(load_contracts(), processed.name))
+        for database, inputs in zip(databases, tables, strict=True):
+            aws.glue.create_database(DatabaseInput={"Name": database})
+            for table in inputs:
+                aws.glue.create_table(DatabaseName=database, TableInput=table)
+        for bucket in (ingestion, processed):
+            # The session may be older than our S3 server, when other tests ran before: the buckets are told its endpoint.
+            spark.sparkContext._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.{bucket.name}.endpoint", aws.endpoint)
+        return Pipeline(
+            aws=aws, spark=spark, processed=processed, landing=Landing(ingestion), attempts=count(1),
+            arguments=TransformArguments(ingestion.name, processed.name, *databases),
+        )  # fmt: skip
+
+    return create

@@ -1,0 +1,91 @@
+"""Batches landed by hand, as ingest lands them: Parquet by the contracts' types, and a manifest that commits them."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from totesys import layout
+from totesys.arrow_types import arrow_schema
+from totesys.contracts import RAW_LINEAGE, load_contracts
+from totesys.manifests import BatchManifest, LandedFile, SourceIdentity, TableCapture, commit
+from totesys.store import Bucket
+
+AT = datetime(2026, 3, 2, 9, 30, 15, 123000)
+STAMPS = {"created_at": AT, "last_updated": AT}
+Row = dict[str, Any]
+
+
+def address(key: int, city: str = "Leeds", **values: Any) -> Row:
+    base = {"address_line_1": "1 High Street", "address_line_2": None, "district": None, "city": city, "postal_code": "08841"}
+    return {"address_id": key, **base, "country": "Democratic People's Republic of Korea", "phone": "1803 637401", **STAMPS, **values}
+
+
+def counterparty(key: int, address_id: int, **values: Any) -> Row:
+    contacts = {"commercial_contact": None, "delivery_contact": ""}
+    name = "Frami, Yundt and Macejkovic"
+    return {"counterparty_id": key, "counterparty_legal_name": name, "legal_address_id": address_id, **contacts, **STAMPS, **values}
+
+
+def department(key: int, location: str | None = "Leds", **values: Any) -> Row:
+    return {"department_id": key, "department_name": "Sales", "location": location, "manager": None, **STAMPS, **values}
+
+
+def staff(key: int, department_id: int, **values: Any) -> Row:
+    names = {"first_name": "Christy", "last_name": "O'Keefe", "email_address": "christy@terrifictotes.com"}
+    return {"staff_id": key, **names, "department_id": department_id, **STAMPS, **values}
+
+
+def sales_order(key: int, **values: Any) -> Row:
+    references = {"design_id": 1, "staff_id": 1, "counterparty_id": 1, "currency_id": 1, "agreed_delivery_location_id": 1}
+    dates = {"agreed_delivery_date": "2026-03-05", "agreed_payment_date": "2026-03-04"}
+    return {"sales_order_id": key, **references, **dates, "units_sold": 10, "unit_price": Decimal("3.90"), **STAMPS, **values}
+
+
+def payment(key: int, **values: Any) -> Row:
+    references = {"transaction_id": key, "counterparty_id": 1, "currency_id": 1, "payment_type_id": 1}
+    accounts = {"company_ac_number": 11111111, "counterparty_ac_number": 22222222}
+    amount = {"payment_amount": Decimal("99999999.99"), "paid": False, "payment_date": "2026-03-04"}
+    return {"payment_id": key, **references, **amount, **accounts, **STAMPS, **values}
+
+
+class Landing:
+    """The ingestion bucket as a history of batches."""
+
+    def __init__(self, ingestion: Bucket) -> None:
+        self.ingestion = ingestion
+        self.seq = 0
+
+    def land(self, tables: dict[str, list[Row]], *, day: str = "2026-03-02", full: bool = False) -> BatchManifest:
+        """Commits the next batch with these rows, as deltas or as full reads of the tables."""
+        self.seq += 1
+        batch_id = layout.run_id(self.seq, "00000000")
+        captures = {table: self._capture(table, rows, day, batch_id, full) for table, rows in tables.items()}
+        manifest = BatchManifest(
+            seq=self.seq, batch_id=batch_id, started_at=f"{day}T09:00:00.000Z", snapshot="9:9:", snapshot_at=f"{day}T09:00:00.000Z",
+            source=SourceIdentity("1", 1, 1), data_seq=self.seq, previous_data_seq=self.seq - 1, tables=captures,
+        )  # fmt: skip
+        commit(self.ingestion, manifest)
+        return manifest
+
+    def _capture(self, table: str, rows: list[Row], day: str, batch_id: str, full: bool) -> TableCapture:
+        files = ()
+        if rows:
+            contract = load_contracts().source[table]
+            lineage = {"batch_seq": self.seq, "source_xid": 700 + self.seq}
+            body = io.BytesIO()
+            pq.write_table(
+                pa.Table.from_pylist([{**row, **lineage} for row in rows], arrow_schema((*contract.columns, *RAW_LINEAGE))), body
+            )
+            key = layout.raw_prefix(table, day, batch_id) + "00000.parquet"
+            self.ingestion.put(key, body.getvalue())
+            files = (LandedFile(key, len(rows), body.tell()),)
+        at = f"{day}T09:00:00.000Z"
+        return TableCapture(
+            mode="full" if full else "delta", contract_version=1, table_oid=1, capture_xmin=9, captured_at=at, previous_at=None, full_at=at,
+            rows=len(rows), row_count=len(rows), keys="", seen=None, files=files,
+        )  # fmt: skip
