@@ -1,0 +1,78 @@
+"""Tables of the Data Catalog, derived from the contracts: columns with their comments, partition keys, and what a reader must know.
+
+A table's data stands where its partitions point; the location here is only where a new table begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from totesys import layout
+from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, WAREHOUSE_LINEAGE, Column, Contract, Contracts, Partition
+
+OWNER = "totesys"  # some clients cannot read a table without an owner
+RAW_PARTITIONS = (
+    Partition("ingest_date", "string", "Day of the batch's snapshot, YYYY-MM-DD in UTC."),
+    Partition("batch_id", "string", "The batch that read the rows."),
+)
+
+
+def raw_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
+    """TableInputs of the ingestion database: every row version that a batch read."""
+    return [
+        table_input(contract, RAW_LINEAGE, RAW_PARTITIONS, layout.uri(bucket, f"{contract.table}/"), f"{contract.grain} and batch")
+        for contract in contracts.source.values()
+    ]
+
+
+def current_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
+    """TableInputs of the current database: the latest row of each key."""
+    return [
+        table_input(contract, CURRENT_LINEAGE, (contract.partition,), layout.uri(bucket, f"current/{contract.table}/"), contract.grain)
+        for contract in contracts.source.values()
+    ]
+
+
+def warehouse_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
+    """TableInputs of the processed database: the three stars."""
+    return [
+        table_input(contract, WAREHOUSE_LINEAGE, (contract.partition,), layout.uri(bucket, f"{contract.table}/"), contract.grain)
+        for contract in contracts.warehouse.values()
+    ]
+
+
+def table_input(
+    contract: Contract, lineage: Sequence[Column], partitions: Sequence[Partition], location: str, grain: str
+) -> dict[str, Any]:
+    """One table as Glue's CreateTable takes it."""
+    columns = (*contract.lake_columns, *lineage)
+    return {
+        "Name": contract.table,
+        "Description": contract.description,
+        "Owner": OWNER,
+        "TableType": "EXTERNAL_TABLE",
+        "StorageDescriptor": {
+            "Columns": [{"Name": column.name, "Type": column.type, "Comment": comment(column)} for column in columns],
+            "Location": location,
+            "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+            "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+            "SerdeInfo": {"SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"},
+        },
+        "PartitionKeys": [{"Name": key.name, "Type": key.type, "Comment": key.description[:255]} for key in partitions],
+        "Parameters": {
+            "EXTERNAL": "TRUE",
+            "classification": "parquet",
+            "contract_version": str(contract.version),
+            "grain": grain,
+            "kind": contract.kind,
+            "nullable_columns": ",".join(column.name for column in columns if column.nullable),
+            "primary_key": f"{contract.version_of},batch_seq" if contract.version_of else contract.key,
+        },
+    }
+
+
+def comment(column: Column) -> str:
+    """The column's description and, where it has one, its origin; Glue takes 255 characters."""
+    text = f"{column.description} From {column.origin}." if column.origin else column.description
+    return text[:255]

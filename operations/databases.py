@@ -1,0 +1,192 @@
+"""The pipeline's own roles in the two databases, and the secrets that hold their passwords.
+
+A password is made here, goes into Secrets Manager, and is neither shown nor passed on a command line. PostgreSQL gets its verifier only.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import psycopg2
+from psycopg2 import extensions, sql
+from totesys.contracts import load_contracts
+from totesys.errors import FatalError
+from totesys.secrets import Credentials
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+Grants = Callable[[Any, sql.Identifier], None]
+
+
+@dataclass(frozen=True)
+class Database:
+    """One of the two: what people call it, the variable with its URL, its secret, and what the pipeline's role may do there."""
+
+    name: str
+    variable: str
+    secret: str
+    role: str
+    grant: Grants
+
+
+def pipeline_databases(project: str) -> tuple[Database, Database]:
+    """Source and warehouse of a project."""
+    prefix = project.replace("-", "_")
+    return (
+        Database("source", "TOTESYS_SOURCE_URL", f"{project}/source", f"{prefix}_ingest", grant_reading),
+        Database("warehouse", "TOTESYS_WAREHOUSE_URL", f"{project}/warehouse", f"{prefix}_load", grant_loading),
+    )
+
+
+def set_credentials(client: Any, database: Database, environment: Mapping[str, str]) -> tuple[Credentials, str]:
+    """Makes the secret hold credentials that work; answers them, and created, updated or unchanged.
+
+    With a URL in the environment, the pipeline gets a role of its own if the URL's role may make one, else the URL's role itself.
+    Without, a value that is there stays; else a person at a terminal is asked for the URL. FatalError when nobody can say.
+    """
+    current = read_secret(client, database.secret)
+    url = environment.get(database.variable)
+    if not url and current:
+        return current, "unchanged"
+    if not url and sys.stdin.isatty():
+        url = getpass.getpass(f"URL of the {database.name} (postgresql://user:password@host:port/dbname), not shown: ")
+    if not url:
+        raise FatalError(f"secret {database.secret} has no value: set {database.variable} to postgresql://user:password@host:port/dbname")
+    wanted = pipeline_credentials(database, parse_url(url, database.variable), current)
+    if wanted == current:
+        return wanted, "unchanged"
+    client.put_secret_value(SecretId=database.secret, SecretString=json.dumps(asdict(wanted)))
+    return wanted, "updated" if current else "created"
+
+
+def read_secret(client: Any, secret: str) -> Credentials | None:
+    """The credentials that a secret holds; None while it has no value, or one that is not of our form."""
+    try:
+        text = client.get_secret_value(SecretId=secret).get("SecretString")
+        return Credentials(**json.loads(text)) if text else None
+    except client.exceptions.ResourceNotFoundException:  # so AWS answers for a secret without a value
+        return None
+    except (ValueError, TypeError):
+        return None
+
+
+def parse_url(url: str, variable: str) -> Credentials:
+    """The credentials of a URL as psql takes it. TLS is required unless its sslmode says otherwise, or the server is on this machine."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "postgres") or not (parts.hostname and parts.username and parts.path.strip("/")):
+        raise FatalError(f"{variable} is not a URL of the form postgresql://user:password@host:port/dbname")
+    return Credentials(
+        host=parts.hostname,
+        port=parts.port or 5432,
+        dbname=unquote(parts.path.strip("/")),
+        username=unquote(parts.username),
+        password=unquote(parts.password or ""),
+        sslmode=parse_qs(parts.query).get("sslmode", ["disable" if parts.hostname in _LOOPBACK else "require"])[0],
+    )
+
+
+def pipeline_credentials(database: Database, admin: Credentials, current: Credentials | None) -> Credentials:
+    """The pipeline's role with its rights as they should be; its password is kept while it works."""
+    connection = connect(database, admin)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user")
+            if not cursor.fetchone()[0]:
+                return admin
+            own = Credentials(admin.host, admin.port, admin.dbname, database.role, secrets.token_urlsafe(24), admin.sslmode)
+            if current and {**asdict(current), "password": ""} == {**asdict(own), "password": ""} and works(current):
+                own = current
+            else:
+                set_password(cursor, own)
+            database.grant(cursor, sql.Identifier(own.username))
+    except psycopg2.Error as error:
+        raise FatalError(
+            f"role {admin.username} cannot prepare {database.role} in the {database.name}, {admin.place} ({one_line(error)}): "
+            f"let {database.variable} name a role that may, or one without CREATEROLE, which is then used as it is"
+        ) from error
+    finally:
+        connection.close()
+    return own
+
+
+def connect(database: Database, credentials: Credentials) -> Any:
+    """A connection; FatalError with the two ways on when there is none to be had."""
+    try:
+        return psycopg2.connect(**credentials.libpq())
+    except psycopg2.OperationalError as error:
+        raise FatalError(
+            f"the {database.name}, {credentials.place}, cannot be reached from here ({one_line(error)}): "
+            f"start it or mend {database.variable}; when only the jobs can reach it, unset {database.variable} and put its credentials "
+            f"into secret {database.secret} yourself, as JSON with host, port, dbname, username, password and sslmode"
+        ) from error
+
+
+def works(credentials: Credentials) -> bool:
+    """Whether one can connect with the credentials."""
+    try:
+        psycopg2.connect(**credentials.libpq()).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def set_password(cursor: Any, own: Credentials) -> None:
+    """Creates the role, or gives the one that is there this password."""
+    cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [own.username])
+    verb = sql.SQL("ALTER" if cursor.fetchone() is not None else "CREATE")
+    verifier = extensions.encrypt_password(own.password, own.username, cursor.connection, "scram-sha-256")
+    statement = sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}")
+    cursor.execute(statement.format(verb, sql.Identifier(own.username), sql.Literal(verifier)))
+
+
+def grant_reading(cursor: Any, role: sql.Identifier) -> None:
+    """SELECT on the contracts' tables, and no more."""
+    grant_database(cursor, role, sql.SQL("CONNECT"))
+    cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(role))
+    tables = present_tables(cursor, load_contracts().source)
+    if not tables:
+        raise FatalError("the source has none of the contracts' tables: TOTESYS_SOURCE_URL seems to name another database")
+    cursor.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(sql.SQL(", ").join(map(qualified, tables)), role))
+
+
+def grant_loading(cursor: Any, role: sql.Identifier) -> None:
+    """CREATE, for the tables of an empty warehouse and our schema; writing to the contracts' tables where others have made them."""
+    grant_database(cursor, role, sql.SQL("CONNECT, CREATE"))
+    cursor.execute(sql.SQL("GRANT USAGE, CREATE ON SCHEMA public TO {}").format(role))
+    for table in present_tables(cursor, load_contracts().warehouse):
+        cursor.execute("SELECT tableowner = %s FROM pg_tables WHERE schemaname = 'public' AND tablename = %s", [role.string, table])
+        if cursor.fetchone()[0]:
+            continue  # its own
+        cursor.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES ON {} TO {}").format(qualified(table), role))
+        key = load_contracts().warehouse[table].key
+        cursor.execute("SELECT pg_get_serial_sequence(%s, %s)::regclass::text", [f"public.{table}", key])
+        sequence = cursor.fetchone()[0]
+        if sequence:
+            cursor.execute(sql.SQL("GRANT USAGE, SELECT ON SEQUENCE {} TO {}").format(sql.Identifier(*sequence.split(".")), role))
+
+
+def grant_database(cursor: Any, role: sql.Identifier, rights: sql.SQL) -> None:
+    database = sql.Identifier(cursor.connection.info.dbname)
+    cursor.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}").format(rights, database, role))
+
+
+def present_tables(cursor: Any, contracts: Mapping[str, Any]) -> list[str]:
+    """The contracts' tables that the database has."""
+    cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY(%s)", [list(contracts)])
+    return sorted(name for (name,) in cursor.fetchall())
+
+
+def qualified(table: str) -> sql.Identifier:
+    return sql.Identifier("public", table)
+
+
+def one_line(error: psycopg2.Error) -> str:
+    """The last line of PostgreSQL's message, which holds the reason."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__

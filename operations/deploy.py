@@ -1,0 +1,158 @@
+"""Deploys the pipeline, to AWS or to a local stack by the environment alone. Safe to run again: what is as it should be is not touched."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+from totesys.contracts import load_contracts
+from totesys.errors import FatalError, PipelineError
+from totesys.secrets import Credentials
+from totesys.store import Bucket
+
+from operations.databases import pipeline_databases, set_credentials
+from operations.deploy_artifacts import upload_artifacts
+from operations.deploy_proof import prove_stack
+from operations.deploy_stacks import Template, deploy_stack, parameter_values, variable
+from operations.deployment import STACKS, Deployment, aws_session, describe_stack, explain, project_name, stack_outputs
+from operations.register import register_tables
+
+LOG_GROUPS = "/aws-glue/"
+TLS = ("require", "verify-ca", "verify-full")
+NETWORK = ("SubnetId", "SecurityGroupId", "AvailabilityZone")
+
+
+class Report:
+    """Says what runs and since when, and keeps each step's outcome for the table at the end."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.steps: list[tuple[str, str, float]] = []
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[list[str]]:
+        """Around one step, which puts its outcome into the list it is given."""
+        outcome: list[str] = []
+        began = time.monotonic()
+        with self.console.status(f"{name}, since {datetime.now():%H:%M:%S}"):
+            yield outcome
+        seconds = time.monotonic() - began
+        self.steps.append((name, outcome[0], seconds))
+        self.console.print(f"deploy: {datetime.now():%H:%M:%S} {name}: {outcome[0]} ({seconds:.1f} s)", highlight=False, soft_wrap=True)
+
+    def table(self, deployment: Deployment) -> Table:
+        where = deployment.endpoint or f"AWS {deployment.region}"
+        table = Table("step", "outcome", "seconds", title=f"{deployment.project} on {where}", title_justify="left")
+        table.columns[2].justify = "right"
+        for name, outcome, seconds in self.steps:
+            table.add_row(name, outcome, f"{seconds:.1f}")
+        table.add_section()
+        table.add_row("in all", "", f"{sum(seconds for _, _, seconds in self.steps):.1f}")
+        return table
+
+
+def main(argv: Sequence[str]) -> int:
+    """0 deployed; 1 not, and the last line says why."""
+    argparse.ArgumentParser(prog="scripts/deploy.sh", description=__doc__).parse_args(argv)
+    console = Console()
+    try:
+        report = Report(console)
+        deployment = deploy(aws_session(), os.environ, report)
+        console.print(report.table(deployment))
+    except PipelineError as error:
+        return failed(str(error))
+    except (BotoCoreError, ClientError) as error:
+        return failed(explain(error))
+    return 0
+
+
+def failed(reason: str) -> int:
+    print(f"deploy: error: {reason}", file=sys.stderr)
+    return 1
+
+
+def deploy(session: boto3.Session, environment: Mapping[str, str], report: Report) -> Deployment:
+    """Everything in the order in which it depends on each other."""
+    project = project_name(environment)
+    network = check_network(environment)
+    session.client("sts").get_caller_identity()  # Before anything: is AWS there, and does it know us?
+
+    def stack(name: str, known: Mapping[str, str]) -> None:
+        template = Template.read(name)
+        with report.step(f"stack {project}-{name}") as outcome:
+            parameters = parameter_values(template, {"Project": project, **known}, environment)
+            outcome.append(deploy_stack(session, f"{project}-{name}", template, parameters))
+
+    stack("storage", {})
+    stack("secrets", {})
+    credentials = {}
+    for database in pipeline_databases(project):
+        with report.step(f"credentials of the {database.name}") as outcome:
+            credentials[database.name], changed = set_credentials(session.client("secretsmanager"), database, environment)
+            outcome.append(f"{changed}: role {credentials[database.name].username} in {credentials[database.name].place}")
+    stack("catalog", {})
+    stack("roles", {"InVpc": flag(network)})
+    with report.step("code of the jobs") as outcome:
+        bucket = Bucket(session.client("s3"), stack_outputs(session, f"{project}-storage")["ArtifactsBucket"])
+        artifacts = upload_artifacts(bucket)
+        outcome.append(f"{artifacts.uploaded} files uploaded" if artifacts.uploaded else "unchanged")
+    settings = {
+        "SourceJdbcUrl": jdbc_url(credentials["source"]),
+        "WarehouseJdbcUrl": jdbc_url(credentials["warehouse"]),
+        "EnforceTls": flag(all(own.sslmode in TLS for own in credentials.values())),
+        "CreateLogGroups": flag(may_create_log_groups(session, f"{project}-jobs")),
+    }
+    stack("jobs", {**artifacts.parameters(), **settings})
+    stack("workflows", {})
+
+    deployment = Deployment.read(session, project)
+    with report.step("tables of the Data Catalog") as outcome:
+        databases = {
+            "ingestion": deployment.ingestion_database, "current": deployment.current_database, "processed": deployment.processed_database,
+        }  # fmt: skip
+        buckets = (deployment.ingestion_bucket, deployment.processed_bucket)
+        outcomes = register_tables(session.client("glue"), load_contracts(), databases, *buckets)
+        outcome.append(", ".join(f"{count} {what}" for what, count in sorted(outcomes.items())))
+    with report.step("proof") as outcome:
+        proved = sum(prove_stack(session, f"{project}-{name}", Template.read(name)) for name in STACKS)
+        outcome.append(f"{proved} resources are there, triggers activated")
+    return deployment
+
+
+def check_network(environment: Mapping[str, str]) -> bool:
+    """Whether the jobs run in a VPC; FatalError when only part of it is given."""
+    given = [variable(parameter) for parameter in NETWORK if environment.get(variable(parameter))]
+    if given and len(given) < len(NETWORK):
+        raise FatalError(f"{' and '.join(given)} need the others too: set {', '.join(map(variable, NETWORK))}, or none of them")
+    return bool(given)
+
+
+def jdbc_url(credentials: Credentials) -> str:
+    """Where a database is, without credentials."""
+    return f"jdbc:postgresql://{credentials.host}:{credentials.port}/{credentials.dbname}"
+
+
+def flag(value: bool) -> str:
+    """A boolean as a template's parameter."""
+    return str(value).lower()
+
+
+def may_create_log_groups(session: boto3.Session, jobs_stack: str) -> bool:
+    """Whether Glue's log groups are the stack's, or nobody's yet: an account's other jobs may have made them."""
+    if describe_stack(session, jobs_stack):
+        resources = session.client("cloudformation").describe_stack_resources(StackName=jobs_stack)["StackResources"]
+        return any(resource["ResourceType"] == "AWS::Logs::LogGroup" for resource in resources)
+    return not session.client("logs").describe_log_groups(logGroupNamePrefix=LOG_GROUPS)["logGroups"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

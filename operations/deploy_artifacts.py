@@ -1,0 +1,82 @@
+"""What the jobs run: their scripts and wheels, put in the artifacts bucket under keys that change with the content.
+
+scripts/<hash>/<job>.py, wheels/<hash>/<name>.whl. A key is never written twice, so a run that has started keeps the code it started with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from totesys.errors import FatalError
+from totesys.layout import uri
+from totesys.store import Bucket
+
+ROOT = Path(__file__).parents[1]
+JOBS = ("ingest", "transform", "load")
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The s3:// addresses of the code, as the jobs' template takes them; `uploaded` counts what was not there yet."""
+
+    scripts: dict[str, str]
+    ingest_wheels: tuple[str, ...]
+    spark_wheels: tuple[str, ...]
+    uploaded: int
+
+    def parameters(self) -> dict[str, str]:
+        return {
+            **{f"{job.capitalize()}Script": address for job, address in self.scripts.items()},
+            "IngestWheels": ",".join(self.ingest_wheels),
+            "SparkWheels": ",".join(self.spark_wheels),
+        }
+
+
+def upload_artifacts(bucket: Bucket) -> Artifacts:
+    """Builds our wheel, and uploads it with the scripts and the wheels that it needs, but for those that are there."""
+    present = {key for prefix in ("scripts/", "wheels/") for key, _ in bucket.keys(prefix)}
+    uploaded = 0
+
+    def upload(folder: str, paths: Iterable[Path]) -> tuple[str, ...]:
+        nonlocal uploaded
+        keys = [f"{folder}/{content_hash(path)}/{path.name}" for path in paths]
+        for path, key in zip(paths, keys):
+            if key not in present:
+                bucket.upload(str(path), key)
+                uploaded += 1
+        return tuple(uri(bucket.name, key) for key in keys)
+
+    scripts = dict(zip(JOBS, upload("scripts", [ROOT / "glue_jobs" / f"{job}.py" for job in JOBS])))
+    with tempfile.TemporaryDirectory() as folder:
+        ours = build_wheel(Path(folder))
+        ingest = upload("wheels", [ours, *fetched_wheels("ingest")])
+        spark = upload("wheels", [ours, *fetched_wheels("spark")])
+    return Artifacts(scripts, ingest, spark, uploaded)
+
+
+def content_hash(path: Path) -> str:
+    """The first 16 digits of the file's SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def build_wheel(folder: Path) -> Path:
+    """The package that the jobs share, as a wheel; the same bytes for the same code."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise FatalError(f"the jobs' wheel could not be built: {done.stderr.strip().splitlines()[-1]}")
+    return next(folder.glob("*.whl"))
+
+
+def fetched_wheels(environment: str) -> list[Path]:
+    """The wheels that scripts/setup.sh has fetched for a job's Python; FatalError when there are none."""
+    wheels = sorted((ROOT / ".venv" / "wheels" / environment).glob("*.whl"))
+    if not wheels:
+        raise FatalError(f"there are no wheels in .venv/wheels/{environment}: run scripts/setup.sh")
+    return wheels

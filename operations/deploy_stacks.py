@@ -1,0 +1,104 @@
+"""The templates, and their deployment by the AWS CLI: every parameter is passed, so that a changed default takes effect."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+from totesys.errors import FatalError
+
+from operations.deployment import describe_stack
+
+TEMPLATES = Path(__file__).parents[1] / "cloudformation"
+AWS_CLI = Path(sys.executable).parent / "aws"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads a template's structure; what !Ref and its like stand for is CloudFormation's business."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+
+
+@dataclass(frozen=True)
+class Template:
+    """One template: its parameters with their defaults (None: it must be given), and whether each resource depends on a condition."""
+
+    name: str
+    path: Path
+    parameters: dict[str, str | None]
+    resources: dict[str, bool]
+
+    @staticmethod
+    def read(name: str) -> Template:
+        path = TEMPLATES / f"{name}.yaml"
+        body: dict[str, Any] = yaml.load(path.read_text("utf-8"), _Loader)
+        defaults = {key: None if value.get("Default") is None else str(value["Default"]) for key, value in body["Parameters"].items()}
+        return Template(name, path, defaults, {key: "Condition" in value for key, value in body["Resources"].items()})
+
+
+def variable(parameter: str) -> str:
+    """The environment variable that sets a template's parameter: TOTESYS_QUERY_SCAN_LIMIT for QueryScanLimit."""
+    return "TOTESYS_" + re.sub(r"(?<=[a-z])(?=[A-Z])", "_", parameter).upper()
+
+
+def parameter_values(template: Template, known: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """A value for each parameter: what the deploy knows, else the environment's, else the default; FatalError when there is none."""
+    values = {}
+    for parameter, default in template.parameters.items():
+        value = known.get(parameter, environment.get(variable(parameter), default))
+        if value is None:
+            raise FatalError(f"parameter {parameter} of {template.path.name} has no value: set {variable(parameter)}")
+        values[parameter] = value
+    return values
+
+
+def deploy_stack(session: boto3.Session, stack: str, template: Template, parameters: Mapping[str, str]) -> str:
+    """Creates or updates a stack and waits; answers created, updated or unchanged. FatalError with the first reason when it fails."""
+    before = describe_stack(session, stack)
+    if before and before["StackStatus"] == "ROLLBACK_COMPLETE":
+        _delete(session, stack)  # A creation that failed leaves a stack that can be deleted and nothing else.
+        before = None
+    command = [
+        str(AWS_CLI), "--region", session.region_name, "cloudformation", "deploy", "--no-fail-on-empty-changeset",
+        "--stack-name", stack, "--template-file", str(template.path), "--capabilities", "CAPABILITY_NAMED_IAM",
+        "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items()),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise FatalError(f"stack {stack} could not be deployed: {_failure(session, stack) or _last_line(done.stderr)}")
+    if "No changes to deploy" in done.stdout:
+        return "unchanged"
+    return "updated" if before else "created"
+
+
+def _delete(session: boto3.Session, stack: str) -> None:
+    client = session.client("cloudformation")
+    client.delete_stack(StackName=stack)
+    client.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 2, "MaxAttempts": 300})
+
+
+def _failure(session: boto3.Session, stack: str) -> str:
+    """The first thing that went wrong in the stack's latest operation, or nothing when no resource failed."""
+    if describe_stack(session, stack) is None:
+        return ""
+    reasons = []
+    for event in session.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]:  # newest first
+        if event["ResourceStatus"].endswith("_FAILED"):
+            reasons.append(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', event['ResourceStatus'])}")
+        began = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
+        if began and event["ResourceType"] == "AWS::CloudFormation::Stack":
+            break
+    return reasons[-1] if reasons else ""
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "the AWS CLI said nothing"
