@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Asks Athena and prints the answer as a table.
+# Needs: what scripts/setup.sh installs, and a deployed pipeline; credentials, region and, for a local stack, AWS_ENDPOINT_URL in the
+# environment (eval "$(scripts/local.sh env)" sets them). Options: --help tells them.
+# Exits: 0 answered; 1 Athena refused or failed, and its reason is printed; 2 could not ask.
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+readonly ROOT
+readonly PYTHON="${ROOT}/.venv/main/bin/python"
+
+main() {
+  [[ -x "${PYTHON}" ]] || { echo "query: nothing is installed: run scripts/setup.sh" >&2; exit 2; }
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${PYTHON}" -m operations.query "$@"
+}
+
+main "$@"

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Compares the warehouse with the source: current rows of the facts, all rows of the dimensions.
+# Needs: what scripts/setup.sh installs, and a deployed pipeline; credentials, region and, for a local stack, AWS_ENDPOINT_URL in the
+# environment (eval "$(scripts/local.sh env)" sets them). Options: --help tells them.
+# Exits: 0 they match; 1 they differ, and the differences are listed; 2 could not compare.
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+readonly ROOT
+readonly PYTHON="${ROOT}/.venv/main/bin/python"
+
+main() {
+  [[ -x "${PYTHON}" ]] || { echo "reconcile: nothing is installed: run scripts/setup.sh" >&2; exit 2; }
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${PYTHON}" -m operations.reconcile "$@"
+}
+
+main "$@"
