@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Optional
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,8 +16,8 @@ ITEM = Contract(
     columns=(Column("item_id", "int", False, "d"), Column("kept", "string", True, "d"), Column("dropped", "string", True, "d")),
 )  # fmt: skip
 
-Row = tuple[int, Optional[str], Optional[str]]
-Current = tuple[int, Optional[str], Optional[str], bool, int]
+Row = tuple[int, str | None, str | None]
+Current = tuple[int, str | None, str | None, bool, int]
 Merge = Callable[..., list[tuple]]
 
 
@@ -90,12 +89,12 @@ def test_deleted_and_inserted_again_across_waiting_batches(merged: Merge) -> Non
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.dictionaries(st.integers(1, 30), st.sampled_from(["a", "b", None]), max_size=30), min_size=3, max_size=6), st.data())
-def test_merging_batches_at_once_equals_the_oracle(merged: Merge, histories: list[dict[int, Optional[str]]], data: st.DataObject) -> None:
-    """Each entry is the source's whole table at one batch: thirty histories of one key each. Where rows are gone, the batch is a full read."""
+def test_merging_batches_at_once_equals_the_oracle(merged: Merge, histories: list[dict[int, str | None]], data: st.DataObject) -> None:
+    """Each entry is the source's whole table at one batch: thirty histories of one key each. Where rows are gone, the batch is a full."""
     batches: dict[int, list[Row]] = {}
     full, expected = [], []
-    before: dict[int, Optional[str]] = {}
-    dead: dict[int, Optional[str]] = {}
+    before: dict[int, str | None] = {}
+    dead: dict[int, str | None] = {}
     for seq, table in enumerate(histories, start=1):
         is_full = bool(before.keys() - table.keys()) or data.draw(st.booleans())
         shown = {key for key, value in table.items() if is_full or key not in before or before[key] != value or data.draw(st.booleans())}

@@ -31,8 +31,8 @@ def merge(
     known = current.select(*names, "is_deleted", "batch_seq", F.lit(0).cast("bigint").alias("seen_seq"))
     read = captured.select(*names, F.lit(False).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"))
     states = known.unionByName(read)
-    for seq in sorted(full_seqs):
-        states = states.unionByName(_absent(states, read, seq, contract.key), allowMissingColumns=True)
+    if full_seqs:
+        states = states.unionByName(_absent(states, read, full_seqs, contract.key), allowMissingColumns=True)
 
     by_batch = Window.partitionBy(contract.key).orderBy("batch_seq")
     so_far = by_batch.rowsBetween(Window.unboundedPreceding, Window.currentRow)
@@ -50,14 +50,14 @@ def merge(
     )
 
 
-def _absent(states: DataFrame, read: DataFrame, seq: int, key: str) -> DataFrame:
-    """A deletion as of batch `seq` for every key seen before it that its full read lacks; the other columns are null.
+def _absent(states: DataFrame, read: DataFrame, full_seqs: Sequence[int], key: str) -> DataFrame:
+    """A deletion as of each full read for every key that was seen before it and that it lacks; the other columns are null.
 
     A key that is deleted already gets one as well: the comparison with the state before drops it."""
-    present = read.filter(F.col("batch_seq") == seq).select(key)
-    before = states.filter(F.col("batch_seq") < seq).select(key).distinct()
-    deletion = (F.lit(True).alias("is_deleted"), F.lit(seq).cast("bigint").alias("batch_seq"), F.lit(seq).cast("bigint").alias("seen_seq"))
-    return before.join(present, key, how="left_anti").select(key, *deletion)
+    seqs = F.explode(F.array(*[F.lit(seq).cast("bigint") for seq in full_seqs]))
+    expected = states.groupBy(key).agg(F.min("batch_seq").alias("first_seq")).withColumn("batch_seq", seqs).filter("batch_seq > first_seq")
+    lacking = expected.join(read.select(key, "batch_seq"), [key, "batch_seq"], how="left_anti")
+    return lacking.select(key, F.lit(True).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"))
 
 
 def _is_version(version_columns: Sequence[str]) -> Column:
