@@ -6,8 +6,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,21 +112,18 @@ class Tick:
     def _follow_publish(self) -> None:
         """Follows the publish run that the announcement starts. A run that was refused, since another was running, is not it."""
         workflow = self._deployment.publish_workflow
-        with polling() as pause:
-            deadline = time.monotonic() + _EVENT_ARRIVES_WITHIN
-            while time.monotonic() < deadline:
-                for run in self._runs(workflow):
-                    refused = run["Status"] == "ERROR"
-                    if run["Status"] == "RUNNING" or not (refused or run["WorkflowRunId"] in self._known_publishes):
-                        self._known_publishes.add(run["WorkflowRunId"])
-                        self._follow(workflow, run["WorkflowRunId"])
-                        return
-                if not self._waits():
+        pause, deadline = Pause(), time.monotonic() + _EVENT_ARRIVES_WITHIN
+        while time.monotonic() < deadline:
+            for run in self._runs(workflow):
+                is_new = run["Status"] != "ERROR" and run["WorkflowRunId"] not in self._known_publishes
+                if is_new or run["Status"] == "RUNNING":
+                    self._follow(workflow, run["WorkflowRunId"])
                     return
-                pause()
-        raise RunFailedError(
-            f"a batch waits, and {workflow} did not start within {_EVENT_ARRIVES_WITHIN:.0f} s: run scripts/deploy.sh, which activates its trigger"
-        )
+            if not self._waits():
+                return
+            pause()
+        within = f"within {_EVENT_ARRIVES_WITHIN:.0f} s"
+        raise RunFailedError(f"a batch waits, and {workflow} did not start {within}: run scripts/deploy.sh, which activates its trigger")
 
     def _follow(self, workflow: str, run_id: str) -> None:
         """Shows a run until it ends; RunFailedError with its first failed job's error unless every job succeeded."""
@@ -139,13 +135,13 @@ class Tick:
             raise RunFailedError(f"{workflow} {run['Status']}: {run.get('ErrorMessage') or 'somebody stopped it'}")
 
     def _follow_to_end(self, workflow: str, run_id: str) -> Any:
-        with polling() as pause:
-            while True:
-                run = self._glue.get_workflow_run(Name=workflow, RunId=run_id, IncludeGraph=True)["Run"]
-                self.display.show(job_states(workflow, run))
-                if run["Status"] not in ("RUNNING", "STOPPING"):
-                    return run
-                pause()
+        pause = Pause()
+        while True:
+            run = self._glue.get_workflow_run(Name=workflow, RunId=run_id, IncludeGraph=True)["Run"]
+            self.display.show(job_states(workflow, run))
+            if run["Status"] not in ("RUNNING", "STOPPING"):
+                return run
+            pause()
 
     def _runs(self, workflow: str) -> list[Any]:
         """The newest runs of a workflow."""
@@ -175,17 +171,15 @@ class Tick:
         return Outcome(min(batches), through, landed, loaded)
 
 
-@contextmanager
-def polling() -> Iterator[Callable[[], None]]:
-    """Gives a pause that grows with each call, so that a quick run is seen to end at once and a long one is asked seldom."""
-    interval = _FIRST_POLL
+class Pause:
+    """Sleeps a little longer with each call, so that a quick run is seen to end at once and a long one is asked seldom."""
 
-    def pause() -> None:
-        nonlocal interval
-        time.sleep(interval)
-        interval = min(interval * 1.1, _LONGEST_POLL)
+    def __init__(self) -> None:
+        self._seconds = _FIRST_POLL
 
-    yield pause
+    def __call__(self) -> None:
+        time.sleep(self._seconds)
+        self._seconds = min(self._seconds * 1.1, _LONGEST_POLL)
 
 
 def job_states(workflow: str, run: Any) -> list[JobState]:
@@ -213,14 +207,9 @@ def print_outcome(console: Console, outcome: Outcome | None) -> None:
         return
     rows = [[table, f"{count:,}"] for table, count in outcome.loaded.items() if count]
     console.print(make_table([("warehouse table", "left"), ("new or changed rows", "right")], rows))
-    batches = (
-        f"batch {outcome.through_batch}"
-        if outcome.first_batch == outcome.through_batch
-        else f"batches {outcome.first_batch} to {outcome.through_batch}"
-    )
-    console.print(
-        f"loaded {batches}: {outcome.landed.total():,} rows read, {outcome.loaded.total():,} rows in the warehouse new or changed"
-    )
+    first, last = outcome.first_batch, outcome.through_batch
+    batches = f"batch {last}" if first == last else f"batches {first} to {last}"
+    console.print(f"loaded {batches}: {outcome.landed.total():,} rows read, {outcome.loaded.total():,} warehouse rows new or changed")
 
 
 if __name__ == "__main__":
