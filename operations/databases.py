@@ -187,6 +187,6 @@ def qualified(table: str) -> sql.Identifier:
 
 
 def one_line(error: psycopg2.Error) -> str:
-    """The last line of PostgreSQL's message, which holds the reason."""
+    """The reason alone: the rest of PostgreSQL's message says where, or guesses."""
     lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
+    return lines[0].rpartition(" failed: ")[2] if lines else type(error).__name__

@@ -6,49 +6,49 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 from botocore.exceptions import ClientError
 from totesys.errors import FatalError
 
 from operations.deploy_stacks import Template
 
 _TRIGGER_SECONDS = 60.0
-Lookup = Callable[[boto3.Session, str], object]
+Client = Callable[[str], Any]  # a service's client by its name
+Lookup = Callable[[Client, str], object]
 
 LOOKUPS: dict[str, Lookup] = {
-    "AWS::Athena::WorkGroup": lambda session, name: session.client("athena").get_work_group(WorkGroup=name),
-    "AWS::Events::Rule": lambda session, name: rule_with_target(session.client("events"), name),
-    "AWS::Glue::Connection": lambda session, name: session.client("glue").get_connection(Name=name, HidePassword=True),
-    "AWS::Glue::Database": lambda session, name: session.client("glue").get_database(Name=name),
-    "AWS::Glue::Job": lambda session, name: session.client("glue").get_job(JobName=name),
-    "AWS::Glue::Trigger": lambda session, name: activated_trigger(session.client("glue"), name),
-    "AWS::Glue::Workflow": lambda session, name: session.client("glue").get_workflow(Name=name),
-    "AWS::IAM::Role": lambda session, name: session.client("iam").get_role(RoleName=name),
-    "AWS::Logs::LogGroup": lambda session, name: log_group(session.client("logs"), name),
-    "AWS::S3::Bucket": lambda session, name: session.client("s3").get_bucket_policy(Bucket=name),  # every bucket has one
-    "AWS::S3::BucketPolicy": lambda session, name: None,  # proved with its bucket: what its physical id is differs
-    "AWS::SecretsManager::Secret": lambda session, name: session.client("secretsmanager").describe_secret(SecretId=name),
+    "AWS::Athena::WorkGroup": lambda client, name: client("athena").get_work_group(WorkGroup=name),
+    "AWS::Events::Rule": lambda client, name: rule_with_target(client("events"), name),
+    "AWS::Glue::Connection": lambda client, name: client("glue").get_connection(Name=name, HidePassword=True),
+    "AWS::Glue::Database": lambda client, name: client("glue").get_database(Name=name),
+    "AWS::Glue::Job": lambda client, name: client("glue").get_job(JobName=name),
+    "AWS::Glue::Trigger": lambda client, name: activated_trigger(client("glue"), name),
+    "AWS::Glue::Workflow": lambda client, name: client("glue").get_workflow(Name=name),
+    "AWS::IAM::Role": lambda client, name: client("iam").get_role(RoleName=name),
+    "AWS::Logs::LogGroup": lambda client, name: log_group(client("logs"), name),
+    "AWS::S3::Bucket": lambda client, name: client("s3").get_bucket_policy(Bucket=name),  # every bucket has one
+    "AWS::S3::BucketPolicy": lambda client, name: None,  # proved with its bucket: what its physical id is differs
+    "AWS::SecretsManager::Secret": lambda client, name: client("secretsmanager").describe_secret(SecretId=name),
 }
 
 
-def prove_stack(session: boto3.Session, stack: str, template: Template) -> int:
+def prove_stack(client: Client, stack: str, template: Template) -> int:
     """Looks up every resource of the stack's template; returns how many there are. FatalError names the first that is not there."""
-    described = session.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+    described = client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
     resources = {resource["LogicalResourceId"]: resource for resource in described}
     for logical_id, conditional in template.resources.items():
         if logical_id not in resources and not conditional:
             raise FatalError(f"stack {stack} has no {logical_id}, which {template.path.name} describes: run scripts/deploy.sh again")
     for logical_id, resource in resources.items():
-        look_up(session, f"{logical_id} of stack {stack}", resource["ResourceType"], resource["PhysicalResourceId"])
+        look_up(client, f"{logical_id} of stack {stack}", resource["ResourceType"], resource["PhysicalResourceId"])
     return len(resources)
 
 
-def look_up(session: boto3.Session, what: str, kind: str, physical_id: str) -> None:
+def look_up(client: Client, what: str, kind: str, physical_id: str) -> None:
     """FatalError unless the service of that kind of resource knows it."""
     if kind not in LOOKUPS:
         raise FatalError(f"{what} is an {kind}, and nothing proves those: add a look-up to operations/deploy_proof.py")
     try:
-        LOOKUPS[kind](session, physical_id)
+        LOOKUPS[kind](client, physical_id)
     except ClientError as error:
         code = error.response["Error"]["Code"]
         raise FatalError(f"{what}, {physical_id}, is not behind the API ({code}): delete the stack and deploy again") from error

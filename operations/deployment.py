@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,8 +68,11 @@ class Deployment:
 
 
 def project_name(environment: Mapping[str, str]) -> str:
-    """The project that the environment names: TOTESYS_PROJECT, or totesys."""
-    return environment.get("TOTESYS_PROJECT") or DEFAULT_PROJECT
+    """The project that the environment names: TOTESYS_PROJECT, or totesys. FatalError when it cannot stand in the name of a bucket."""
+    name = environment.get("TOTESYS_PROJECT") or DEFAULT_PROJECT
+    if not re.fullmatch(r"[a-z][a-z0-9-]{1,18}[a-z0-9]", name):
+        raise FatalError(f"TOTESYS_PROJECT is {name}: it must be 3 to 20 lower case letters, digits and hyphens, beginning with a letter")
+    return name
 
 
 def aws_session() -> boto3.Session:
