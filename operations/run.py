@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from operations.run_display import JobState, RunDisplay
 
 _FIRST_POLL, _LONGEST_POLL = 0.2, 2.0  # seconds
 _EVENT_ARRIVES_WITHIN = 60.0  # seconds from an announcement to the run that it starts; on AWS it takes a few
+_LONGEST_ERROR = 400  # characters: ours are one line, while Spark's bring the JVM's stack with them
 _ANNOUNCEMENTS = 5  # ticks in a row that leave work waiting without a failure, before we give up
 
 
@@ -194,7 +196,7 @@ def job_states(workflow: str, run: Any) -> list[JobState]:
             state=attempt["JobRunState"],
             started_at=attempt["StartedOn"],
             completed_at=attempt.get("CompletedOn"),
-            error=" ".join(attempt.get("ErrorMessage", "").split()),
+            error=textwrap.shorten(attempt.get("ErrorMessage", ""), _LONGEST_ERROR, placeholder=" ... (the rest is in the job's log)"),
         )
         for name, attempt in sorted(attempts, key=lambda pair: pair[1]["StartedOn"])
     ]
