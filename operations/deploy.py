@@ -20,6 +20,7 @@ from totesys.errors import FatalError, PipelineError
 from totesys.secrets import Credentials
 from totesys.store import Bucket
 
+from operations.console import make_console, make_table
 from operations.databases import pipeline_databases, set_credentials
 from operations.deploy_artifacts import upload_artifacts
 from operations.deploy_proof import prove_stack
@@ -48,23 +49,19 @@ class Report:
             yield outcome
         seconds = time.monotonic() - began
         self.steps.append((name, outcome[0], seconds))
-        self.console.print(f"deploy: {datetime.now():%H:%M:%S} {name}: {outcome[0]} ({seconds:.1f} s)", highlight=False, soft_wrap=True)
+        self.console.print(f"deploy: {datetime.now():%H:%M:%S} {name}: {outcome[0]} ({seconds:.1f} s)", markup=False, soft_wrap=True)
 
     def table(self, deployment: Deployment) -> Table:
         where = deployment.endpoint or f"AWS {deployment.region}"
-        table = Table("step", "outcome", "seconds", title=f"{deployment.project} on {where}", title_justify="left")
-        table.columns[2].justify = "right"
-        for name, outcome, seconds in self.steps:
-            table.add_row(name, outcome, f"{seconds:.1f}")
-        table.add_section()
-        table.add_row("in all", "", f"{sum(seconds for _, _, seconds in self.steps):.1f}")
-        return table
+        rows = [(name, outcome, f"{seconds:.1f}") for name, outcome, seconds in self.steps]
+        rows.append(("in all", "", f"{sum(seconds for _, _, seconds in self.steps):.1f}"))
+        return make_table([("step", "left"), ("outcome", "left"), ("seconds", "right")], rows, title=f"{deployment.project} on {where}")
 
 
 def main(argv: Sequence[str]) -> int:
     """0 deployed; 1 not, and the last line says why."""
     argparse.ArgumentParser(prog="scripts/deploy.sh", description=__doc__).parse_args(argv)
-    console = Console()
+    console = make_console()
     try:
         report = Report(console)
         deployment = deploy(aws_session(), os.environ, report)
