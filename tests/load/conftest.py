@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
@@ -18,7 +19,7 @@ from totesys.store import Bucket
 
 from local_aws.spark import spark_environment
 from tests.load.lake import Lake
-from tests.local_aws.machine import LocalAws, free_port, start, stop
+from tests.local_aws.machine import LocalAws, free_port, start, stop, wait_until
 
 
 @pytest.fixture(scope="session")
@@ -102,3 +103,32 @@ def query(warehouse: Any) -> Iterator[Callable[..., list[tuple]]]:
 
     yield run
     connection.close()
+
+
+@pytest.fixture
+def run_until_merge(new_job: Callable[..., LoadJob], warehouse: Any) -> Callable[..., list[Any]]:
+    """Starts load jobs, waits until all have staged and want the ledger, calls `meanwhile`, and lets them go on.
+
+    Returns what each came to: what the warehouse holds, or the exception. The tables must be there already.
+    """
+
+    def run(jobs: int, meanwhile: Callable[[], Any]) -> list[Any]:
+        holder = warehouse.connect()
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                with holder.cursor() as cursor:
+                    cursor.execute("LOCK TABLE etl.load_ledger IN SHARE MODE")
+                    started = [pool.submit(new_job().run) for _ in range(jobs)]
+                    wait_until("all want the ledger", lambda: waiting_for_ledger(cursor) == jobs)
+                    meanwhile()
+            finally:
+                holder.close()
+            return [done.exception() or done.result() for done in started]
+
+    return run
+
+
+def waiting_for_ledger(cursor: Any) -> int:
+    """How many sessions wait for the lock that a load merges under."""
+    cursor.execute("SELECT count(*) FROM pg_locks WHERE relation = 'etl.load_ledger'::regclass AND NOT granted")
+    return int(cursor.fetchone()[0])

@@ -1,0 +1,213 @@
+"""What stops a load: nothing is half done, the message says who must act, and the next load brings everything in."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from totesys.errors import BadDataError, FatalError, RetriableError
+from totesys.load.warehouse import _SESSION as session_settings
+from totesys.store import Bucket
+
+from tests.load.conftest import waiting_for_ledger
+from tests.load.lake import sales_order, sales_star
+from tests.local_aws.machine import free_port, wait_until
+
+ROOT = Path(__file__).parents[2]
+COUNTS = "SELECT (SELECT count(*) FROM fact_sales_order), (SELECT count(*) FROM dim_date), (SELECT count(*) FROM etl.load_ledger)"
+
+
+@pytest.fixture
+def loaded_once(lake, load):
+    """A warehouse that holds one order, and a lake with two more."""
+    lake.publish(1, sales_star(sales_order(1)))
+    load()
+    lake.publish(2, {"fact_sales_order": [sales_order(2), sales_order(3)]})
+
+
+def staging_of(query) -> str:
+    [(name,)] = query("SELECT tablename FROM pg_tables WHERE schemaname = 'etl' AND tablename LIKE 'staging%'")
+    return f"etl.{name}"
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_rows_that_a_retried_task_staged_twice_are_refused(load, query, run_until_merge):
+    [error] = run_until_merge(1, lambda: query(f"INSERT INTO {staging_of(query)} SELECT * FROM {staging_of(query)}"))
+
+    assert isinstance(error, RetriableError)
+    assert "holds 4 rows instead of 2" in str(error)
+    assert query(COUNTS) == [(1, 365, 1)]
+    load()
+    assert query(COUNTS) == [(3, 365, 2)]
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_a_staging_table_that_a_crash_of_the_server_emptied_is_refused(load, query, run_until_merge):
+    [error] = run_until_merge(1, lambda: query(f"DELETE FROM {staging_of(query)}"))
+
+    assert isinstance(error, RetriableError)
+    assert "holds 0 rows instead of 2" in str(error)
+    load()
+    assert query(COUNTS) == [(3, 365, 2)]
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_of_two_loads_at_once_one_brings_the_rows_and_the_other_steps_back(query, run_until_merge):
+    first, second = run_until_merge(2, lambda: None)
+
+    assert first == second
+    assert first.publish_seq == 2
+    assert query(COUNTS) == [(3, 365, 2)]
+    assert query("SELECT tablename FROM pg_tables WHERE schemaname = 'etl'") == [("load_ledger",)]
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_a_load_whose_session_breaks_leaves_nothing_but_dead_staging_which_the_next_drops(load, query, run_until_merge):
+    end = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'totesys-load-%%' AND wait_event_type = 'Lock'"
+    )
+
+    [error] = run_until_merge(1, lambda: query(end))
+
+    assert isinstance(error, RetriableError)
+    assert query(COUNTS) == [(1, 365, 1)]
+    load()
+    assert query(COUNTS) == [(3, 365, 2)]
+    assert query("SELECT tablename FROM pg_tables WHERE schemaname = 'etl'") == [("load_ledger",)]
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_a_process_killed_before_its_commit_is_made_good_by_the_next(lake, load, query, warehouse, aws, job_environment):
+    aws.client("secretsmanager").create_secret(Name="totesys/warehouse", SecretString=json.dumps(asdict(warehouse.credentials)))
+    holder = warehouse.connect()
+    with holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE etl.load_ledger IN SHARE MODE")
+        process = subprocess.Popen(
+            [sys.executable, "glue_jobs/load.py", "--processed_bucket", lake.bucket.name, "--warehouse_secret", "totesys/warehouse"],
+            cwd=ROOT, env={**os.environ, **job_environment}, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        try:
+            wait_until("the load has staged its rows", lambda: waiting_for_ledger(cursor) == 1, 60)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    output, _ = process.communicate()
+    holder.close()
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'totesys-load-%%'"
+    wait_until("the server has noticed", lambda: query(sessions) == [(0,)])
+    assert warehouse.credentials.password not in output
+    assert query(COUNTS) == [(1, 365, 1)]
+
+    load()
+
+    assert query(COUNTS) == [(3, 365, 2)]
+    assert query("SELECT tablename FROM pg_tables WHERE schemaname = 'etl'") == [("load_ledger",)]
+
+
+def test_an_order_without_its_parent_is_refused_with_everything_that_came_with_it(lake, load, query):
+    lake.publish(1, sales_star(sales_order(1)) | {"dim_location": []})
+
+    with pytest.raises(BadDataError, match="fact_sales_order_agreed_delivery_location_id_fkey"):
+        load()
+
+    assert query(COUNTS) == [(0, 0, 0)]
+
+
+def test_a_version_that_stands_twice_in_the_lake_is_refused(lake, load, query):
+    lake.publish(1, sales_star(sales_order(1), sales_order(1)))
+
+    with pytest.raises(BadDataError, match="holds 1 rows of fact_sales_order twice"):
+        load()
+
+    assert query(COUNTS) == [(0, 0, 0)]
+
+
+def test_a_lake_with_other_rows_than_its_manifest_promises_is_refused(lake, load):
+    lake.publish(1, sales_star(sales_order(1)), promised={"fact_sales_order": 2})
+
+    with pytest.raises(BadDataError, match="new rows, but the manifest of publish 1 says"):
+        load()
+
+
+def test_files_that_are_gone_are_named(lake, load):
+    lake.publish(1, sales_star(sales_order(1)))
+    lake.remove_files("dim_staff")
+
+    with pytest.raises(BadDataError, match=r"dim_staff/publish_id=0000000001-00000000/key_range=0.* no files"):
+        load()
+
+
+def test_a_value_that_the_warehouse_cannot_hold_is_refused_and_never_shown(lake, load, warehouse):
+    lake.publish(1, sales_star(sales_order(1, created_time="25:61:00.000")))
+
+    with pytest.raises(BadDataError, match="cannot hold a value of the lake") as raised:
+        load()
+
+    shown = f"{raised.value} {raised.value.__cause__}"  # the cause is what Spark logs
+    assert "BatchUpdateException" in shown
+    assert "18:59:59" not in shown  # the row's other columns
+    assert warehouse.credentials.password not in shown
+
+
+def test_facts_beside_a_lost_ledger_are_never_loaded_again(lake, load, query):
+    lake.publish(1, sales_star(sales_order(1)))
+    load()
+    query("DELETE FROM etl.load_ledger")
+
+    with pytest.raises(FatalError, match="restore the ledger"):
+        load()
+
+    assert query("SELECT count(*) FROM fact_sales_order") == [(1,)]
+
+
+def test_a_warehouse_that_is_down_may_be_up_at_the_next_run(new_job, warehouse):
+    port = free_port()
+
+    with pytest.raises(RetriableError, match=rf"warehouse {warehouse.dbname} on 127.0.0.1:{port} cannot be reached .*start it"):
+        new_job(replace(warehouse.credentials, port=port)).run()
+
+
+def test_a_wrong_password_needs_a_person_and_is_not_repeated(new_job, warehouse):
+    with pytest.raises(FatalError, match=r"refuses user owner .*put the warehouse's secret right") as raised:
+        new_job(replace(warehouse.credentials, password="wrong-password-1")).run()
+
+    assert "wrong-password-1" not in str(raised.value)
+
+
+def test_a_database_that_does_not_exist_needs_a_person(new_job, warehouse):
+    with pytest.raises(FatalError, match='database "nowhere" does not exist'):
+        new_job(replace(warehouse.credentials, dbname="nowhere")).run()
+
+
+def test_a_role_without_rights_needs_a_person(new_job, warehouse, query):
+    query("CREATE ROLE load_without_rights LOGIN PASSWORD 'secret'")
+    try:
+        with pytest.raises(FatalError, match=r"forbids user load_without_rights .*permission denied for database"):
+            new_job(replace(warehouse.credentials, username="load_without_rights", password="secret")).run()
+    finally:
+        query("DROP ROLE load_without_rights")
+
+
+def test_a_missing_bucket_needs_a_person(new_job, lake):
+    with pytest.raises(FatalError, match=r"s3://nowhere.*NoSuchBucket"):
+        replace(new_job(), processed=Bucket(lake.bucket.client, "nowhere")).run()
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_a_load_that_waits_in_vain_for_the_ledger_gives_up(load, query, warehouse, monkeypatch):
+    monkeypatch.setitem(session_settings, "lock_timeout", "100ms")
+    holder = warehouse.connect()
+    holder.cursor().execute("LOCK TABLE etl.load_ledger IN SHARE MODE")
+
+    with pytest.raises(RetriableError, match="lock timeout"):
+        load()
+
+    holder.close()
+    load()
+    assert query(COUNTS) == [(3, 365, 2)]
