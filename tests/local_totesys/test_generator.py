@@ -13,7 +13,6 @@ from local_totesys.generator import SourceError, generate
 from local_totesys.orders import business_day, business_day_number
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
-ORDERS = (
 ORDERS = """(
     SELECT sales_order_id AS id, 'SALE' AS kind, created_at, last_updated, units_sold * unit_price AS amount, counterparty_id, currency_id,
         agreed_payment_date, agreed_delivery_date
