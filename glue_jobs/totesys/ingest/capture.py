@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from totesys import layout
 from totesys.contracts import Contract
 from totesys.ingest.source import Counted, Snapshot
 from totesys.manifests import BatchManifest, TableCapture
@@ -14,14 +16,58 @@ FULL_EVERY = timedelta(days=1)
 FARTHEST = 2**30
 
 
-def full_reason(contract: Contract, oid: int, snapshot: Snapshot, previous: BatchManifest | None, demanded: bool) -> str | None:
+@dataclass(frozen=True)
+class Draft:
+    """A batch while it is read; it counts once its manifest is committed. `attempt` tells it from others that race for the number."""
+
+    attempt: str
+    started_at: str
+    snapshot: Snapshot
+    previous: BatchManifest | None
+    full_demanded: bool
+
+    @property
+    def seq(self) -> int:
+        return self.previous.seq + 1 if self.previous else 1
+
+    @property
+    def batch_id(self) -> str:
+        return layout.run_id(self.seq, self.attempt)
+
+    def before(self, table: str) -> TableCapture | None:
+        """The table's capture by the previous batch."""
+        return self.previous.tables.get(table) if self.previous else None
+
+    def manifest(self, captures: Mapping[str, TableCapture]) -> BatchManifest:
+        """The manifest that commits the batch with these captures."""
+        last, last_but_one = (self.previous.data_seq, self.previous.previous_data_seq) if self.previous else (0, 0)
+        has_work = any(self._is_work(table, capture) for table, capture in captures.items())
+        return BatchManifest(
+            seq=self.seq,
+            batch_id=self.batch_id,
+            started_at=self.started_at,
+            snapshot=self.snapshot.text,
+            snapshot_at=self.snapshot.taken_at,
+            source=self.snapshot.identity,
+            data_seq=self.seq if has_work else last,
+            previous_data_seq=last if has_work else last_but_one,
+            tables=dict(captures),
+        )
+
+    def _is_work(self, table: str, capture: TableCapture) -> bool:
+        """Whether the transform has something to do: rows, or a table that held rows and holds none now."""
+        before = self.before(table)
+        return capture.rows > 0 or (before is not None and before.row_count > 0 and capture.row_count == 0)
+
+
+def full_reason(draft: Draft, contract: Contract, oid: int) -> str | None:
     """Why a table must be read in full; None when a delta is exact."""
-    before = previous.tables.get(contract.table) if previous else None
-    if previous is None or before is None:
+    before, snapshot = draft.before(contract.table), draft.snapshot
+    if draft.previous is None or before is None:
         return "first read"
-    if demanded:
+    if draft.full_demanded:
         return "demanded"
-    if snapshot.identity != previous.source or oid != before.table_oid:
+    if snapshot.identity != draft.previous.source or oid != before.table_oid:
         return "not the table of the previous batch"
     if contract.version != before.contract_version:
         return "new contract version"
@@ -51,12 +97,3 @@ def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
         seen=None,
         files=(),
     )
-
-
-def brings_something(captures: dict[str, TableCapture], previous: BatchManifest | None) -> bool:
-    """Whether a batch has work for the transform: rows, or a table that was emptied since the previous batch."""
-
-    def emptied(table: str) -> bool:
-        return previous is not None and table in previous.tables and previous.tables[table].row_count > 0
-
-    return any(capture.rows or (capture.mode == "full" and emptied(table)) for table, capture in captures.items())

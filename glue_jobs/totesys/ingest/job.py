@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from totesys import layout
 from totesys.arguments import IngestArguments
 from totesys.aws import aws_call
 from totesys.contracts import Contract
 from totesys.errors import BadDataError
-from totesys.ingest.capture import brings_something, full_reason, is_unchanged, unchanged
-from totesys.ingest.source import Snapshot, Source, open_source
+from totesys.ingest.capture import Draft, full_reason, is_unchanged, unchanged
+from totesys.ingest.source import Source, open_source
 from totesys.ingest.structure import beyond_contract, drift
-from totesys.manifests import BatchManifest, TableCapture, commit, newest_batch
+from totesys.manifests import BatchManifest, commit, newest_batch
 from totesys.pointers import register_batch
 from totesys.secrets import read_credentials
 from totesys.store import AlreadyThereError, Bucket
@@ -45,10 +44,10 @@ def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Co
     if previous and previous.has_rows:
         # A crash may have come between that batch's commit and its registration. No batch follows one that is not registered.
         register_batch(clients.glue, arguments.ingestion_database, previous, ingestion.name)
-    demanded = full_is_demanded(clients.glue, arguments)
+    full_demanded = full_is_demanded(clients.glue, arguments)
     credentials = read_credentials(clients.secretsmanager, arguments.source_secret)
     with open_source(credentials) as source:
-        batch = read_batch(source, ingestion, contracts, previous, demanded=demanded)
+        batch = read_batch(source, ingestion, contracts, previous, full_demanded=full_demanded)
     try:
         commit(ingestion, batch)
     except AlreadyThereError:
@@ -58,8 +57,11 @@ def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Co
         register_batch(clients.glue, arguments.ingestion_database, batch, ingestion.name)
     if is_waiting(batch, loaded_through(Bucket(clients.s3, arguments.processed_bucket))):
         announce(clients.events, clients.glue, arguments.publish_workflow, batch)
-    rows = sum(capture.rows for capture in batch.tables.values())
-    log.info("batch %d is committed: %d rows in %.1f s", batch.seq, rows, time.monotonic() - started)
+    landed = [capture.rows for capture in batch.tables.values()]
+    log.info(
+        "batch %d is committed: %d rows, %d of %d tables without news, %.2f s",
+        batch.seq, sum(landed), landed.count(0), len(landed), time.monotonic() - started,
+    )  # fmt: skip
     return 0
 
 
@@ -73,30 +75,27 @@ def full_is_demanded(glue: Any, arguments: IngestArguments) -> bool:
 
 
 def read_batch(
-    source: Source, ingestion: Bucket, contracts: Mapping[str, Contract], previous: BatchManifest | None, *, demanded: bool
+    source: Source, ingestion: Bucket, contracts: Mapping[str, Contract], previous: BatchManifest | None, *, full_demanded: bool
 ) -> BatchManifest:
     """Lands what is new under one snapshot, and returns the manifest that would commit it."""
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     for table in contracts:
         source.lock(table)
-    snapshot = source.snapshot()
+    draft = Draft(secrets.token_hex(4), started_at, source.snapshot(), previous, full_demanded)
     oids = checked_structure(source, contracts)
-    seq = previous.seq + 1 if previous else 1
-    batch_id = layout.run_id(seq, secrets.token_hex(4))
-    captures = read_tables(source, ingestion, contracts, oids, snapshot, previous, seq, batch_id, demanded=demanded)
-    last_data_seq = previous.data_seq if previous else 0
-    has_rows = brings_something(captures, previous)
-    return BatchManifest(
-        seq=seq,
-        batch_id=batch_id,
-        started_at=started_at,
-        snapshot=snapshot.text,
-        snapshot_at=snapshot.taken_at,
-        source=snapshot.identity,
-        data_seq=seq if has_rows else last_data_seq,
-        previous_data_seq=last_data_seq if has_rows or previous is None else previous.previous_data_seq,
-        tables=captures,
-    )
+    reasons = {table: full_reason(draft, contract, oids[table]) for table, contract in contracts.items()}
+    counted = source.count({table: before.capture_xmin for table in contracts if (before := draft.before(table)) and not reasons[table]})
+    captures = {}
+    for table, contract in contracts.items():
+        before = draft.before(table)
+        if before and table in counted and is_unchanged(counted[table], before):
+            captures[table] = unchanged(before, draft.snapshot)
+            continue
+        # Here and not above: a run that finds nothing new never pays for importing pyarrow.
+        from totesys.ingest.table import TableRead
+
+        captures[table] = TableRead(source, ingestion, draft, contract, oids[table]).capture(reasons[table], counted.get(table))
+    return draft.manifest(captures)
 
 
 def checked_structure(source: Source, contracts: Mapping[str, Contract]) -> dict[str, int]:
@@ -112,33 +111,3 @@ def checked_structure(source: Source, contracts: Mapping[str, Contract]) -> dict
         if extra := beyond_contract(contract, live[table]):
             log.info("%s has columns beyond its contract, which are not read: %s", table, ", ".join(extra))
     return {table: live[table].oid for table in contracts}
-
-
-def read_tables(
-    source: Source, ingestion: Bucket, contracts: Mapping[str, Contract], oids: Mapping[str, int], snapshot: Snapshot,
-    previous: BatchManifest | None, batch_seq: int, batch_id: str, *, demanded: bool,
-) -> dict[str, TableCapture]:  # fmt: skip
-    """Every table's capture: full where a delta would not be exact, nothing read where nothing changed."""
-    reasons = {table: full_reason(contract, oids[table], snapshot, previous, demanded) for table, contract in contracts.items()}
-    before = previous.tables if previous else {}
-    counted = source.count({table: before[table].capture_xmin for table, reason in reasons.items() if reason is None})
-    captures = {}
-    for table, contract in contracts.items():
-        if table in counted and is_unchanged(counted[table], before[table]):
-            captures[table] = unchanged(before[table], snapshot)
-            continue
-        # Here and not above: a run that finds nothing new never pays for importing pyarrow.
-        from totesys.ingest.table import TableRead
-
-        started = time.monotonic()
-        read = TableRead(source, ingestion, snapshot, contract, oids[table], batch_seq, batch_id, before.get(table))
-        reason = reasons[table]
-        capture = read.delta(before[table], counted[table].rows) if reason is None else read.full()
-        if capture is None:
-            reason = "rows were deleted"
-            capture = read.full()
-        captures[table] = capture
-        mode = f"full ({reason})" if reason else "delta"
-        log.info("batch %d: %s %s, %d rows in %.2f s", batch_seq, table, mode, capture.rows, time.monotonic() - started)
-    log.info("batch %d: %d of %d tables unchanged", batch_seq, sum(not c.rows for c in captures.values()), len(captures))
-    return captures

@@ -70,6 +70,11 @@ class Snapshot:
     identity: SourceIdentity
 
     @property
+    def date(self) -> str:
+        """The UTC day of the snapshot, as the manifest's ingest_date."""
+        return self.taken_at[:10]
+
+    @property
     def xmin(self) -> int:
         return int(self.text.split(":")[0])
 

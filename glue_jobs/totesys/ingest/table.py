@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,31 +16,44 @@ from totesys import layout
 from totesys.arrow_types import arrow_schema
 from totesys.contracts import RAW_LINEAGE, Contract
 from totesys.errors import BadDataError
+from totesys.ingest.capture import Draft
 from totesys.ingest.keys import add_keys, load_keys, save_keys
 from totesys.ingest.landing import Landing
 from totesys.ingest.seen import Seen, drop_seen, load_seen
-from totesys.ingest.source import Snapshot, Source
+from totesys.ingest.source import Counted, Source
 from totesys.ingest.stream import record_batches
 from totesys.manifests import LandedFile, TableCapture
 from totesys.store import Bucket
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class TableRead:
-    """What reading a table needs. `oid` is the table's at the source; `before` its capture by the previous batch, None at first."""
+    """What reading a table needs; `oid` is the table's at the source."""
 
     source: Source
     bucket: Bucket
-    snapshot: Snapshot
+    draft: Draft
     contract: Contract
     oid: int
-    batch_seq: int
-    batch_id: str
-    before: TableCapture | None
 
-    def full(self) -> TableCapture:
+    def capture(self, full_reason: str | None, counted: Counted | None) -> TableCapture:
+        """Reads the table: in full for the reason given or because rows are gone, else the delta."""
+        started = time.monotonic()
+        before, captured = self.draft.before(self.contract.table), None
+        if full_reason is None and before and counted:
+            captured = self._delta(before, counted.rows)
+            full_reason = None if captured else "rows were deleted"
+        captured = captured or self._full(before)
+        mode = f"full ({full_reason})" if full_reason else "delta"
+        seconds = time.monotonic() - started
+        log.info("batch %d: %s %s, %d rows in %.2f s", self.draft.seq, self.contract.table, mode, captured.rows, seconds)
+        return captured
+
+    def _full(self, before: TableCapture | None) -> TableCapture:
         """Reads every row, and the exact key set with it."""
-        keys, seen = BitMap(), Seen(self.contract, self.snapshot)
+        keys, seen = BitMap(), Seen(self.contract, self.draft.snapshot)
         with self._batches(since=None) as batches, self._landing() as landing:
             for batch in batches:
                 add_keys(keys, batch, self.contract)
@@ -47,12 +62,12 @@ class TableRead:
             files = landing.finish()
         if len(keys) != sum(landed.rows for landed in files):
             raise BadDataError(f"{self.contract.table}.{self.contract.key} is not unique: restore the primary key at the source")
-        same_as_before = self.before is not None and keys == load_keys(self.bucket, self.before.keys)
-        return self._capture("full", files, keys, seen, key_set_changed=not same_as_before)
+        known = load_keys(self.bucket, before.keys) if before else None
+        return self._captured("full", files, known, keys, seen)
 
-    def delta(self, before: TableCapture, row_count: int) -> TableCapture | None:
-        """Reads the row versions that are new since `before`; None when rows are gone, which only a full read can tell."""
-        known, keys, seen = load_keys(self.bucket, before.keys), BitMap(), Seen(self.contract, self.snapshot)
+    def _delta(self, before: TableCapture, row_count: int) -> TableCapture | None:
+        """Reads the row versions that are new since `before`; None when rows are gone, which only a full read can tell apart."""
+        known, keys, seen = load_keys(self.bucket, before.keys), BitMap(), Seen(self.contract, self.draft.snapshot)
         already_read = load_seen(self.bucket, before.seen) if before.seen else None
         with self._batches(since=before.capture_xmin) as batches, self._landing() as landing:
             for batch in batches:
@@ -63,34 +78,36 @@ class TableRead:
             if len(keys) != row_count:
                 return None
             files = landing.finish()
-        return self._capture("delta", files, keys, seen, key_set_changed=keys != known)
+        return self._captured("delta", files, known, keys, seen)
 
     @contextmanager
     def _batches(self, since: int | None) -> Iterator[Iterator[pa.RecordBatch]]:
-        copy = partial(self.source.copy, self.contract, self.batch_seq, since)
+        copy = partial(self.source.copy, self.contract, self.draft.seq, since)
         with record_batches(copy, self._schema, self.contract.table) as batches:
             yield batches
 
     def _landing(self) -> Landing:
-        return Landing(self.bucket, layout.raw_prefix(self.contract.table, self.snapshot.taken_at[:10], self.batch_id), self._schema)
+        prefix = layout.raw_prefix(self.contract.table, self.draft.snapshot.date, self.draft.batch_id)
+        return Landing(self.bucket, prefix, self._schema)
 
     @property
     def _schema(self) -> pa.Schema:
         return arrow_schema((*self.contract.columns, *RAW_LINEAGE))
 
-    def _capture(self, mode: str, files: tuple[LandedFile, ...], keys: BitMap, seen: Seen, *, key_set_changed: bool) -> TableCapture:
-        before, taken_at = self.before, self.snapshot.taken_at
+    def _captured(self, mode: str, files: tuple[LandedFile, ...], known: BitMap | None, keys: BitMap, seen: Seen) -> TableCapture:
+        """What the manifest says of the table. An unchanged key set stays where an earlier batch saved it."""
+        before, snapshot, batch_id = self.draft.before(self.contract.table), self.draft.snapshot, self.draft.batch_id
         return TableCapture(
             mode=mode,
             contract_version=self.contract.version,
             table_oid=self.oid,
-            capture_xmin=self.snapshot.xmin,
-            captured_at=taken_at,
+            capture_xmin=snapshot.xmin,
+            captured_at=snapshot.taken_at,
             previous_at=before.captured_at if before else None,
-            full_at=taken_at if mode == "full" or before is None else before.full_at,
+            full_at=before.full_at if before and mode == "delta" else snapshot.taken_at,
             rows=sum(landed.rows for landed in files),
             row_count=len(keys),
-            keys=before.keys if before and not key_set_changed else save_keys(self.bucket, self.contract, self.batch_id, keys),
-            seen=seen.save(self.bucket, self.batch_id),
+            keys=before.keys if before and keys == known else save_keys(self.bucket, self.contract, batch_id, keys),
+            seen=seen.save(self.bucket, batch_id),
             files=files,
         )

@@ -1,0 +1,58 @@
+"""When a table is read in full: pure decisions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from totesys.contracts import load_contracts
+from totesys.ingest.capture import FARTHEST, Draft, full_reason
+from totesys.ingest.source import Snapshot
+from totesys.manifests import BatchManifest, SourceIdentity, TableCapture
+
+CONTRACT = load_contracts().source["design"]
+IDENTITY = SourceIdentity("7", 1, 16384)
+BEFORE = TableCapture(
+    mode="delta", contract_version=CONTRACT.version, table_oid=99, capture_xmin=5 * 2**32 + 10,
+    captured_at="2024-01-05T09:00:00.000000+00:00",
+    previous_at=None, full_at="2024-01-05T08:00:00.000000+00:00", rows=0, row_count=3, keys="k", seen=None,
+)  # fmt: skip
+PREVIOUS = BatchManifest(4, "b", "", "", BEFORE.captured_at, IDENTITY, 4, 3, {"design": BEFORE})
+NOW = Snapshot(f"{BEFORE.capture_xmin}:{BEFORE.capture_xmin}:", "2024-01-05T09:05:00.000000+00:00", IDENTITY)
+DRAFT = Draft("a", "", NOW, PREVIOUS, full_demanded=False)
+
+
+def at(**changes: Any) -> Draft:
+    return replace(DRAFT, snapshot=replace(NOW, **changes))
+
+
+def test_a_table_that_the_previous_batch_read_gets_a_delta() -> None:
+    assert full_reason(DRAFT, CONTRACT, 99) is None
+
+
+@pytest.mark.parametrize(
+    ("draft", "oid", "reason"),
+    [
+        (replace(DRAFT, previous=None), 99, "first read"),
+        (replace(DRAFT, previous=replace(PREVIOUS, tables={})), 99, "first read"),
+        (replace(DRAFT, full_demanded=True), 99, "demanded"),
+        (DRAFT, 100, "not the table of the previous batch"),
+        (at(identity=replace(IDENTITY, system_identifier="8")), 99, "not the table of the previous batch"),
+        (at(text=f"{BEFORE.capture_xmin - 1}:{BEFORE.capture_xmin}:"), 99, "too far from the previous snapshot"),
+        (at(text=f"{BEFORE.capture_xmin + FARTHEST}:{BEFORE.capture_xmin + FARTHEST}:"), 99, "too far from the previous snapshot"),
+        (at(taken_at="2024-01-06T08:00:00.000000+00:00"), 99, "a day since the last"),
+        (at(taken_at="2024-01-05T07:59:59.000000+00:00"), 99, "a day since the last"),
+    ],
+)
+def test_a_table_is_read_in_full_when_a_delta_would_not_be_exact(draft: Draft, oid: int, reason: str) -> None:
+    assert full_reason(draft, CONTRACT, oid) == reason
+
+
+def test_a_new_version_of_the_contract_reads_the_table_in_full() -> None:
+    assert full_reason(DRAFT, replace(CONTRACT, version=CONTRACT.version + 1), 99) == "new contract version"
+
+
+def test_transaction_ids_are_compared_with_all_their_64_bits() -> None:
+    one_turn_later = BEFORE.capture_xmin + 2**32
+    assert full_reason(at(text=f"{one_turn_later}:{one_turn_later}:"), CONTRACT, 99) == "too far from the previous snapshot"
