@@ -1,4 +1,4 @@
-"""What ministack's CloudFormation lacks: workflows, a few properties of jobs and triggers, the lifecycle of buckets."""
+"""What ministack's CloudFormation lacks: workflows, a few properties of jobs and triggers, the lifecycle of buckets, secrets by ARN."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -38,6 +38,13 @@ def extend() -> None:
         "create": _then_lifecycle(bucket["create"], properties_at=1),
         "update": _then_lifecycle(bucket["update"], properties_at=2),
     }
+    secret = handlers["AWS::SecretsManager::Secret"]
+    handlers["AWS::SecretsManager::Secret"] = {
+        **secret,
+        "create": lambda *arguments: _by_arn(secret["create"](*arguments)),
+        "update": lambda arn, *arguments: _by_arn(secret["update"](_secret_name(arn), *arguments)),
+        "delete": lambda arn, properties: secret["delete"](_secret_name(arn), properties),
+    }
 
 
 def _create_workflow(logical_id: str, properties: Record, stack_name: str) -> tuple[str, Record]:
@@ -61,6 +68,16 @@ def _update_workflow(name: str, old: Record, new: Record, stack_name: str) -> tu
 
 def _delete_workflow(name: str, properties: Record) -> None:
     glue._delete_workflow({"Name": name})  # one that is gone already is no error
+
+
+def _by_arn(created: tuple[str, Record]) -> tuple[str, Record]:
+    """A secret's Ref is its ARN, which policies rely on; ministack gives its name."""
+    _, attributes = created
+    return attributes["Arn"], attributes
+
+
+def _secret_name(arn: str) -> str:
+    return arn.partition(":secret:")[2].rpartition("-")[0]
 
 
 def _then_lifecycle(handler: Callable[..., tuple[str, Record]], properties_at: int) -> Callable[..., tuple[str, Record]]:

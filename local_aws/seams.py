@@ -69,6 +69,7 @@ USED = [
     *_functions("athena", _table_relation="table_data files", _data_format="table_data", _sql_list="paths"),
     *_tables("athena", "_executions", "_workgroups"),
     *_functions("cloudformation.provisioners", _glue_call="fn data resource_type action", _tag_map="tags"),
+    *_functions("cloudformation.provisioners", _physical_name="stack_name logical_id lowercase max_len seeded"),
     *_functions("cloudformation.provisioners", _glue_sync_tags="arn old_props new_props resource_type"),
 ]
 

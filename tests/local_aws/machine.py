@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(what: str, condition: Callable[[], Any], seconds: float = 20) -> Any:
+def wait_until(what: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
@@ -144,10 +143,15 @@ def start(argv: list[str], local_dir: Path, port: int) -> LocalAws:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/_ministack/health", timeout=10) as answer:
                 return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:
             return False
 
-    wait_until("launcher is up", is_up, 30)
+    try:
+        wait_until("launcher is up", is_up)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
     return LocalAws(port, local_dir, process)
 
 

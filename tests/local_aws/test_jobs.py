@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from ministack.services import s3
 
+from local_aws.jobs import Jobs
+from local_aws.process import Machine
 from tests.local_aws.machine import SCRIPTS, LocalAws, wait_until
 
 SAY_ALL = """
@@ -134,6 +137,19 @@ def test_a_second_run_is_refused_unless_the_job_allows_it(aws: LocalAws) -> None
     runs = [aws.glue.start_job_run(JobName="one-at-a-time")["JobRunId"] for _ in range(2)]
     aws.glue.batch_stop_job_run(JobName="one-at-a-time", JobRunIds=runs)
     assert [aws.ended("one-at-a-time", run)["JobRunState"] for run in runs] == ["STOPPED", "STOPPED"]
+
+
+def test_a_run_past_its_timeout_is_ended(tmp_path: Path) -> None:
+    s3._buckets["timeouts"] = {"objects": {}}
+    s3._put_object("timeouts", "slow.py", SLEEP.encode(), {})
+    jobs = Jobs(Machine(tmp_path, "http://127.0.0.1:1"))
+    command = {"Name": "pythonshell", "ScriptLocation": "s3://timeouts/slow.py"}
+    jobs.actions()["CreateJob"]({"Name": "slow", "Role": "job", "Command": command, "Timeout": 1})
+    run = jobs.start("slow", {})
+    wait_until("its process", lambda: run.state == "RUNNING")
+    run.started_on -= 61
+    wait_until("its end", lambda: run.completed_on)
+    assert (run.state, run.error) == ("TIMEOUT", "Job run timed out after 1 minutes")
 
 
 def states_of(aws: LocalAws, queue: str, name: str) -> Any:
