@@ -1,0 +1,22 @@
+"""What runs and since when: a live line on a terminal, one line per finished step in a log. On stderr, so that results stay clean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+
+@contextmanager
+def step(name: str) -> Iterator[Callable[[str], None]]:
+    """Shows the step `name` while the block runs. The yielded function says what it is doing just now."""
+    console = Console(stderr=True, highlight=False)
+    start = time.monotonic()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as live:
+        task = live.add_task(name)
+        yield lambda doing: live.update(task, description=f"{name}: {doing}")
+    console.print(f"{name} is up after {time.monotonic() - start:.1f} s")
