@@ -1,0 +1,38 @@
+"""How a job ends: the last line of stderr is what Glue shows of a failure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import pytest
+from totesys.entry import run_job
+from totesys.errors import FatalError
+
+
+def test_a_job_that_succeeds_returns_its_exit_code_and_logs_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(argv: Sequence[str]) -> int:
+        logging.getLogger("totesys").info("read %s", argv[0])
+        return 0
+
+    assert run_job(main, ["design"]) == 0
+    assert capsys.readouterr().out.endswith("Z INFO read design\n")
+
+
+def test_a_failure_that_we_foresee_is_one_line() -> None:
+    def main(argv: Sequence[str]) -> int:
+        raise FatalError("the bucket is missing:\n run scripts/deploy.sh")
+
+    with pytest.raises(SystemExit) as ended:
+        run_job(main, [])
+    assert ended.value.code == "FatalError: the bucket is missing: run scripts/deploy.sh"
+
+
+def test_a_failure_that_we_do_not_foresee_shows_where_it_happened(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(argv: Sequence[str]) -> int:
+        raise KeyError("design")
+
+    with pytest.raises(SystemExit) as ended:
+        run_job(main, [])
+    assert ended.value.code == "KeyError: 'design'"
+    assert "Traceback" in capsys.readouterr().err
