@@ -10,6 +10,8 @@ from dataclasses import asdict
 from datetime import date, datetime, timedelta, timezone
 
 import psycopg2
+from psycopg2 import extensions
+from psycopg2.extras import wait_select
 
 from local_totesys.generator import SourceError, generate
 from local_totesys.next_day import next_day
@@ -55,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def print_generated(connection: psycopg2.extensions.connection, orders: int, seed: int, until: date) -> None:
+def print_generated(connection: extensions.connection, orders: int, seed: int, until: date) -> None:
     """Says each step as it begins, on stderr, then the rows of each table."""
     start = time.monotonic()
 
@@ -69,4 +71,5 @@ def print_generated(connection: psycopg2.extensions.connection, orders: int, see
 
 
 if __name__ == "__main__":
+    extensions.set_wait_callback(wait_select)  # Ctrl-C ends a long statement at once, rather than after it.
     sys.exit(main(sys.argv[1:]))

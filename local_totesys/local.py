@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 
 import psycopg2
+from psycopg2 import extensions
+from psycopg2.extras import wait_select
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -50,7 +52,6 @@ def main(argv: Sequence[str]) -> int:
     """Runs one command. 0 done; 1 not, with one line about why, or a part is down."""
     arguments = parse(argv)
     stack = Stack(Path(os.environ["LOCAL_DIR"]))
-    signal.signal(signal.SIGTERM, interrupt)
     try:
         if arguments.command == "up":
             return up(stack, fill(None if arguments.empty else arguments.orders), arguments.schedule)
@@ -174,4 +175,6 @@ def status(stack: Stack) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, interrupt)
+    extensions.set_wait_callback(wait_select)  # Ctrl-C ends a long statement at once, rather than after it.
     sys.exit(main(sys.argv[1:]))
