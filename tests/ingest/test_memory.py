@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-ROWS = 400_000  # fifty blocks of CSV; a million takes the same memory and three times as long
+ROWS = 400_000  # some sixty blocks of CSV; a million takes the same memory and three times as long
 LIMIT_MIB = 300
 
 FILL = f"""
@@ -69,4 +69,3 @@ def test_a_large_table_is_read_and_all_of_it_recognised_again_in_bounded_memory(
     measured = json.loads(done.stdout)
     assert (measured["landed"], measured["seen"]) == ([ROWS, 0], True)
     assert measured["peak_mib"] < LIMIT_MIB, measured
-    print(measured)

@@ -56,5 +56,5 @@ def test_a_reader_that_gives_up_ends_the_copy() -> None:
 
 
 def test_a_row_longer_than_a_block_is_refused() -> None:
-    with pytest.raises(BadDataError, match="more than 8 MiB"):
+    with pytest.raises(BadDataError, match="more than 2 MiB"):
         rows(b"1,a\n", b'2,"' + b"x" * (2 * BLOCK_BYTES) + b'"\n')
