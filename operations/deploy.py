@@ -131,7 +131,7 @@ def check_network(environment: Mapping[str, str]) -> bool:
     """Whether the jobs run in a VPC; FatalError when only part of it is given."""
     given = [variable(parameter) for parameter in NETWORK if environment.get(variable(parameter))]
     if given and len(given) < len(NETWORK):
-        raise FatalError(f"{' and '.join(given)} need the others too: set {', '.join(map(variable, NETWORK))}, or none of them")
+        raise FatalError(f"{' and '.join(given)} set alone: set all of {', '.join(map(variable, NETWORK))}, or none of them")
     return bool(given)
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint.decode.cfn_yaml import load
+import yaml
 from totesys.arguments import IngestArguments, LoadArguments, TransformArguments
 from totesys.waiting import EVENT_SOURCE, EVENT_TYPE
 
@@ -23,9 +21,28 @@ NAMES = [path.stem for path in PATHS]
 GIVEN_BY_GLUE = {"WORKFLOW_NAME", "WORKFLOW_RUN_ID"}
 
 
+class Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms as the long ones that they stand for."""
+
+
+def long_form(loader: Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    if tag == "GetAtt":
+        value = value.split(".", 1)
+    return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}
+
+
+Loader.add_multi_constructor("!", long_form)
+
+
 @cache
 def template(name: str) -> dict[str, Any]:
-    body: dict[str, Any] = load(str(FOLDER / f"{name}.yaml"))
+    body: dict[str, Any] = yaml.load((FOLDER / f"{name}.yaml").read_text(), Loader)
     return body
 
 
@@ -51,11 +68,6 @@ def actions(role: dict[str, Any], *, on: str = "") -> set[str]:
 
 def test_there_is_one_template_per_stack_that_the_deploy_makes() -> None:
     assert sorted(NAMES) == sorted(STACKS)
-
-
-def test_cfn_lint_has_nothing_to_say() -> None:
-    done = subprocess.run([str(Path(sys.executable).parent / "cfn-lint"), *map(str, PATHS)], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,135 @@
+"""The pipeline's credentials: whose they are, when they change, and what is said when there are none."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import boto3
+import psycopg2
+import pytest
+from moto import mock_aws
+from psycopg2 import sql
+from totesys.errors import FatalError
+
+from operations.databases import Database, parse_url, pipeline_databases, read_secret, set_credentials, works
+from tests import conftest
+
+SOURCE, WAREHOUSE = pipeline_databases("credentials-test")
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Secrets Manager with the two secrets, as a stack leaves them: without a value."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        client = boto3.client("secretsmanager", "eu-west-2", aws_access_key_id="test", aws_secret_access_key="test")
+        for database in (SOURCE, WAREHOUSE):
+            client.create_secret(Name=database.secret)
+        yield client
+
+
+def execute(database: conftest.Database, statement: sql.Composable) -> None:
+    connection = database.connect()
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+    connection.close()
+
+
+def test_a_role_of_its_own_is_made_and_its_password_is_kept_while_it_works(secrets: Any, source: conftest.Database) -> None:
+    environment = {"TOTESYS_SOURCE_URL": source.url}
+    first, outcome = set_credentials(secrets, SOURCE, environment)
+    assert (first.username, outcome) == ("credentials_test_ingest", "created")
+    assert works(first)
+    assert set_credentials(secrets, SOURCE, environment) == (first, "unchanged")
+    assert read_secret(secrets, SOURCE.secret) == first
+
+
+def test_a_password_that_no_longer_works_is_replaced(secrets: Any, source: conftest.Database) -> None:
+    environment = {"TOTESYS_SOURCE_URL": source.url}
+    first, _ = set_credentials(secrets, SOURCE, environment)
+    execute(source, sql.SQL("ALTER ROLE credentials_test_ingest PASSWORD 'other'"))
+    second, outcome = set_credentials(secrets, SOURCE, environment)
+    assert outcome == "updated"
+    assert works(second) and not works(first)
+
+
+def test_without_a_url_a_value_that_is_there_stays(secrets: Any) -> None:
+    value = {"host": "db.example", "port": 5432, "dbname": "totesys", "username": "reader", "password": "p", "sslmode": "require"}
+    secrets.put_secret_value(SecretId=SOURCE.secret, SecretString=json.dumps(value))
+    credentials, outcome = set_credentials(secrets, SOURCE, {})
+    assert (asdict(credentials), outcome) == (value, "unchanged")
+
+
+def test_without_a_url_and_a_value_the_variable_is_named(secrets: Any) -> None:
+    with pytest.raises(FatalError, match="secret credentials-test/warehouse has no value: set TOTESYS_WAREHOUSE_URL"):
+        set_credentials(secrets, WAREHOUSE, {})
+
+
+def test_a_role_that_may_not_make_roles_is_used_as_it_is(secrets: Any, source: conftest.Database) -> None:
+    execute(source, sql.SQL("DROP ROLE IF EXISTS plain_reader"))
+    execute(source, sql.SQL("CREATE ROLE plain_reader LOGIN PASSWORD 'plain'"))
+    credentials, _ = set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": source.server.url(source.dbname, "plain_reader", "plain")})
+    assert (credentials.username, credentials.password) == ("plain_reader", "plain")
+    execute(source, sql.SQL("DROP ROLE plain_reader"))
+
+
+def test_a_server_that_is_down_is_named_with_both_ways_on(secrets: Any) -> None:
+    with pytest.raises(FatalError) as caught:
+        set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": "postgresql://owner:secret-word@127.0.0.1:9/totesys"})
+    message = str(caught.value)
+    assert message.startswith("the source, totesys on 127.0.0.1:9, cannot be reached from here (Connection refused): start it")
+    assert "put its credentials into secret credentials-test/source yourself" in message
+    assert "secret-word" not in message and "\n" not in message
+
+
+def test_a_wrong_password_is_named_and_not_shown(secrets: Any, source: conftest.Database) -> None:
+    wrong = replace(source.credentials, password="secret-word")
+    url = f"postgresql://{wrong.username}:{wrong.password}@{wrong.host}:{wrong.port}/{wrong.dbname}"
+    with pytest.raises(FatalError, match="password authentication failed") as caught:
+        set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": url})
+    assert "secret-word" not in str(caught.value)
+
+
+def test_a_database_without_the_contracts_tables_is_not_the_source(secrets: Any, warehouse: conftest.Database) -> None:
+    with pytest.raises(FatalError, match="none of the contracts' tables: TOTESYS_SOURCE_URL seems to name another database"):
+        set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": warehouse.url})
+
+
+def test_load_may_write_to_warehouse_tables_that_others_have_made(secrets: Any, warehouse: conftest.Database) -> None:
+    execute(warehouse, sql.SQL("CREATE TABLE fact_payment (payment_record_id serial PRIMARY KEY, payment_id int)"))
+    credentials, _ = set_credentials(secrets, WAREHOUSE, {"TOTESYS_WAREHOUSE_URL": warehouse.url})
+    connection = psycopg2.connect(**credentials.libpq())
+    with connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO fact_payment (payment_id) VALUES (7) RETURNING payment_record_id")
+        assert cursor.fetchone() == (1,)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "sslmode"),
+    [
+        ("postgresql://reader:p%40ss@db.example/totesys", "require"),
+        ("postgresql://reader:p%40ss@localhost:5432/totesys", "disable"),
+        ("postgresql://reader:p%40ss@db.example:5432/totesys?sslmode=verify-full", "verify-full"),
+    ],
+)
+def test_tls_is_required_unless_the_server_is_here_or_the_url_says_otherwise(url: str, sslmode: str) -> None:
+    credentials = parse_url(url, "TOTESYS_SOURCE_URL")
+    assert (credentials.port, credentials.password, credentials.sslmode) == (5432, "p@ss", sslmode)
+
+
+def test_what_is_no_url_of_a_database_is_refused_without_showing_it() -> None:
+    with pytest.raises(FatalError, match="TOTESYS_SOURCE_URL is not a URL of the form postgresql://") as caught:
+        parse_url("mysql://reader:secret-word@db.example/totesys", "TOTESYS_SOURCE_URL")
+    assert "secret-word" not in str(caught.value)
+
+
+def test_the_two_databases_of_a_project_have_roles_and_secrets_of_their_own() -> None:
+    names = [(database.name, database.secret, database.role) for database in pipeline_databases("a-b")]
+    assert names == [("source", "a-b/source", "a_b_ingest"), ("warehouse", "a-b/warehouse", "a_b_load")]
+    assert all(isinstance(database, Database) for database in pipeline_databases("a-b"))

@@ -1,0 +1,182 @@
+"""The real script against a real local AWS and real databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg2
+import pytest
+from totesys.errors import FatalError
+from totesys.secrets import Credentials, read_credentials
+
+from local_aws.spark import aws_environment
+from operations import deploy as deploying
+from operations.deploy_proof import prove_stack
+from operations.deploy_stacks import Template
+from operations.deployment import STACKS, Deployment
+from tests.deploy.conftest import PROJECT, Stack
+
+
+def versions(stack: Stack) -> dict[str, Any]:
+    """All that a deploy could have changed, by a mark that changes with it."""
+    deployment = stack.deployment
+    glue, secrets, s3 = stack.aws.glue, stack.aws.client("secretsmanager"), stack.aws.s3
+    stacks = [stack.aws.cloudformation.describe_stacks(StackName=f"{PROJECT}-{name}")["Stacks"][0] for name in STACKS]
+    databases = (deployment.ingestion_database, deployment.current_database, deployment.processed_database)
+    return {
+        "stacks": [body.get("LastUpdatedTime") for body in stacks],
+        "secrets": [secrets.describe_secret(SecretId=f"{PROJECT}/{name}")["VersionIdsToStages"] for name in ("source", "warehouse")],
+        "objects": [(item["Key"], item["LastModified"]) for item in s3.list_objects_v2(Bucket=deployment.artifacts_bucket)["Contents"]],
+        "tables": [(table["Name"], table["VersionId"]) for name in databases for table in glue.get_tables(DatabaseName=name)["TableList"]],
+        "jobs": [glue.get_job(JobName=name)["Job"]["LastModifiedOn"] for name in (deployment.ingest_job, deployment.load_job)],
+    }
+
+
+def test_a_deploy_says_what_it_did_and_shows_no_password(stack: Stack) -> None:
+    assert stack.first_run.returncode == 0, stack.first_run.stderr
+    assert f"stack {PROJECT}-workflows: created" in stack.first_run.stdout
+    assert "tables of the Data Catalog: 33 created" in stack.first_run.stdout
+    assert "resources are there, triggers activated" in stack.first_run.stdout
+    for name in ("source", "warehouse"):
+        assert role_of(stack, name).password not in stack.first_run.stdout + stack.first_run.stderr
+    assert stack.source.server.password not in stack.first_run.stdout + stack.first_run.stderr
+
+
+def test_a_second_deploy_changes_nothing(stack: Stack) -> None:
+    before = versions(stack)
+    again = stack.deploy()
+    assert again.returncode == 0, again.stderr
+    assert versions(stack) == before
+    assert "created" not in again.stdout and "updated" not in again.stdout
+
+
+def test_the_proof_starts_a_trigger_that_stands(stack: Stack) -> None:
+    stack.aws.glue.stop_trigger(Name=f"{PROJECT}-publish-load")
+    assert stack.aws.glue.get_trigger(Name=f"{PROJECT}-publish-load")["Trigger"]["State"] == "DEACTIVATED"
+    prove_stack(stack.aws.client, f"{PROJECT}-workflows", Template.read("workflows"))
+    assert stack.aws.glue.get_trigger(Name=f"{PROJECT}-publish-load")["Trigger"]["State"] == "ACTIVATED"
+
+
+def test_a_second_project_lives_beside_the_first_inside_a_vpc(stack: Stack) -> None:
+    done = stack.deploy(
+        TOTESYS_PROJECT="deploy-vpc", TOTESYS_WORKERS="3",
+        TOTESYS_SUBNET_ID="subnet-0a1b2c3d", TOTESYS_SECURITY_GROUP_ID="sg-0a1b2c3d", TOTESYS_AVAILABILITY_ZONE="eu-west-2a",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    glue = stack.aws.glue
+    connection = glue.get_connection(Name="deploy-vpc-source")["Connection"]
+    assert connection["PhysicalConnectionRequirements"]["SubnetId"] == "subnet-0a1b2c3d"
+    assert glue.get_job(JobName="deploy-vpc-ingest")["Job"]["Connections"] == {"Connections": ["deploy-vpc-source"]}
+    assert glue.get_job(JobName="deploy-vpc-load")["Job"]["NumberOfWorkers"] in (3, "3")  # the local AWS keeps a parameter's text
+    assert "Connections" not in glue.get_job(JobName=f"{PROJECT}-ingest")["Job"]
+
+
+def test_jobs_get_their_code_under_keys_that_change_with_it(stack: Stack) -> None:
+    job = stack.aws.glue.get_job(JobName=f"{PROJECT}-ingest")["Job"]
+    wheels = job["DefaultArguments"]["--extra-py-files"].split(",")
+    assert job["Command"]["ScriptLocation"].startswith(f"s3://{stack.deployment.artifacts_bucket}/scripts/")
+    assert [name for name in wheels if "/totesys_pipeline-" in name] and [name for name in wheels if "/psycopg2_binary-" in name]
+    for address in [job["Command"]["ScriptLocation"], *wheels]:
+        bucket, _, key = address[len("s3://") :].partition("/")
+        assert stack.aws.s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
+
+
+def test_a_deployment_is_read_from_its_stacks(stack: Stack) -> None:
+    deployment = stack.deployment
+    assert deployment.ingestion_bucket == f"{PROJECT}-ingestion-000000000000-eu-west-2"
+    assert deployment.current_database == "deploy_test_current"
+    assert (deployment.publish_workflow, deployment.load_job) == (f"{PROJECT}-publish", f"{PROJECT}-load")
+    assert (deployment.source_secret, deployment.workgroup) == (f"{PROJECT}/source", PROJECT)
+
+
+def test_a_project_that_is_not_deployed_is_named(stack: Stack) -> None:
+    with pytest.raises(FatalError, match=r"stack elsewhere-storage is not deployed in eu-west-2: run scripts/deploy\.sh"):
+        Deployment.read(stack.session, "elsewhere")
+
+
+def test_a_resource_that_is_missing_behind_the_api_fails_the_proof(stack: Stack) -> None:
+    template = Template.read("catalog")
+    assert prove_stack(stack.aws.client, f"{PROJECT}-catalog", template) == len(template.resources)
+    stack.aws.client("athena").delete_work_group(WorkGroup=PROJECT, RecursiveDeleteOption=True)
+    try:
+        with pytest.raises(FatalError, match=rf"WorkGroup of stack {PROJECT}-catalog, {PROJECT}, is not behind the API"):
+            prove_stack(stack.aws.client, f"{PROJECT}-catalog", template)
+    finally:
+        stack.aws.client("athena").create_work_group(Name=PROJECT, Configuration={})
+
+
+def test_a_resource_that_the_template_has_and_the_stack_has_not_fails_the_proof(stack: Stack) -> None:
+    template = Template.read("workflows")
+    template.resources["PublishNotify"] = False
+    with pytest.raises(FatalError, match=r"has no PublishNotify, which workflows\.yaml describes"):
+        prove_stack(stack.aws.client, f"{PROJECT}-workflows", template)
+
+
+def test_ingest_reads_the_contracts_tables_and_does_nothing_else(stack: Stack) -> None:
+    run = statement_runner(role_of(stack, "source"))
+    run("SELECT * FROM sales_order")
+    run("LOCK TABLE payment IN ACCESS SHARE MODE")
+    for refused in (
+        "INSERT INTO currency (currency_code, last_updated) VALUES ('JPY', now())",
+        "UPDATE payment SET paid = true",
+        "DELETE FROM design",
+        "TRUNCATE staff",
+        "CREATE TABLE extra (id int)",
+        "SELECT * FROM _prisma_migrations",
+        "CREATE ROLE other",
+    ):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            run(refused)
+
+
+def test_load_prepares_the_warehouse_and_its_own_schema_and_is_no_administrator(stack: Stack) -> None:
+    run = statement_runner(role_of(stack, "warehouse"))
+    run("CREATE TABLE dim_currency (currency_id int PRIMARY KEY)")
+    run("CREATE SCHEMA etl")
+    for refused in ("CREATE ROLE other", "CREATE DATABASE other"):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            run(refused)
+
+
+def role_of(stack: Stack, name: str) -> Credentials:
+    return read_credentials(stack.aws.client("secretsmanager"), f"{PROJECT}/{name}")
+
+
+def statement_runner(credentials: Credentials) -> Callable[[str], None]:
+    """Runs one statement at a time as that role, and takes it back."""
+
+    def run(statement: str) -> None:
+        connection = psycopg2.connect(**credentials.libpq())
+        try:
+            connection.autocommit = "DATABASE" in statement
+            connection.cursor().execute(statement)
+        finally:
+            connection.close()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 'Could not connect to the endpoint URL: "http://127.0.0.1:9/": check'),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, "no AWS region is set: set AWS_REGION"),
+        ({"AWS_ACCESS_KEY_ID": ""}, "no AWS credentials: set AWS_PROFILE"),
+        ({"TOTESYS_PROJECT": "My_Project"}, "TOTESYS_PROJECT is My_Project: it must be"),
+        ({"TOTESYS_SUBNET_ID": "subnet-1"}, "TOTESYS_SUBNET_ID set alone"),
+        ({"TOTESYS_NONCURRENT_DAYS": "0"}, "stack unmade-storage could not be deployed: "),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line_before_anything_is_made(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], reason: str
+) -> None:
+    usual = {**aws_environment(stack.aws.endpoint), "AWS_MAX_ATTEMPTS": "1", "TOTESYS_PROJECT": "unmade"}
+    for name, value in {**usual, **variables}.items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+    assert deploying.main([]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"deploy: error: {reason}")
+    assert error.count("\n") == 1
+
+

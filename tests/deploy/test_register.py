@@ -1,0 +1,152 @@
+"""Registration over live data: what a contract owns changes, and nothing else; Athena's answers stay as they were."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from totesys.catalog_tables import warehouse_tables
+from totesys.contracts import Column, Contracts, load_contracts
+
+from operations.register import register_table, register_tables
+from tests.deploy.conftest import Stack
+
+ROWS = [("1", "GBP", "British Pound"), ("2", "USD", "US Dollar")]
+
+
+@pytest.fixture
+def currencies(stack: Stack) -> Iterator[Stack]:
+    """The stack with a published dim_currency: two rows, where its one partition points."""
+    deployment, glue = stack.deployment, stack.aws.glue
+    rows = pa.table({
+        "currency_id": pa.array([1, 2], pa.int32()), "currency_code": ["GBP", "USD"], "currency_name": ["British Pound", "US Dollar"],
+        "batch_seq": pa.array([1, 1], pa.int64()),
+    })  # fmt: skip
+    file = io.BytesIO()
+    pq.write_table(rows, file)
+    prefix = "dim_currency/publish_id=0000000001-0a1b2c3d/key_range=0/"
+    stack.aws.s3.put_object(Bucket=deployment.processed_bucket, Key=f"{prefix}00000.parquet", Body=file.getvalue())
+    descriptor = glue.get_table(DatabaseName=deployment.processed_database, Name="dim_currency")["Table"]["StorageDescriptor"]
+    at_prefix = {**descriptor, "Location": f"s3://{deployment.processed_bucket}/{prefix}"}
+    partition = {"Values": ["0"], "StorageDescriptor": at_prefix, "Parameters": {"publish_seq": "1"}}
+    place = {"DatabaseName": deployment.processed_database, "TableName": "dim_currency"}
+    glue.create_partition(**place, PartitionInput=partition)
+    yield stack
+    glue.delete_partition(**place, PartitionValues=["0"])
+    register(stack, load_contracts())
+
+
+def register(stack: Stack, contracts: Contracts) -> dict[str, int]:
+    deployment = stack.deployment
+    databases = {
+        "ingestion": deployment.ingestion_database, "current": deployment.current_database, "processed": deployment.processed_database,
+    }  # fmt: skip
+    return dict(register_tables(stack.aws.glue, contracts, databases, deployment.ingestion_bucket, deployment.processed_bucket))
+
+
+def changed(*extra: Column) -> Contracts:
+    """The contracts, with another comment on dim_currency and these columns in its middle."""
+    contracts = load_contracts()
+    contract = contracts.warehouse["dim_currency"]
+    first = replace(contract.columns[0], description="Number of the currency.")
+    columns = (first, *extra, *contract.columns[1:])
+    return replace(contracts, warehouse={**contracts.warehouse, "dim_currency": replace(contract, version=2, columns=columns)})
+
+
+def ask(stack: Stack, statement: str) -> list[tuple[str | None, ...]]:
+    """Athena's answer without its heading."""
+    athena, deployment = stack.aws.client("athena"), stack.deployment
+    query = athena.start_query_execution(
+        QueryString=statement, WorkGroup=deployment.workgroup, QueryExecutionContext={"Database": deployment.processed_database}
+    )["QueryExecutionId"]
+    while (status := athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"])["State"] in ("QUEUED", "RUNNING"):
+        time.sleep(0.05)
+    assert status["State"] == "SUCCEEDED", status
+    rows = athena.get_query_results(QueryExecutionId=query)["ResultSet"]["Rows"][1:]
+    return [tuple(cell.get("VarCharValue") for cell in row["Data"]) for row in rows]
+
+
+def registered(stack: Stack) -> dict[str, Any]:
+    table: dict[str, Any] = stack.aws.glue.get_table(DatabaseName=stack.deployment.processed_database, Name="dim_currency")["Table"]
+    return table
+
+
+def test_every_table_says_what_its_rows_and_columns_are(stack: Stack) -> None:
+    table = stack.aws.glue.get_table(DatabaseName=stack.deployment.processed_database, Name="fact_payment")["Table"]
+    assert table["Description"] == "Every version of every payment, without account numbers."
+    columns = {column["Name"]: column for column in table["StorageDescriptor"]["Columns"]}
+    assert columns["payment_amount"] == {
+        "Name": "payment_amount", "Type": "decimal(10,2)", "Comment": "Amount. From payment.payment_amount.",
+    }  # fmt: skip
+    assert "payment_record_id" not in columns, "the warehouse assigns it"
+    assert [key["Name"] for key in table["PartitionKeys"]] == ["batch_day"]
+    assert table["Parameters"]["primary_key"] == "payment_id,batch_seq"
+    assert table["Parameters"]["classification"] == "parquet"
+
+
+def test_raw_tables_are_partitioned_by_day_and_batch_and_current_ones_by_range(stack: Stack) -> None:
+    deployment, glue = stack.deployment, stack.aws.glue
+    raw = glue.get_table(DatabaseName=deployment.ingestion_database, Name="address")["Table"]
+    current = glue.get_table(DatabaseName=deployment.current_database, Name="address")["Table"]
+    assert [key["Name"] for key in raw["PartitionKeys"]] == ["ingest_date", "batch_id"]
+    assert [key["Name"] for key in current["PartitionKeys"]] == ["key_range"]
+    assert [column["Name"] for column in raw["StorageDescriptor"]["Columns"]][-2:] == ["batch_seq", "source_xid"]
+    assert [column["Name"] for column in current["StorageDescriptor"]["Columns"]][-2:] == ["is_deleted", "batch_seq"]
+    assert current["StorageDescriptor"]["Location"] == f"s3://{deployment.processed_bucket}/current/address/"
+    assert current["Parameters"]["nullable_columns"] == "address_line_2,district"
+
+
+def test_a_new_comment_and_a_new_nullable_column_leave_every_answer_as_it_was(currencies: Stack) -> None:
+    question = "SELECT currency_id, currency_code, currency_name FROM dim_currency ORDER BY currency_id"
+    assert ask(currencies, question) == ROWS
+    minor_unit = Column("minor_unit", "int", True, "Digits after the point.")
+    assert register(currencies, changed(minor_unit)) == {"updated": 1, "unchanged": 32}
+    assert ask(currencies, question) == ROWS
+    assert ask(currencies, "SELECT count(*), count(minor_unit) FROM dim_currency") == [("2", "0")]
+    table = registered(currencies)
+    assert [column["Name"] for column in table["StorageDescriptor"]["Columns"]][:2] == ["currency_id", "minor_unit"]
+    assert table["StorageDescriptor"]["Columns"][0]["Comment"].startswith("Number of the currency.")
+
+
+def test_registering_again_makes_no_version(stack: Stack) -> None:
+    before = registered(stack)
+    assert register(stack, load_contracts()) == {"unchanged": 33}
+    assert registered(stack) == before
+
+
+def test_a_location_that_a_job_has_moved_and_its_parameters_stay(currencies: Stack) -> None:
+    deployment, glue = currencies.deployment, currencies.aws.glue
+    moved = f"s3://{deployment.processed_bucket}/dim_currency/publish_id=0000000007-0a1b2c3d/"
+    content = warehouse_tables(load_contracts(), deployment.processed_bucket)
+    (table,) = [table for table in content if table["Name"] == "dim_currency"]
+    table["StorageDescriptor"]["Location"] = moved
+    table["Parameters"]["publish_seq"] = "7"
+    glue.update_table(DatabaseName=deployment.processed_database, TableInput=table)
+    assert register(currencies, changed()) == {"updated": 1, "unchanged": 32}
+    after = registered(currencies)
+    assert (after["StorageDescriptor"]["Location"], after["Parameters"]["publish_seq"]) == (moved, "7")
+    assert after["Parameters"]["contract_version"] == "2"
+
+
+def test_a_change_between_reading_and_writing_is_kept(currencies: Stack) -> None:
+    deployment, glue = currencies.deployment, currencies.aws.glue
+    stale = registered(currencies)
+    kept = ("Name", "Description", "Owner", "TableType", "StorageDescriptor", "PartitionKeys")
+    moved = {**{name: stale[name] for name in kept}, "Parameters": {**stale["Parameters"], "publish_seq": "8"}}
+    glue.update_table(DatabaseName=deployment.processed_database, TableInput=moved)
+    wanted = next(table for table in warehouse_tables(changed(), deployment.processed_bucket) if table["Name"] == "dim_currency")
+    assert register_table(glue, deployment.processed_database, wanted, stale) == "updated"
+    assert registered(currencies)["Parameters"]["publish_seq"] == "8"
+
+
+def test_a_table_that_appears_meanwhile_is_brought_up_to_its_contract(stack: Stack) -> None:
+    deployment = stack.deployment
+    wanted = next(table for table in warehouse_tables(changed(), deployment.processed_bucket) if table["Name"] == "dim_currency")
+    assert register_table(stack.aws.glue, deployment.processed_database, wanted, None) == "updated"
+    assert register(stack, load_contracts()) == {"updated": 1, "unchanged": 32}
