@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Sets up, starts a local stack of its own, deploys, runs the pipeline on realistic data, changes the source, and shows the change arrive.
+# Needs: what scripts/setup.sh needs. Takes its stack down again, however it ends, unless --keep is given.
+# Exits: 0 the warehouse matched the source at the end; 1 it did not, or a step failed, and the last lines say why.
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+readonly ROOT
+export LOCAL_DIR="${ROOT}/.local-demo"  # never a stack that somebody works with
+
+usage() {
+  cat << 'TEXT'
+usage: scripts/demo.sh [--keep] [--orders N] [--help]
+
+  --keep      leaves the stack up, and prints how to use it
+  --orders N  how many orders the source begins with (16000)
+TEXT
+}
+die() { printf 'demo: error: %s\n' "$*" >&2; exit 1; }
+
+take_down() { "${ROOT}/scripts/local.sh" down > /dev/null || true; }
+
+main() {
+  local keep=false orders=16000
+  while (( $# )); do
+    case "$1" in
+      --keep) keep=true ;;
+      --orders) orders="${2:-}"; shift ;;
+      --help) usage; exit 0 ;;
+      *) usage >&2; exit 1 ;;
+    esac
+    shift
+  done
+  [[ "${orders}" =~ ^[1-9][0-9]*$ ]] || die "--orders takes a number"
+  "${ROOT}/scripts/setup.sh"
+  ! "${ROOT}/scripts/local.sh" status > /dev/null 2>&1 || die "a demo's stack is up: LOCAL_DIR=${LOCAL_DIR} scripts/local.sh down takes it down"
+  take_down  # what a demo that was killed has left
+  [[ "${keep}" == true ]] || trap take_down EXIT
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" "${ROOT}/.venv/main/bin/python" -m operations.demo --orders "${orders}"
+  [[ "${keep}" == false ]] || cat << TEXT
+
+The stack is up. To use it:
+  export LOCAL_DIR=${LOCAL_DIR}; eval "\$(scripts/local.sh env)"
+  scripts/run.sh; scripts/reconcile.sh; scripts/query.sh "SELECT count(*) FROM fact_payment"
+  psql "\${TOTESYS_SOURCE_URL}"        the source, for you to change; the warehouse is \${TOTESYS_WAREHOUSE_URL}
+  scripts/local.sh down
+TEXT
+}
+
+main "$@"
