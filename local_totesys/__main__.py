@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import date, datetime, timedelta, timezone
 
 import psycopg2
-from psycopg2 import extensions
+from psycopg2 import errors, extensions
 from psycopg2.extras import wait_select
 
 from local_totesys.generator import SourceError, generate
@@ -49,8 +49,11 @@ def main(argv: Sequence[str]) -> int:
             report = asdict(next_day(connection, arguments.seed))
             day = report.pop("day")
             print(f"{day:%A} {day}: " + ", ".join(f"{count} {event.replace('_', ' ')}" for event, count in report.items()))
-    except SourceError as error:
-        print(error, file=sys.stderr)
+    except (KeyboardInterrupt, errors.QueryCanceled):
+        print("stopped before the end", file=sys.stderr)
+        return 1
+    except (SourceError, psycopg2.Error) as error:
+        print(str(error).strip(), file=sys.stderr)
         return 1
     finally:
         connection.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 import psycopg2
-from psycopg2 import extensions
+from psycopg2 import errors, extensions
 from psycopg2.extras import wait_select
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
         if arguments.command == "env":
             return env(stack)
         return status(stack)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, errors.QueryCanceled):
         print("local: stopped before the end", file=sys.stderr)
     except (StackError, PostgresError, SourceError, psycopg2.Error, OSError) as error:
         print(f"local: error: {str(error).strip().splitlines()[0]}", file=sys.stderr)
@@ -157,20 +157,22 @@ def env(stack: Stack) -> int:
 def status(stack: Stack) -> int:
     """Prints a table of the parts. 0 when all are up."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("part", "state", "pid", "address", "up since (UTC)", "log"):
+    for heading in ("part", "state", "pid", "address", "up since (UTC)"):
         table.add_column(heading, overflow="fold")
     for name in PARTS:
         part = stack.parts.get(name, {})
         if not stack.is_up(name):
-            table.add_row(name, "down", "", "", "", "")
+            table.add_row(name, "down")
             continue
         address = f"127.0.0.1:{part['port']}" + (f"/{DATABASES[name]}" if name in DATABASES else "")
         schedule = " with schedule" if part.get("schedule") else ""
-        table.add_row(name, f"up{schedule}", str(part["pid"]), address, part["since"], str(stack.log(name)))
+        table.add_row(name, f"up{schedule}", str(part["pid"]), address, part["since"])
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 1000  # A pipe has no width: without one rich cuts lines at 80 characters.
     console.print(table)
+    if stack.parts:
+        console.print(f"Logs are in {stack.logs}.")
     return 0 if all(stack.is_up(name) for name in PARTS) else 1
 
 

@@ -57,12 +57,16 @@ class Stack:
             raise StackError(f"{self.folder} holds other things: give an empty or a new folder as LOCAL_DIR")
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(descriptor)
             yield
-        except BlockingIOError as error:
-            raise StackError(f"another command is working on {self.folder}: wait for it") from error
         finally:
             os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StackError(f"another command is working on {self.folder}: wait for it") from error
 
     def is_up(self, name: str) -> bool:
         """Whether the part is ready and its process alive."""
@@ -79,8 +83,12 @@ class Stack:
             return self.server(name).url(DATABASES[name])
         return f"http://{HOST}:{self.parts[name]['port']}"
 
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
     def log(self, name: str) -> Path:
-        return self.folder / "logs" / f"{name}.log"
+        return self.logs / f"{name}.log"
 
     def start_database(self, name: str, prepare: Prepare, say: Say) -> None:
         """Starts a PostgreSQL on its port of before. One that was never ready is made afresh: `prepare` fills it."""
@@ -165,7 +173,7 @@ class Stack:
 
     def _save(self) -> None:
         """Writes the state in one step, so that a reader never sees half of it."""
-        (self.folder / "logs").mkdir(exist_ok=True)
+        self.logs.mkdir(exist_ok=True)
         fresh = self.folder / f"{STATE}.new"
         fresh.write_text(json.dumps(self.parts, indent=2) + "\n")
         fresh.replace(self.folder / STATE)

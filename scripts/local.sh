@@ -15,7 +15,7 @@ usage: scripts/local.sh up [--empty | --orders N] [--schedule] | down | env | st
             N with --orders N, none with --empty. Only with --schedule do the SCHEDULED triggers fire.
   down      stops everything and deletes its data
   env       prints export lines: eval "$(scripts/local.sh env)"
-  status    shows each part with its process, address and log; kill a process to see how the pipeline bears it
+  status    shows each part with its process and address; kill a process to see how the pipeline bears it
 
   LOCAL_DIR  folder of all state (.local): another folder is another stack, on other ports
 TEXT

@@ -41,15 +41,18 @@ class Database:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """A running server. It goes with this process, even when that is killed: a guard waits for the end of its pipe."""
     folder = tmp_path_factory.mktemp("postgres")
-    server = PostgresServer.start(folder)
+    end_server = 'cat > /dev/null; kill -QUIT "$(head -n 1 "$0")" 2> /dev/null'
     guard = subprocess.Popen(
-        ["sh", "-c", f"cat > /dev/null; kill -QUIT {server.pid} 2> /dev/null"], stdin=subprocess.PIPE, start_new_session=True
+        ["sh", "-c", end_server, str(folder / "data" / "postmaster.pid")],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
+    server = PostgresServer.start(folder)
     try:
         yield server
     finally:
         server.stop()
-        guard.kill()
         guard.communicate()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -143,6 +144,16 @@ def test_an_up_that_fails_leaves_nothing_behind(
     assert len(pids) == 2
     assert not any(map(is_alive, pids))
     assert not folder.exists()
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=40_000_000))
+    monkeypatch.setenv("LOCAL_DIR", str(tmp_path / "full"))
+    assert local.main(["up", "--empty"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith("has 40 MB free: 500 MB are needed")
+    assert not (tmp_path / "full").exists()
 
 
 def test_two_commands_do_not_work_on_one_folder_at_once(tmp_path: Path) -> None:
