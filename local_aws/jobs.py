@@ -192,8 +192,11 @@ class Jobs:
         return {"Name": name}
 
     def _update(self, data: Record) -> Record:
-        _job(data["JobName"]).update({**data["JobUpdate"], "LastModifiedOn": time.time()})
-        return {"JobName": data["JobName"]}
+        """Replace the whole definition, as Glue does: what the update leaves out falls back to its default."""
+        job = _job(data["JobName"])
+        kept = {name: job[name] for name in ("Name", "CreatedOn", "Tags") if name in job}
+        glue._jobs[job["Name"]] = {"Timeout": _DEFAULT_TIMEOUT, **data["JobUpdate"], **kept, "LastModifiedOn": time.time()}
+        return {"JobName": job["Name"]}
 
     def _start_job_run(self, data: Record) -> Record:
         return {"JobRunId": self.start(data["JobName"], data.get("Arguments") or {}, data.get("Timeout")).id}
@@ -206,7 +209,7 @@ class Jobs:
             if run is None:
                 detail = {"ErrorCode": "EntityNotFoundException", "ErrorMessage": f"Job run {run_id} not found"}
             elif run.state not in ACTIVE:
-                detail = {"ErrorCode": "JobRunNotInTerminalStateException", "ErrorMessage": f"Job run {run_id} is {run.state}"}
+                detail = {"ErrorCode": "InvalidInputException", "ErrorMessage": f"Job run {run_id} is {run.state}"}
             else:
                 self.stop(run)
                 stopped.append({"JobName": name, "JobRunId": run_id})

@@ -98,8 +98,8 @@ def prepare(machine: Machine, run_id: str, job: Mapping[str, Any], arguments: Ma
     location = job["Command"]["ScriptLocation"]
     script = folder / Path(location).name
     script.write_bytes(objects.read(objects.find(location)))
-    modules = arguments.get("--additional-python-modules" if is_spark(job) else "--extra-py-files", "")
-    import_from = unpack(modules, machine.local_dir / "wheels")
+    modules = [arguments.get(name, "") for name in ("--extra-py-files", "--additional-python-modules")]
+    import_from = unpack(",".join(modules), machine.local_dir / "wheels")
     if is_spark(job):
         python = sys.executable
         own = spark_environment(folder / "conf", machine.endpoint, _spark_settings(arguments.get("--conf", "")))

@@ -138,7 +138,7 @@ class Workflows:
                 return  # it was full before its window had passed
             del self._waiting_events[name]
             trigger = triggers.start_trigger(name)
-            if trigger is not None:
+            if trigger is not None and trigger["State"] == "ACTIVATED":
                 self.fire(trigger, {"aws:eventIds": json.dumps(batch)})
 
     def job_ended(self, job_run: JobRun) -> None:

@@ -170,6 +170,13 @@ def test_an_event_trigger_waits_for_its_batch(aws: LocalAws, scripts: dict[str, 
     assert json.loads(run["WorkflowRunProperties"]["aws:eventIds"]) == ids
 
 
+def test_a_batch_that_stays_short_starts_when_its_window_has_passed(aws: LocalAws, scripts: dict[str, str]) -> None:
+    aws.stack("short-batch", event_flow("short-batch", scripts["say"], EventBatchingCondition={"BatchSize": 3, "BatchWindow": 1}))
+    event_id = announce(aws, "short-batch", {"waiting": True})
+    (run,) = wait_until("the window's end", lambda: aws.glue.get_workflow_runs(Name="short-batch")["Runs"])
+    assert json.loads(run["WorkflowRunProperties"]["aws:eventIds"]) == [event_id]
+
+
 def test_a_job_that_is_running_elsewhere_shows_as_an_error_in_the_workflow(aws: LocalAws, scripts: dict[str, str]) -> None:
     resources = {"Flow": workflow("busy"), "Only": job(scripts["sleep"]), "Begin": trigger("ON_DEMAND", "Only")}
     aws.stack("busy", {"Resources": resources})
