@@ -55,6 +55,10 @@ class Lake:
         for key, _ in list(self.bucket.keys(f"{table}/")):
             self.bucket.client.delete_object(Bucket=self.bucket.name, Key=key)
 
+    def copy(self, prefix: str) -> None:
+        """Puts a second copy of a partition's file beside it."""
+        self.bucket.put(f"{prefix}part-00001.parquet", self.bucket.get(f"{prefix}part-00000.parquet"))
+
     def _partition(self, contract: Contract, row: Row, batch_seq: int) -> str:
         if contract.version_of:
             return "initial" if batch_seq == 1 else f"2026-03-{batch_seq:02d}"

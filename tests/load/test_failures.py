@@ -16,7 +16,7 @@ from totesys.load.warehouse import _SESSION as session_settings
 from totesys.store import Bucket
 
 from tests.load.conftest import waiting_for_ledger
-from tests.load.lake import sales_order, sales_star
+from tests.load.lake import currency, sales_order, sales_star
 from tests.local_aws.machine import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -128,10 +128,18 @@ def test_a_version_that_stands_twice_in_the_lake_is_refused(lake, load, query):
     assert query(COUNTS) == [(0, 0, 0)]
 
 
-def test_a_lake_with_other_rows_than_its_manifest_promises_is_refused(lake, load):
-    lake.publish(1, sales_star(sales_order(1)), promised={"fact_sales_order": 2})
+def test_a_lake_with_other_new_rows_than_its_manifest_promises_is_refused(lake, load):
+    lake.publish(1, {"dim_currency": [currency(1)]}, promised={"dim_currency": 2})
 
-    with pytest.raises(BadDataError, match="new rows, but the manifest of publish 1 says"):
+    with pytest.raises(BadDataError, match="1 new rows of dim_currency, but the manifest of publish 1 says 2"):
+        load()
+
+
+def test_files_with_other_rows_than_the_manifest_says_are_refused(lake, load):
+    manifest = lake.publish(1, {"dim_currency": [currency(1)]})
+    lake.copy(manifest.warehouse["dim_currency"]["0"].prefix)
+
+    with pytest.raises(BadDataError, match="files of dim_currency hold 2 rows, but the manifest of publish 1 says 1"):
         load()
 
 

@@ -24,8 +24,8 @@ def test_only_partitions_with_newer_rows_are_read():
 
 
 def test_the_manifest_counts_the_rows_of_one_publish_but_not_of_several():
-    assert plan_load(publish(2, 5), Loaded(1, "x", 3)).promised_rows == {"dim_staff": 1}
-    assert plan_load(publish(3, 5), Loaded(1, "x", 3)).promised_rows is None
+    assert plan_load(publish(2, 5), Loaded(1, "x", 3)).promised_rows("dim_staff") == 1
+    assert plan_load(publish(3, 5), Loaded(1, "x", 3)).promised_rows("dim_staff") is None
 
 
 def test_a_warehouse_that_holds_the_newest_batch_has_nothing_to_load():

@@ -73,22 +73,21 @@ class LoadJob:
             _log.info("loaded publish %d: %d rows in %.1f s", plan.publish.seq, sum(expected.values()), time.monotonic() - started)
 
     def _stage(self, plan: Plan, staged: dict[str, Table]) -> dict[str, int]:
-        """Writes all staging tables, a few at once, and meanwhile counts what they must hold; returns rows by table."""
+        """Writes all staging tables, a few at once; returns how many rows each must hold."""
         spark = self.spark()
         writer = staging.StagingWriter(self.credentials, self.attempt)
 
-        def stage(table: str) -> None:
+        def stage(table: str) -> int:
             started = time.monotonic()
-            rows = lake.new_rows(spark, self.processed.name, plan, self.warehouse[table])
+            rows, counts = lake.new_rows(spark, self.processed.name, plan, self.warehouse[table])
             writer.write(rows, staged[table], at_most=sum(state.rows for state in plan.partitions[table]))
-            _log.info("%s: staged in %.1f s", table, time.monotonic() - started)
+            lake.check_counts(plan, table, **counts.get)
+            _log.info("%s: %d rows staged in %.1f s", table, counts.get["new"], time.monotonic() - started)
+            return int(counts.get["new"])
 
         with spark_errors(self.credentials):
             pool = ThreadPoolExecutor(_TABLES_AT_ONCE, thread_name_prefix="stage")
             try:
-                expected = pool.submit(lake.count_new_rows, spark, self.processed.name, plan)
-                for done in [pool.submit(stage, table) for table in staged]:
-                    done.result()
-                return expected.result()
+                return dict(zip(staged, pool.map(stage, staged)))
             finally:
                 pool.shutdown(cancel_futures=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from totesys import layout
@@ -14,40 +12,32 @@ from totesys.load.plan import Plan
 from totesys.spark_types import spark_schema
 
 
-def new_rows(spark: SparkSession, bucket: str, plan: Plan, contract: Contract) -> DataFrame:
-    """The rows of one table that the warehouse does not have: the lake's columns and `batch_seq`."""
+def new_rows(spark: SparkSession, bucket: str, plan: Plan, contract: Contract) -> tuple[DataFrame, Observation]:
+    """The rows of one table that the warehouse does not have, and the count of what was read for them.
+
+    The columns are the lake's and `batch_seq`. The observation counts `total` and `new` rows while the frame is written, without a pass
+    of its own: an aggregate would cost more than all the writing when the rows are few.
+    """
     prefixes = [state.prefix for state in plan.partitions[contract.table]]
     schema = spark_schema((*contract.lake_columns, *WAREHOUSE_LINEAGE))
     rows = spark.read.schema(schema).parquet(*(layout.uri(bucket, prefix) for prefix in prefixes))
-    return rows.where(F.col("batch_seq") > plan.after_batch_seq)
+    is_new = F.col("batch_seq") > plan.after_batch_seq
+    counts = Observation()
+    return rows.observe(counts, F.count("*").alias("total"), F.count_if(is_new).alias("new")).where(is_new), counts
 
 
-def count_new_rows(spark: SparkSession, bucket: str, plan: Plan) -> dict[str, int]:
-    """Rows to load by table, counted in the lake's files; BadDataError when the files are not what the manifest says.
-
-    One aggregate over one column of all tables at once: on small data a Spark job's time is its start.
-    """
-    tables = {state.prefix: table for table, states in plan.partitions.items() for state in states}
-    batch_seqs = spark.read.schema(spark_schema(WAREHOUSE_LINEAGE)).parquet(*(layout.uri(bucket, prefix) for prefix in tables))
-    # file_path is s3://bucket/<prefix><file>, so the prefix is what stands between the third and the last slash.
-    counts = (
-        batch_seqs.groupBy(F.regexp_extract("_metadata.file_path", "^[^:]+://[^/]+/(.*/)[^/]+$", 1).alias("prefix"))
-        .agg(F.count("*").alias("total"), F.count_if(F.col("batch_seq") > plan.after_batch_seq).alias("new"))
-        .collect()
-    )  # one row per partition of the lake
-    found = {row["prefix"]: row for row in counts}
-    expected: dict[str, int] = defaultdict(int)
-    for table, states in plan.partitions.items():
-        for state in states:
-            total = found[state.prefix]["total"] if state.prefix in found else 0
-            if total != state.rows:
-                raise BadDataError(
-                    f"{layout.uri(bucket, state.prefix)} holds {total} rows, but the manifest of publish {plan.publish.seq} says"
-                    f" {state.rows}: restore the objects from their older versions"
-                )
-            expected[table] += found[state.prefix]["new"]
-    if plan.promised_rows is not None and dict(expected) != plan.promised_rows:
+def check_counts(plan: Plan, table: str, total: int, new: int) -> None:
+    """BadDataError when the files that were read are not what the manifest says."""
+    wanted = sum(state.rows for state in plan.partitions[table])
+    if total != wanted:
+        prefixes = ", ".join(state.prefix for state in plan.partitions[table])
         raise BadDataError(
-            f"the lake holds {dict(expected)} new rows, but the manifest of publish {plan.publish.seq} says {plan.promised_rows}"
+            f"the lake's files of {table} hold {total} rows, but the manifest of publish {plan.publish.seq} says {wanted}:"
+            f" restore the objects below {prefixes}"
         )
-    return dict(expected)
+    promised = plan.promised_rows(table)
+    if promised is not None and new != promised:
+        raise BadDataError(
+            f"the lake holds {new} new rows of {table}, but the manifest of publish {plan.publish.seq} says {promised}:"
+            " the transform that wrote it miscounted, see its log"
+        )

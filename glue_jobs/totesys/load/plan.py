@@ -33,12 +33,9 @@ class Plan:
         """Rows of this batch and of older ones are in the warehouse already."""
         return self.loaded.through_batch_seq
 
-    @property
-    def promised_rows(self) -> dict[str, int] | None:
-        """Rows to load by table as the manifest counts them; None when several publishes are loaded at once, which no manifest counts."""
-        if self.publish.seq != self.loaded.publish_seq + 1:
-            return None
-        return {table: rows for table, rows in self.publish.new_rows.items() if rows}
+    def promised_rows(self, table: str) -> int | None:
+        """Rows of the table to load as the manifest counts them; None when several publishes go in at once, which no manifest counts."""
+        return self.publish.new_rows.get(table, 0) if self.publish.seq == self.loaded.publish_seq + 1 else None
 
 
 def plan_load(publish: PublishManifest | None, loaded: Loaded) -> Plan | None:
