@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -41,9 +42,9 @@ def storage(columns: dict[str, str], location: str) -> dict[str, Any]:
     }
 
 
-def declare(aws: LocalAws, name: str, columns: dict[str, str], keys: list[dict[str, str]] = []) -> None:  # noqa: B006
+def declare(aws: LocalAws, name: str, columns: dict[str, str], keys: Sequence[dict[str, str]] = ()) -> None:
     descriptor = storage(columns, f"s3://lake/{name}/")
-    aws.glue.create_table(DatabaseName=DATABASE, TableInput={"Name": name, "StorageDescriptor": descriptor, "PartitionKeys": keys})
+    aws.glue.create_table(DatabaseName=DATABASE, TableInput={"Name": name, "StorageDescriptor": descriptor, "PartitionKeys": list(keys)})
 
 
 def register(aws: LocalAws, name: str, columns: dict[str, str], values: list[str], location: str) -> None:

@@ -1,6 +1,5 @@
 """Catalog calls: versions, the optimistic lock, and partitions in batches."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ def database(aws: LocalAws) -> str:
 
 
 @pytest.fixture
-def dated(aws: LocalAws, database: str, request: pytest.FixtureRequest) -> Callable[..., dict[str, str]]:
+def dated(aws: LocalAws, database: str, request: pytest.FixtureRequest) -> dict[str, str]:
     """A table with the keys day (date) and part (int), and three partitions."""
     name = request.node.name.lower()[:100]
     keys = [{"Name": "day", "Type": "date"}, {"Name": "part", "Type": "int"}]
