@@ -72,7 +72,7 @@ def _counted(connection: Any, tables: dict[str, Any]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Story:
-    """What the report tells. `counts` has a title each; `before` and `after` show the same tables; `answer` and `verdict` are as printed."""
+    """What the report tells. `counts` has a title each; `before` and `after` show the same tables; `answer` and `verdict` are lines."""
 
     counts: list[tuple[str, StageCounts]]
     seconds: dict[str, float]
