@@ -88,10 +88,12 @@ class Demo:
     def _step(self, name: str) -> Iterator[Any]:
         """Shows what runs and since when; yields the function that shows what it does right now."""
         began, since = time.monotonic(), f"{datetime.now():%H:%M:%S}"
+        if not self._console.is_terminal:
+            self._console.print(f"{since}  {name}")
         with self._console.status(f"{name}, since {since}") as status:
             yield lambda line: status.update(f"{name}, since {since}  [dim]{line}[/dim]")
         self._seconds[name] = time.monotonic() - began
-        self._console.print(f"{since}  {name}: {self._seconds[name]:.1f} s")
+        self._console.print(f"{datetime.now():%H:%M:%S}  {name}: {self._seconds[name]:.1f} s")
 
     def _script(self, name: str, script: str, *arguments: str) -> list[str]:
         """Runs one of our scripts as a step and returns the lines it printed; StepFailedError with the last of them when it fails."""

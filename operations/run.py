@@ -33,7 +33,7 @@ class RunFailedError(Exception):
 
 
 def main(argv: Sequence[str]) -> int:
-    """0: all that waited is loaded, or nothing was new; 1: failed, with the failed job's error; 2: could not start."""
+    """0: all that waited is loaded, or nothing was new; 1: failed, with the failed job's error; 2: could not start; 130: interrupted."""
     parser = argparse.ArgumentParser(prog="scripts/run.sh", description="Runs one tick through both workflows, and waits.")
     parser.add_argument("--full", action="store_true", help="read every table in full, instead of what has changed")
     arguments = parser.parse_args(argv)
@@ -53,6 +53,9 @@ def main(argv: Sequence[str]) -> int:
         reason = error if isinstance(error, PipelineError) else explain(error)
         print(f"run: {'failed' if started else 'could not start'}: {reason}", file=sys.stderr)
         return 1 if started else 2
+    except KeyboardInterrupt:
+        print("run: no longer waiting; what was started goes on", file=sys.stderr)
+        return 130
     print_outcome(console, outcome)
     return 0
 

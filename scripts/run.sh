@@ -2,7 +2,7 @@
 # Runs one tick through both workflows and waits: all that waits at the source is in the warehouse afterwards.
 # Needs: what scripts/setup.sh installs, and a deployed pipeline; credentials, region and, for a local stack, AWS_ENDPOINT_URL in the
 # environment (eval "$(scripts/local.sh env)" sets them). Options: --help tells them.
-# Exits: 0 all that waited is loaded, or there was nothing new; 1 failed, with the failed job's error; 2 could not start.
+# Exits: 0 all that waited is loaded, or there was nothing new; 1 failed, with the failed job's error; 2 could not start; 130 interrupted while waiting.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
