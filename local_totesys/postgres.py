@@ -22,6 +22,7 @@ from psycopg2 import sql
 HOST = "127.0.0.1"
 OWNER = "owner"
 STOP_SECONDS = 30.0
+CRASH_SECONDS = 10.0
 
 # PostgreSQL refuses to run as root. Root starts it as this user, which keeps one capability: to pass folders that only root may enter,
 # such as a clone below /root. No mode of any folder outside our own changes.
@@ -61,15 +62,25 @@ class PostgresServer:
 
         `options` are settings over ours. The server's log is folder/server.log unless `log` says otherwise.
         """
-        folder = folder.resolve()
-        port = free_port(port or 0)
-        if not (folder / "data" / "PG_VERSION").exists():
-            initialise(folder)
+        folder, data = folder.resolve(), folder.resolve() / "data"
+        port = port or free_port()
+        log = log or folder / "server.log"
         settings = {**SETTINGS, "port": str(port), **(options or {})}
         arguments = " ".join(shlex.quote(f"--{name}={value}") for name, value in settings.items())
-        log = log or folder / "server.log"
-        run(["pg_ctl", "start", "--wait", "--silent", f"--pgdata={folder / 'data'}", f"--log={log}", f"--options={arguments}"], folder, log)
-        return cls.attach(folder)
+        # A server that was killed holds its port and its lock until the last of its processes is gone, which takes a moment.
+        crashed = (data / "postmaster.pid").exists()
+        deadline = time.monotonic() + (CRASH_SECONDS if crashed else 0.0)
+        while True:
+            try:
+                free_port(port)
+                if not (data / "PG_VERSION").exists():
+                    initialise(folder)
+                run(["pg_ctl", "start", "--wait", "--silent", f"--pgdata={data}", f"--log={log}", f"--options={arguments}"], folder, log)
+                return cls.attach(folder)
+            except PostgresError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     @classmethod
     def attach(cls, folder: Path) -> PostgresServer:

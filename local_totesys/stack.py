@@ -108,6 +108,7 @@ class Stack:
 
     def start_aws(self, schedule: bool, say: Say) -> None:
         """Starts the AWS launcher on its port of before and waits until it answers. What it held in memory before is gone."""
+        self.stop("aws")  # One that a killed command has left, and that was never ready.
         port = free_port(self.parts.get("aws", {}).get("port", 0))
         say("starting")
         command = [sys.executable, "-m", "local_aws", "--port", str(port), "--local-dir", str(self.folder)]

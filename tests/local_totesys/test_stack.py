@@ -90,7 +90,7 @@ def test_a_second_up_changes_nothing(stack: Path) -> None:
 
 def test_what_died_is_started_again_at_its_address_with_its_data(stack: Path) -> None:
     before = exported(stack)
-    Stack(stack).server("source").kill()
+    os.kill(Stack(stack).server("source").pid, signal.SIGKILL)
     os.kill(Stack(stack).parts["aws"]["pid"], signal.SIGKILL)
     assert local_sh(stack, "status").returncode == 1
     refused = local_sh(stack, "env")
