@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole machine in the background: totesys and the warehouse on PostgreSQL, and AWS.
 # Needs: what scripts/setup.sh needs; it is called first. LOCAL_DIR holds all state (default .local): two of them live side by side.
-# Exits: 0 done (status: all is up); 1 not, and the last line says why.
+# Exits: 0 done (status: all is up); 1 not, and the last line says why; 2 not understood.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -25,7 +25,7 @@ main() {
   case "${1:-}" in
     --help) usage; exit 0 ;;
     up | down | env | status) ;;
-    *) usage >&2; exit 1 ;;
+    *) usage >&2; exit 2 ;;
   esac
   export LOCAL_DIR="${LOCAL_DIR:-${ROOT}/.local}"
   "${ROOT}/scripts/setup.sh"
