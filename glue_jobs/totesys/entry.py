@@ -14,11 +14,12 @@ from totesys.errors import PipelineError
 def run_job(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     """Runs a job's main and returns its exit code. A failure ends as SystemExit with one line that says what, where and what to do;
     an error that we did not foresee shows its traceback first."""
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", force=True)
-    for handler in logging.getLogger().handlers:
-        if handler.formatter:
-            handler.formatter.converter = time.gmtime
-            handler.formatter.datefmt = "%Y-%m-%dT%H:%M:%S"
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it would say of every client where it found its endpoint
     try:
         return main(argv)
     except PipelineError as error:

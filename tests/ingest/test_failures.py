@@ -118,3 +118,21 @@ def test_a_statement_that_takes_too_long_is_given_up(ingest: Any, monkeypatch: p
 def test_a_session_that_the_source_ends_is_tried_again_later(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "_SNAPSHOT", "SELECT pg_terminate_backend(pg_backend_pid())")
     assert "the session broke off" in failure(ingest, RetriableError)
+
+
+def test_a_session_reads_one_snapshot_and_writes_nothing(ingest: Any) -> None:
+    with source.open_source(ingest.credentials) as session:
+        before = session.count({"currency": session.snapshot().xmin})
+        ingest.execute(INSERT.format(1))
+        assert session.count({"currency": session.snapshot().xmin}) == before
+        with pytest.raises(PipelineError, match="25006"):
+            session._execute(INSERT.format(2), "writing")
+
+
+def test_a_lock_that_fails_leaves_the_session_fit_for_other_tables(ingest: Any) -> None:
+    ingest.execute("DROP TABLE payment")
+    with source.open_source(ingest.credentials) as session:
+        with pytest.raises(BadDataError):
+            session.lock("payment")
+        session.lock("staff")
+        assert list(session.structure(["payment", "staff"])) == ["staff"]

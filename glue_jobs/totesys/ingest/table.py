@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
@@ -80,11 +80,9 @@ class TableRead:
             files = landing.finish()
         return self._captured("delta", files, known, keys, seen)
 
-    @contextmanager
-    def _batches(self, since: int | None) -> Iterator[Iterator[pa.RecordBatch]]:
+    def _batches(self, since: int | None) -> AbstractContextManager[Iterator[pa.RecordBatch]]:
         copy = partial(self.source.copy, self.contract, self.draft.seq, since)
-        with record_batches(copy, self._schema, self.contract.table) as batches:
-            yield batches
+        return record_batches(copy, self._schema, self.contract.table)
 
     def _landing(self) -> Landing:
         prefix = layout.raw_prefix(self.contract.table, self.draft.snapshot.date, self.draft.batch_id)
