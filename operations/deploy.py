@@ -28,7 +28,7 @@ from operations.deploy_stacks import Template, deploy_stack, parameter_values, v
 from operations.deployment import STACKS, Deployment, aws_session, describe_stack, explain, project_name, stack_outputs
 from operations.register import register_tables
 
-LOG_GROUPS = "/aws-glue/"
+LOG_GROUPS = {f"/aws-glue/{kind}/{stream}" for kind in ("python-jobs", "jobs") for stream in ("output", "error")}
 TLS = ("require", "verify-ca", "verify-full")
 NETWORK = ("SubnetId", "SecurityGroupId", "AvailabilityZone")
 
@@ -149,8 +149,11 @@ def may_create_log_groups(session: boto3.Session, jobs_stack: str) -> bool:
     """Whether Glue's log groups are the stack's, or nobody's yet: an account's other jobs may have made them."""
     if describe_stack(session, jobs_stack):
         resources = session.client("cloudformation").describe_stack_resources(StackName=jobs_stack)["StackResources"]
-        return any(resource["ResourceType"] == "AWS::Logs::LogGroup" for resource in resources)
-    return not session.client("logs").describe_log_groups(logGroupNamePrefix=LOG_GROUPS)["logGroups"]
+        present = [resource for resource in resources if not resource["ResourceStatus"].startswith("DELETE")]
+        if present:
+            return any(resource["ResourceType"] == "AWS::Logs::LogGroup" for resource in present)
+    pages = session.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix="/aws-glue/")
+    return LOG_GROUPS.isdisjoint(group["logGroupName"] for page in pages for group in page["logGroups"])
 
 
 if __name__ == "__main__":

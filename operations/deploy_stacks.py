@@ -40,7 +40,7 @@ class Template:
     @staticmethod
     def read(name: str) -> Template:
         path = TEMPLATES / f"{name}.yaml"
-        body: dict[str, Any] = yaml.load(path.read_text("utf-8"), _Loader)  # nosec B506 - a SafeLoader
+        body: dict[str, Any] = _Loader(path.read_text("utf-8")).get_single_data()
         defaults = {key: None if value.get("Default") is None else str(value["Default"]) for key, value in body["Parameters"].items()}
         return Template(name, path, defaults, {key: "Condition" in value for key, value in body["Resources"].items()})
 

@@ -72,6 +72,11 @@ def test_a_second_project_lives_beside_the_first_inside_a_vpc(stack: Stack) -> N
     assert "Connections" not in glue.get_job(JobName=f"{PROJECT}-ingest")["Job"]
 
 
+def test_log_groups_that_another_project_has_made_are_left_to_it(stack: Stack) -> None:
+    assert deploying.may_create_log_groups(stack.session, f"{PROJECT}-jobs")
+    assert not deploying.may_create_log_groups(stack.session, "elsewhere-jobs")
+
+
 def test_jobs_get_their_code_under_keys_that_change_with_it(stack: Stack) -> None:
     job = stack.aws.glue.get_job(JobName=f"{PROJECT}-ingest")["Job"]
     wheels = job["DefaultArguments"]["--extra-py-files"].split(",")
@@ -96,14 +101,26 @@ def test_a_project_that_is_not_deployed_is_named(stack: Stack) -> None:
 
 
 def test_a_resource_that_is_missing_behind_the_api_fails_the_proof(stack: Stack) -> None:
-    template = Template.read("catalog")
-    assert prove_stack(stack.aws.client, f"{PROJECT}-catalog", template) == len(template.resources)
-    stack.aws.client("athena").delete_work_group(WorkGroup=PROJECT, RecursiveDeleteOption=True)
+    template, glue, name = Template.read("jobs"), stack.aws.glue, f"{PROJECT}-source"
+    assert prove_stack(stack.aws.client, f"{PROJECT}-jobs", template) == len(template.resources)
+    connection = glue.get_connection(Name=name)["Connection"]
+    glue.delete_connection(ConnectionName=name)
     try:
-        with pytest.raises(FatalError, match=rf"WorkGroup of stack {PROJECT}-catalog, {PROJECT}, is not behind the API"):
-            prove_stack(stack.aws.client, f"{PROJECT}-catalog", template)
+        with pytest.raises(FatalError, match=rf"SourceConnection of stack {PROJECT}-jobs, {name}, is not behind the API \(EntityNotFound"):
+            prove_stack(stack.aws.client, f"{PROJECT}-jobs", template)
     finally:
-        stack.aws.client("athena").create_work_group(Name=PROJECT, Configuration={})
+        kept = ("Name", "Description", "ConnectionType", "ConnectionProperties")
+        glue.create_connection(ConnectionInput={field: connection[field] for field in kept})
+
+
+def test_an_event_rule_that_is_disabled_fails_the_proof(stack: Stack) -> None:
+    rule = f"{PROJECT}-batch-waiting"
+    stack.aws.client("events").disable_rule(Name=rule)
+    try:
+        with pytest.raises(FatalError, match=f"event rule {rule} is disabled or has no target"):
+            prove_stack(stack.aws.client, f"{PROJECT}-workflows", Template.read("workflows"))
+    finally:
+        stack.aws.client("events").enable_rule(Name=rule)
 
 
 def test_a_resource_that_the_template_has_and_the_stack_has_not_fails_the_proof(stack: Stack) -> None:
@@ -178,5 +195,3 @@ def test_what_is_missing_is_said_in_one_line_before_anything_is_made(
     error = capsys.readouterr().err
     assert error.startswith(f"deploy: error: {reason}")
     assert error.count("\n") == 1
-
-
