@@ -1,0 +1,247 @@
+"""One deployed local stack, driven through the scripts that a user has, in rounds: each round is run once, and many tests look at it.
+
+The rounds follow each other, since Spark's start is what costs: failures, first run, quiet tick, second run, third run with the
+warehouse down at first. A round's fixture asks for the round before it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg2
+import pytest
+
+from local_totesys.postgres import PostgresServer
+
+ROOT = Path(__file__).resolve().parents[2]
+FACTS = ("fact_sales_order", "fact_purchase_orders", "fact_payment")
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it took."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployed local stack of this session's own."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def script(self, name: str, *arguments: str) -> Done:
+        return run([str(ROOT / "scripts" / name), *arguments], self.environment)
+
+    def aws(self, *arguments: str) -> Any:
+        """What the AWS CLI answers."""
+        done = run([str(ROOT / ".venv/main/bin/aws"), *arguments], self.environment)
+        assert done.code == 0, done.err
+        return json.loads(done.out)
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service, region_name=self.environment["AWS_REGION"], endpoint_url=self.environment["AWS_ENDPOINT_URL"],
+                            aws_access_key_id="test", aws_secret_access_key="test")  # fmt: skip
+
+    def connect(self, name: str) -> Any:
+        """The owner's connection to "source" or "warehouse"; every statement commits."""
+        connection = psycopg2.connect(self.environment[f"TOTESYS_{name.upper()}_URL"])
+        connection.autocommit = True
+        return connection
+
+    def at_source(self, *statements: str) -> None:
+        """Runs statements at the source, each in a transaction of its own."""
+        with closing(self.connect("source")) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def rows(self, statement: str, name: str = "warehouse") -> list[tuple[Any, ...]]:
+        with closing(self.connect(name)) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
+
+    def stop(self, database: str) -> None:
+        """Stops the source's or the warehouse's server; `up` starts it again."""
+        PostgresServer.attach(self.folder / database).stop()
+
+    def up(self) -> None:
+        assert self.script("local.sh", "up").code == 0
+
+
+@dataclass(frozen=True)
+class Round:
+    """The state after a run: how run.sh and reconcile.sh ended, all fact rows, and how many jobs have been started so far."""
+
+    run: Done
+    reconciled: Done
+    facts: dict[str, list[tuple[Any, ...]]]
+    job_runs: dict[str, int]
+
+    def versions(self, fact: str, key: int) -> list[tuple[Any, ...]]:
+        """The rows of one key, oldest first: the key stands after the record id."""
+        return [row for row in self.facts[fact] if row[1] == key]
+
+
+def run(command: list[str], environment: dict[str, str]) -> Done:
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+
+def tick(stack: Stack, *options: str) -> Round:
+    """One run.sh, and what the warehouse holds after it."""
+    done = stack.script("run.sh", *options)
+    glue = stack.client("glue")
+    return Round(
+        done,
+        stack.script("reconcile.sh"),
+        {fact: stack.rows(f"SELECT * FROM {fact} ORDER BY 1") for fact in FACTS} if done.code == 0 else {},
+        {job: len(glue.get_job_runs(JobName=f"totesys-{job}")["JobRuns"]) for job in ("ingest", "transform", "load")},
+    )
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Up with 800 orders and deployed; taken down at the end of the session."""
+    folder = tmp_path_factory.mktemp("acceptance") / "stack"
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TOTESYS_", "PYTHON"))}
+    environment = {**plain, "LOCAL_DIR": str(folder)}
+    try:
+        up = run([str(ROOT / "scripts/local.sh"), "up", "--orders", "800"], environment)
+        assert up.code == 0, up.err
+        exports = run([str(ROOT / "scripts/local.sh"), "env"], environment).out
+        environment |= dict(word.split("=", 1) for word in shlex.split(exports) if "=" in word)
+        deployed = run([str(ROOT / "scripts/deploy.sh")], environment)
+        assert deployed.code == 0, deployed.out + deployed.err
+        yield Stack(folder, environment)
+    finally:
+        run([str(ROOT / "scripts/local.sh"), "down"], environment)
+
+
+@pytest.fixture(scope="session")
+def failures(stack: Stack) -> dict[str, Done]:
+    """run.sh with one part of the pipeline broken at a time, before any batch exists; everything is mended again."""
+    secrets, s3 = stack.client("secretsmanager"), stack.client("s3")
+
+    def broken(break_it: Callable[[], Any], mend_it: Callable[[], Any]) -> Done:
+        break_it()
+        try:
+            return stack.script("run.sh")
+        finally:
+            mend_it()
+
+    right = secrets.get_secret_value(SecretId="totesys/source")["SecretString"]
+    wrong = json.dumps({**json.loads(right), "password": "wrong"})
+    bucket = next(bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if bucket["Name"].startswith("totesys-ingestion"))
+    return {
+        "source down": broken(lambda: stack.stop("source"), stack.up),
+        "wrong password": broken(
+            lambda: secrets.put_secret_value(SecretId="totesys/source", SecretString=wrong),
+            lambda: secrets.put_secret_value(SecretId="totesys/source", SecretString=right),
+        ),
+        "bucket missing": broken(
+            lambda: s3.delete_bucket(Bucket=bucket),
+            lambda: s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": stack.environment["AWS_REGION"]}),
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class Orders:
+    """The sales orders that the story is about, by what happens to them."""
+
+    updated: int
+    touched: int
+    silent: int
+    late: int
+    late_under_savepoint: int
+
+
+@pytest.fixture(scope="session")
+def orders(stack: Stack, failures: dict[str, Done]) -> Orders:
+    """Five sales orders; and rows with awkward values, before any run has seen the source."""
+    stack.at_source(
+        "UPDATE staff SET first_name = 'Christy', last_name = 'O''Hara' WHERE staff_id = 1",
+        "UPDATE address SET address_line_1 = 'O''Keefe \"Row\", \\n 1', address_line_2 = NULL, district = '', postal_code = '08841',"
+        " country = 'Democratic People''s Republic of Korea' WHERE address_id = 1",
+        "UPDATE counterparty SET counterparty_legal_name = 'Frami, Yundt and Macejkovic' WHERE counterparty_id = 1",
+        "UPDATE department SET location = NULL WHERE department_id = (SELECT department_id FROM staff WHERE staff_id = 1)",
+        "UPDATE sales_order SET unit_price = 99999999.99, units_sold = 2147483647, agreed_delivery_date = '2028-02-29',"
+        " created_at = '2024-02-29 23:59:59.999' WHERE sales_order_id = 1",
+    )
+    keys = [key for (key,) in stack.rows("SELECT sales_order_id FROM sales_order WHERE sales_order_id > 1 ORDER BY 1 LIMIT 5", "source")]
+    return Orders(*keys)
+
+
+def change(order_id: int, column: str = "units_sold = units_sold + 1, last_updated = last_updated + interval '1 minute'") -> str:
+    return f"UPDATE sales_order SET {column} WHERE sales_order_id = {order_id}"
+
+
+@pytest.fixture(scope="session")
+def first(stack: Stack, orders: Orders) -> Iterator[Round]:
+    """The first run, while two transactions are open at the source that have changed an order already. They commit after it."""
+    late, under_savepoint = (
+        psycopg2.connect(stack.environment["TOTESYS_SOURCE_URL"]),
+        psycopg2.connect(stack.environment["TOTESYS_SOURCE_URL"]),
+    )
+    with closing(late), closing(under_savepoint):
+        with late.cursor() as cursor:
+            cursor.execute(change(orders.late))
+        with under_savepoint.cursor() as cursor:
+            cursor.execute("SAVEPOINT before_change")
+            cursor.execute(change(orders.late_under_savepoint))
+            cursor.execute("RELEASE SAVEPOINT before_change")
+        done = tick(stack)
+        late.commit()
+        under_savepoint.commit()
+    return done
+
+
+@pytest.fixture(scope="session")
+def second(stack: Stack, orders: Orders, first: Round) -> Round:
+    """A second run: the late transactions have committed; an order was changed twice, one touched, one edited silently."""
+    stack.at_source(
+        change(orders.updated),
+        change(orders.updated),
+        change(orders.touched, "units_sold = units_sold"),
+        change(orders.silent, "agreed_delivery_date = '2027-12-31'"),
+    )
+    return tick(stack)
+
+
+@pytest.fixture(scope="session")
+def quiet(stack: Stack, second: Round) -> Round:
+    """A tick with nothing new."""
+    return tick(stack)
+
+
+@pytest.fixture(scope="session")
+def without_warehouse(stack: Stack, orders: Orders, quiet: Round) -> Done:
+    """A run with a change to bring and no warehouse to bring it to."""
+    stack.at_source(change(orders.updated))
+    stack.stop("warehouse")
+    try:
+        return stack.script("run.sh")
+    finally:
+        stack.up()
+
+
+@pytest.fixture(scope="session")
+def third(stack: Stack, without_warehouse: Done) -> Round:
+    """The run after that: the warehouse is back."""
+    return tick(stack)

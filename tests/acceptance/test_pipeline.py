@@ -1,0 +1,160 @@
+"""What is promised, seen from outside: through the scripts, on a deployed stack, from the source to the warehouse."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from datetime import date, time
+from decimal import Decimal
+
+import pytest
+
+from tests.acceptance.conftest import FACTS, Done, Orders, Round, Stack
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason", "what_to_do"),
+    [
+        ("source down", r"RetriableError: totesys \(totesys on 127\.0\.0\.1:\d+\) cannot be reached", "see that it runs"),
+        (
+            "wrong password",
+            r"FatalError: totesys \(totesys on 127\.0\.0\.1:\d+\) refused user totesys_ingest",
+            "put the source's secret right",
+        ),
+        ("bucket missing", r"FatalError: .* s3://totesys-ingestion-\S+ was refused \(NoSuchBucket\)", "scripts/deploy.sh"),
+    ],
+)
+def test_a_broken_part_gives_a_failed_job_with_one_line_about_what_to_do(
+    failures: dict[str, Done], broken: str, reason: str, what_to_do: str
+) -> None:
+    done = failures[broken]
+    assert done.code == 1
+    assert re.fullmatch(f"run: failed: totesys-ingest FAILED: {reason}.*{what_to_do}.*\n", done.err), done.err
+
+
+def test_the_first_run_after_failures_brings_everything_in(stack: Stack, first: Round) -> None:
+    assert first.run.code == 0, first.run.err
+    assert "loaded batch 1:" in first.run.out
+    sales, purchases, payments = (len(first.facts[fact]) for fact in FACTS)
+    assert (sales + purchases, payments) == (800, 800)
+
+
+def test_awkward_values_arrive_exactly(stack: Stack, first: Round) -> None:
+    assert stack.rows("SELECT first_name, last_name, location FROM dim_staff WHERE staff_id = 1") == [("Christy", "O'Hara", "")]
+    address = ('O\'Keefe "Row", \\n 1', None, "", "08841", "Democratic People's Republic of Korea")
+    columns = "address_line_1, address_line_2, district, postal_code, country"
+    assert stack.rows(f"SELECT {columns} FROM dim_location WHERE location_id = 1") == [address]
+    name = stack.rows("SELECT counterparty_legal_name FROM dim_counterparty WHERE counterparty_id = 1")
+    assert name == [("Frami, Yundt and Macejkovic",)]
+    columns = "created_date, created_time, units_sold, unit_price, agreed_delivery_date"
+    assert stack.rows(f"SELECT {columns} FROM fact_sales_order WHERE sales_order_id = 1") == [
+        (date(2024, 2, 29), time(23, 59, 59, 999000), 2147483647, Decimal("99999999.99"), date(2028, 2, 29))
+    ]
+
+
+def test_an_uncommitted_change_is_not_in_the_run_that_it_was_open_in(first: Round, orders: Orders) -> None:
+    assert len(first.versions("fact_sales_order", orders.late)) == 1
+    assert len(first.versions("fact_sales_order", orders.late_under_savepoint)) == 1
+
+
+@pytest.mark.parametrize("workflow", ["totesys-ingest", "totesys-publish"])
+def test_the_graph_of_a_workflow_run_has_nodes_and_edges(stack: Stack, first: Round, workflow: str) -> None:
+    runs = stack.aws("glue", "get-workflow-runs", "--name", workflow)["Runs"]
+    run_id = runs[0]["WorkflowRunId"]
+    graph = stack.aws("glue", "get-workflow-run", "--name", workflow, "--run-id", run_id, "--include-graph")["Run"]["Graph"]
+    assert {node["Type"] for node in graph["Nodes"]} == {"TRIGGER", "JOB"}
+    assert graph["Edges"]
+
+
+def test_a_second_run_leaves_source_and_warehouse_equal(second: Round) -> None:
+    assert second.run.code == 0, second.run.err
+    assert second.reconciled.code == 0, second.reconciled.out
+    assert second.reconciled.out.endswith("warehouse matches source: 11 of 11 tables\n")
+
+
+def test_an_order_updated_twice_between_runs_gives_one_more_version(second: Round, orders: Orders) -> None:
+    assert len(second.versions("fact_sales_order", orders.updated)) == 2
+
+
+def test_a_touch_gives_no_version(second: Round, orders: Orders) -> None:
+    assert len(second.versions("fact_sales_order", orders.touched)) == 1
+
+
+def test_a_silent_edit_arrives(second: Round, orders: Orders) -> None:
+    before, after = second.versions("fact_sales_order", orders.silent)
+    assert before[4:6] == after[4:6], "last_updated stayed as it was"
+    assert date(2027, 12, 31) in after
+
+
+@pytest.mark.parametrize("how", ["late", "late_under_savepoint"])
+def test_a_late_commit_is_in_the_next_run(second: Round, orders: Orders, how: str) -> None:
+    assert len(second.versions("fact_sales_order", getattr(orders, how))) == 2
+
+
+def test_a_quiet_tick_starts_no_spark_and_is_short(second: Round, quiet: Round) -> None:
+    assert quiet.run.code == 0
+    assert quiet.run.out.endswith("nothing new: the warehouse holds every batch\n")
+    assert quiet.job_runs == {**second.job_runs, "ingest": second.job_runs["ingest"] + 1}
+    assert quiet.run.seconds < 30, "under 5 s on an idle machine; a start of Spark alone takes longer than this limit where others work"
+
+
+def test_a_warehouse_that_is_down_gives_a_failed_load_with_one_line_about_what_to_do(without_warehouse: Done) -> None:
+    assert without_warehouse.code == 1
+    line = r"run: failed: totesys-load FAILED: RetriableError: warehouse warehouse on 127\.0\.0\.1:\d+ .+: .+\n"
+    assert re.fullmatch(line, without_warehouse.err), without_warehouse.err
+
+
+def test_the_run_after_a_failure_brings_in_what_waits(third: Round, orders: Orders) -> None:
+    assert third.run.code == 0, third.run.err
+    assert len(third.versions("fact_sales_order", orders.updated)) == 3, "updated again after a run: another version"
+    assert third.reconciled.code == 0, third.reconciled.out
+
+
+def test_versions_once_loaded_never_change(first: Round, second: Round, third: Round) -> None:
+    for fact in FACTS:
+        assert second.facts[fact][: len(first.facts[fact])] == first.facts[fact]
+        assert third.facts[fact][: len(second.facts[fact])] == second.facts[fact]
+
+
+def test_a_late_commit_is_in_one_batch_only(stack: Stack, third: Round, orders: Orders) -> None:
+    keys = f"{orders.late}, {orders.late_under_savepoint}"
+    statement = f"SELECT sales_order_id, count(*) AS landed FROM sales_order WHERE sales_order_id IN ({keys}) GROUP BY 1 ORDER BY 1"
+    answer = stack.script("query.sh", "--database", "ingestion", statement).out.split()
+    assert answer[-6:] == [str(orders.late), "2", str(orders.late_under_savepoint), "2", "2", "rows"]
+
+
+def test_a_query_joins_the_processed_tables(stack: Stack, third: Round) -> None:
+    statement = (
+        "SELECT s.last_name, l.address_line_2, f.unit_price FROM fact_sales_order f"
+        " JOIN dim_staff s ON s.staff_id = 1 JOIN dim_location l ON l.location_id = 1 WHERE f.sales_order_id = 1"
+    )
+    answer = stack.script("query.sh", statement)
+    assert answer.code == 0, answer.err
+    assert "O'Hara" in answer.out
+    assert "NULL" in answer.out
+    assert "99999999.99" in answer.out
+
+
+def test_a_query_that_athena_refuses_says_why(stack: Stack, first: Round) -> None:
+    answer = stack.script("query.sh", "SELECT nothing_of_the_kind FROM dim_staff")
+    assert answer.code == 1
+    assert "nothing_of_the_kind" in answer.err
+
+
+def test_a_difference_in_the_warehouse_is_found_by_the_script(stack: Stack, third: Round) -> None:
+    with closing(stack.connect("warehouse")) as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE dim_staff SET last_name = 'OHara' WHERE staff_id = 1")
+        try:
+            done = stack.script("reconcile.sh")
+        finally:
+            cursor.execute("UPDATE dim_staff SET last_name = 'O''Hara' WHERE staff_id = 1")
+    assert done.code == 1
+    assert "dim_staff 1: stale (last_name: source \"O'Hara\", warehouse 'OHara')" in done.out
+    assert done.out.endswith("warehouse does not match source: 10 of 11 tables\n")
+
+
+def test_a_run_that_cannot_start_says_so(stack: Stack) -> None:
+    elsewhere = Stack(stack.folder, {**stack.environment, "TOTESYS_PROJECT": "nowhere"})
+    done = elsewhere.script("run.sh")
+    assert done.code == 2
+    assert done.err == "run: could not start: stack nowhere-storage is not deployed in eu-west-2: run scripts/deploy.sh\n"
