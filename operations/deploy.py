@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -58,9 +57,8 @@ class Report:
         return make_table([("step", "left"), ("outcome", "left"), ("seconds", "right")], rows, title=f"{deployment.project} on {where}")
 
 
-def main(argv: Sequence[str]) -> int:
-    """0 deployed; 1 not, and the last line says why."""
-    argparse.ArgumentParser(prog="scripts/deploy.sh", description=__doc__).parse_args(argv)
+def main() -> int:
+    """0 deployed; 1 not, and the last line says why. All that can be chosen is in the environment."""
     console = make_console()
     try:
         report = Report(console)
@@ -157,4 +155,4 @@ def may_create_log_groups(session: boto3.Session, jobs_stack: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -2,7 +2,7 @@
 # Deploys the pipeline: stacks, code, credentials and catalog tables; then proves that all of it is there.
 # Needs: what scripts/setup.sh installs; AWS credentials and a region in the environment; for a local stack also AWS_ENDPOINT_URL
 # (eval "$(scripts/local.sh env)" sets all of them). Safe to run again.
-# Exits: 0 deployed; 1 not, and the last line says why.
+# Exits: 0 deployed; 1 not, and the last line says why; 2 not understood.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -25,7 +25,8 @@ TEXT
 }
 
 main() {
-  if (( $# )); then usage; [[ "$1" == --help ]] && exit 0 || exit 1; fi
+  if [[ "${1:-}" == --help ]]; then usage; exit 0; fi
+  if (( $# )); then usage >&2; exit 2; fi
   "${ROOT}/scripts/setup.sh"
   PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${ROOT}/.venv/main/bin/python" -m operations.deploy
 }

@@ -191,7 +191,7 @@ def test_what_is_missing_is_said_in_one_line_before_anything_is_made(
     usual = {**aws_environment(stack.aws.endpoint), "AWS_MAX_ATTEMPTS": "1", "TOTESYS_PROJECT": "unmade"}
     for name, value in {**usual, **variables}.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
-    assert deploying.main([]) == 1
+    assert deploying.main() == 1
     error = capsys.readouterr().err
     assert error.startswith(f"deploy: error: {reason}")
     assert error.count("\n") == 1
