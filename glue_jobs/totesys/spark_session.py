@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from pyspark.sql import SparkSession
 
 # Master, JARs, memory and the S3 endpoint come from Glue, or from SPARK_CONF_DIR on a local machine.
@@ -16,6 +18,7 @@ _SETTINGS = {
 
 def spark_session(app_name: str) -> SparkSession:
     """The process's session, started if there is none."""
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # at INFO it tells of every thread that ends
     builder = SparkSession.builder.appName(app_name)
     for name, value in _SETTINGS.items():
         builder = builder.config(name, value)

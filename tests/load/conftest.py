@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,20 +32,15 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 @pytest.fixture(scope="session")
 def job_environment(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a job's process."""
-    folder = tmp_path_factory.mktemp("spark")
-    environment = spark_environment(folder, aws.endpoint)
-    # This SDK takes the signing region from the host's name, and knows no region for our loopback address unless it is told.
-    region = {"hostRegexToRegionMappings": [{"hostNameRegex": r"127\.0\.0\.1.*", "regionName": "eu-west-2"}]}
-    (folder / "awssdk_config_override.json").write_text(json.dumps(region))
-    return environment
+    return spark_environment(tmp_path_factory.mktemp("spark"), aws.endpoint)
 
 
 @pytest.fixture(scope="session")
-def spark(job_environment: dict[str, str]) -> Iterator[SparkSession]:
-    with pytest.MonkeyPatch.context() as patch:
+def spark(job_environment: dict[str, str]) -> SparkSession:
+    with pytest.MonkeyPatch.context() as patch:  # only while the JVM starts: other folders' tests have an AWS of their own
         for name, value in job_environment.items():
-            patch.setitem(os.environ, name, value)
-        yield spark_session("tests")
+            patch.setenv(name, value)
+        return spark_session("tests")
 
 
 @pytest.fixture(scope="session")

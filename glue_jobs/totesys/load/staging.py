@@ -13,7 +13,7 @@ from math import ceil
 from urllib.parse import quote
 
 from pyspark.sql import DataFrame
-from sqlalchemy import Connection, Table, inspect, text
+from sqlalchemy import Connection, MetaData, Table, inspect, text
 from sqlalchemy.schema import CreateTable, DropTable
 
 from totesys.load.models import OWN_SCHEMA
@@ -39,13 +39,8 @@ def drop_dead(connection: Connection) -> list[str]:
         found = [_STAGING.fullmatch(name) for name in names]
         dead = [match[0] for match in found if match and session_name(match[1]) not in alive]
         for name in dead:
-            # Quoted by the dialect; another load may have dropped it a moment ago.
-            connection.execute(text(f"DROP TABLE IF EXISTS {_quoted(connection, name)}"))
+            connection.execute(DropTable(Table(name, MetaData(schema=OWN_SCHEMA)), if_exists=True))  # unless another load was quicker
     return dead
-
-
-def _quoted(connection: Connection, name: str) -> str:
-    return f"{OWN_SCHEMA}.{connection.dialect.identifier_preparer.quote(name)}"
 
 
 def create(connection: Connection, tables: Iterable[Table]) -> None:
