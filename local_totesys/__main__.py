@@ -6,7 +6,6 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import date, datetime, timedelta, timezone
 
 import psycopg2
@@ -46,9 +45,7 @@ def main(argv: Sequence[str]) -> int:
         if arguments.command == "generate":
             print_generated(connection, arguments.orders, arguments.seed, arguments.until)
         else:
-            report = asdict(next_day(connection, arguments.seed))
-            day = report.pop("day")
-            print(f"{day:%A} {day}: " + ", ".join(f"{count} {event.replace('_', ' ')}" for event, count in report.items()))
+            print(next_day(connection, arguments.seed))
     except (KeyboardInterrupt, errors.QueryCanceled):
         print("stopped before the end", file=sys.stderr)
         return 1

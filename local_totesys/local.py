@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from rich.table import Table
 
 from local_totesys import progress
 from local_totesys.generator import SourceError, generate
+from local_totesys.next_day import next_day
 from local_totesys.postgres import PostgresError, PostgresServer
 from local_totesys.schema import create_source
 from local_totesys.stack import DATABASES, PARTS, Prepare, Say, Stack, StackError
@@ -36,13 +38,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         prog="scripts/local.sh",
         description="The whole machine: totesys and the warehouse on PostgreSQL, and AWS. Its state is in LOCAL_DIR (default .local).",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|env|status")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|next-day|env|status")
     up = commands.add_parser("up", help="start what is not running", description="Starts what is not running; what is keeps its data.")
     size = up.add_mutually_exclusive_group()
     size.add_argument("--empty", action="store_true", help="a new source gets its tables and no rows")
     size.add_argument("--orders", type=int, default=ORDERS, help="orders that a new source gets (default %(default)s)")
     up.add_argument("--schedule", action="store_true", help="let SCHEDULED triggers fire")
     commands.add_parser("down", help="stop everything and delete its data")
+    commands.add_parser("next-day", help="live the weekday after the newest order: orders, payments, edits")
     commands.add_parser("env", help='print export lines: eval "$(scripts/local.sh env)"')
     commands.add_parser("status", help="show each part; exits 1 when one is down")
     return parser.parse_args(argv)
@@ -57,6 +60,8 @@ def main(argv: Sequence[str]) -> int:
             return up(stack, fill(None if arguments.empty else arguments.orders), arguments.schedule)
         if arguments.command == "down":
             return down(stack)
+        if arguments.command == "next-day":
+            return live_next_day(stack)
         if arguments.command == "env":
             return env(stack)
         return status(stack)
@@ -151,6 +156,15 @@ def env(stack: Stack) -> int:
     }
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def live_next_day(stack: Stack) -> int:
+    """Changes the source as a day of business does, and says what happened."""
+    if not stack.is_up("source"):
+        raise StackError("the source is not up: run scripts/local.sh up")
+    with closing(psycopg2.connect(stack.url("source"))) as connection:
+        print(next_day(connection))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
 from random import Random
 from typing import Any
@@ -52,6 +52,10 @@ class DayReport:
     address_changes: int
     new_designs: int
     new_counterparties: int
+
+    def __str__(self) -> str:
+        counts = {name: count for name, count in asdict(self).items() if name != "day"}
+        return f"{self.day:%A} {self.day}: " + ", ".join(f"{count} {event.replace('_', ' ')}" for event, count in counts.items())
 
 
 def next_day(connection: Any, seed: int | None = None) -> DayReport:

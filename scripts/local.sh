@@ -9,11 +9,12 @@ readonly ROOT
 
 usage() {
   cat << 'TEXT'
-usage: scripts/local.sh up [--empty | --orders N] [--schedule] | down | env | status | --help
+usage: scripts/local.sh up [--empty | --orders N] [--schedule] | down | next-day | env | status | --help
 
   up        starts what is not running; a second up starts again what has died. A new source gets 16,000 orders,
             N with --orders N, none with --empty. Only with --schedule do the SCHEDULED triggers fire.
   down      stops everything and deletes its data
+  next-day  lives the weekday after the newest order: new orders, payments made, edits, silent ones too
   env       prints export lines: eval "$(scripts/local.sh env)"
   status    shows each part with its process and address; kill a process to see how the pipeline bears it
 
@@ -24,7 +25,7 @@ TEXT
 main() {
   case "${1:-}" in
     --help) usage; exit 0 ;;
-    up | down | env | status) ;;
+    up | down | next-day | env | status) ;;
     *) usage >&2; exit 2 ;;
   esac
   export LOCAL_DIR="${LOCAL_DIR:-${ROOT}/.local}"
