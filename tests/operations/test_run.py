@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
+from rich.console import Console
 from totesys.store import Bucket
 
 from operations import run
@@ -151,3 +153,14 @@ def test_each_change_of_a_job_is_a_line_where_there_is_no_terminal(glue: Glue, l
     assert [line[9:] for line in lines[:2]] == ["ingest RUNNING", "ingest SUCCEEDED after 0.0 s"]
     assert lines[-1] == "loaded batch 1: 3 rows read, 3 warehouse rows new or changed"
     assert not [line for line in lines if "dim_date" in line], "tables without new rows are left out"
+
+
+def test_a_terminal_shows_every_job_in_one_table(glue: Glue, lake: Lake) -> None:
+    terminal = Console(force_terminal=True, width=100, file=io.StringIO())
+    glue.on_ingest = [lambda: (lake.land(1), glue.publishes(through=1))]
+    one = Tick(Session(glue), DEPLOYMENT, terminal)
+    with one.display:
+        one.finish(one.start_ingest())
+    last_picture = terminal.file.getvalue().rsplit("workflow", 1)[1]  # type: ignore[attr-defined]
+    assert [last_picture.count(job) for job in ("p-ingest", "transform", "load")] == [1, 1, 1]
+    assert last_picture.count("SUCCEEDED") == 3
