@@ -117,7 +117,7 @@ def oracle(source: Any) -> Oracle:
     return Oracle(source)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(history=st.lists(steps, min_size=6, max_size=24))
 def test_batches_in_order_are_the_source_and_no_delta_lands_a_version_twice(oracle: Oracle, history: list[tuple[Any, ...]]) -> None:
     with closing(oracle.source.connect()) as connection, connection, connection.cursor() as cursor:
