@@ -19,6 +19,7 @@ from typing import Any
 
 import psycopg2
 from rich.console import Console
+from rich.markup import escape
 
 from operations.console import make_console
 from operations.demo_changes import CHANGES, LATE_COMMIT, Subject, choose_subject, subject_rows
@@ -39,7 +40,7 @@ class StepFailedError(Exception):
 
 
 def main(argv: Sequence[str]) -> int:
-    """0: the change has arrived and the warehouse matches the source; 1: not, and the last lines say why."""
+    """0: the change has arrived and the warehouse matches the source; 1: not, and the last lines say why; 130: interrupted."""
     parser = argparse.ArgumentParser(prog="scripts/demo.sh")
     parser.add_argument("--orders", required=True)
     orders = parser.parse_args(argv).orders
@@ -49,6 +50,9 @@ def main(argv: Sequence[str]) -> int:
     except StepFailedError as error:
         console.print(f"demo: {error}", markup=False)
         return 1
+    except KeyboardInterrupt:
+        console.print("demo: stopped before the end")
+        return 130
     return 0
 
 
@@ -73,16 +77,15 @@ class Demo:
             subject = choose_subject(source)
             before = subject_rows(warehouse, subject)
             counts = [("after the first run", stage_counts(source, warehouse))]
-            with self._step("a business day at the source, and our changes"):
-                self._live_a_day()
-                make_changes(source, subject)
+            day = self._script("a business day at the source", "local.sh", "next-day")[-1]
+            make_changes(source, subject)
         self._script("second run: only what changed", "run.sh")
         with databases() as (source, warehouse):
             after = subject_rows(warehouse, subject)
             counts.append(("after the second run", stage_counts(source, warehouse)))
         answer = self._script("Athena query", "query.sh", QUESTION)
         verdict = self._script("reconcile", "reconcile.sh")[-1]
-        print_report(self._console, Story(counts, self._seconds, before, after, answer, verdict))
+        print_report(self._console, Story(counts, self._seconds, day, before, after, answer, verdict))
 
     @contextmanager
     def _step(self, name: str) -> Iterator[Any]:
@@ -97,22 +100,14 @@ class Demo:
 
     def _script(self, name: str, script: str, *arguments: str) -> list[str]:
         """Runs one of our scripts as a step and returns the lines it printed; StepFailedError with the last of them when it fails."""
-        return self._run(name, [str(ROOT / "scripts" / script), *arguments])
-
-    def _live_a_day(self) -> None:
-        command = [sys.executable, "-m", "local_totesys", "next-day", "--url", os.environ["TOTESYS_SOURCE_URL"]]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise StepFailedError(f"the source's next day failed:\n{done.stderr}")
-
-    def _run(self, name: str, command: list[str]) -> list[str]:
+        command = [str(ROOT / "scripts" / script), *arguments]
         lines: list[str] = []
         with self._step(name) as show:
             with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
                 assert process.stdout is not None
                 for line in process.stdout:
                     lines.append(line.rstrip("\n"))
-                    show(line.strip()[:100].replace("[", "\\["))
+                    show(escape(line.strip()[:100]))
             if process.returncode:
                 raise StepFailedError("\n".join([f"{name} failed:", *lines[-20:]]))
         return lines

@@ -72,10 +72,11 @@ def _counted(connection: Any, tables: dict[str, Any]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Story:
-    """What the report tells. `counts` has a title each; `before` and `after` show the same tables; `answer` and `verdict` are lines."""
+    """What the report tells. `counts` has a title each; `before` and `after` show the same tables; `answer` and the rest are lines."""
 
     counts: list[tuple[str, StageCounts]]
     seconds: dict[str, float]
+    day: str
     before: list[Rows]
     after: list[Rows]
     answer: list[str]
@@ -90,8 +91,8 @@ def print_report(console: Console, story: Story) -> None:
     took = [[name, f"{seconds:.1f}"] for name, seconds in story.seconds.items()]
     took.append(["in all", f"{sum(story.seconds.values()):.1f}"])
     console.print(make_table([("step", "left"), ("seconds", "right")], took, title="How long each step took"))
-    console.print("[bold]What was changed at the source[/bold], beside a business day:")
-    for change in (LATE, *(change for change, _ in CHANGES)):
+    console.print("[bold]What happened at the source[/bold]")
+    for change in (story.day, LATE, *(change for change, _ in CHANGES)):
         console.print(f"  - {change}", markup=False)
     console.print()
     for before, after in zip(story.before, story.after):

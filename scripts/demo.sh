@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up, starts a local stack of its own, deploys, runs the pipeline on realistic data, changes the source, and shows the change arrive.
 # Needs: what scripts/setup.sh needs. Takes its stack down again, however it ends, unless --keep is given.
-# Exits: 0 the warehouse matched the source at the end; 1 it did not, or a step failed, and the last lines say why.
+# Exits: 0 the warehouse matched the source at the end; 1 it did not, or a step failed, and the last lines say why; 2 not understood.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -27,11 +27,11 @@ main() {
       --keep) keep=true ;;
       --orders) orders="${2:-}"; shift ;;
       --help) usage; exit 0 ;;
-      *) usage >&2; exit 1 ;;
+      *) usage >&2; exit 2 ;;
     esac
     shift
   done
-  [[ "${orders}" =~ ^[1-9][0-9]*$ ]] || die "--orders takes a number"
+  [[ "${orders}" =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }
   "${ROOT}/scripts/setup.sh"
   ! "${ROOT}/scripts/local.sh" status > /dev/null 2>&1 || die "a demo's stack is up: LOCAL_DIR=${LOCAL_DIR} scripts/local.sh down takes it down"
   take_down  # what a demo that was killed has left
@@ -41,7 +41,8 @@ main() {
 
 The stack is up. To use it:
   export LOCAL_DIR=${LOCAL_DIR}; eval "\$(scripts/local.sh env)"
-  scripts/run.sh; scripts/reconcile.sh; scripts/query.sh "SELECT count(*) FROM fact_payment"
+  scripts/local.sh next-day; scripts/run.sh; scripts/reconcile.sh
+  scripts/query.sh "SELECT count(*) FROM fact_payment"
   psql "\${TOTESYS_SOURCE_URL}"        the source, for you to change; the warehouse is \${TOTESYS_WAREHOUSE_URL}
   scripts/local.sh down
 TEXT
