@@ -40,7 +40,7 @@ class Artifacts:
 
 def upload_artifacts(bucket: Bucket) -> Artifacts:
     """Builds our wheel, and uploads it with the scripts and the wheels that it needs, but for those that are there."""
-    present = {key for prefix in ("scripts/", "wheels/") for key, _ in bucket.keys(prefix)}
+    present = {key for prefix in ("scripts/", "wheels/") for key, _ in bucket.objects(prefix)}
     uploaded = 0
 
     def upload(folder: str, paths: Iterable[Path]) -> tuple[str, ...]:

@@ -148,10 +148,9 @@ def newest_publish(processed: Bucket) -> PublishManifest | None:
     return PublishManifest.parse(processed.get_json(key)) if key else None
 
 
-def newest_publish_seq(processed: Bucket) -> int:
-    """The number of the newest publish, in one request; 0 before the first."""
-    key = processed.first_key(layout.MANIFESTS)
-    return layout.manifest_seq(key) if key else 0
+def read_publish(processed: Bucket, seq: int) -> PublishManifest:
+    """The publish of that number; FatalError when there is none."""
+    return PublishManifest.parse(processed.get_json(layout.manifest_key(seq)))
 
 
 def batches_after(ingestion: Bucket, through_seq: int) -> list[BatchManifest]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from totesys.aws import aws_call
+
+_PER_DELETE = 1000
 
 
 class AlreadyThereError(Exception):
@@ -51,12 +54,19 @@ class Bucket:
         with self._call("uploading", key):
             self.client.upload_file(path, self.name, key, Config=TransferConfig(max_concurrency=2))
 
-    def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Every key below a prefix with its size in bytes, in the order of the keys."""
+    def objects(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Every key below a prefix with the UTC time that it was written at, in the order of the keys."""
         with self._call("listing", prefix):
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
                 for entry in page.get("Contents", ()):
-                    yield entry["Key"], entry["Size"]
+                    yield entry["Key"], entry["LastModified"]
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Deletes objects, as many per request as S3 takes; those already gone are no error."""
+        for start in range(0, len(keys), _PER_DELETE):
+            some = [{"Key": key} for key in keys[start : start + _PER_DELETE]]
+            with self._call("deleting", some[0]["Key"]):
+                self.client.delete_objects(Bucket=self.name, Delete={"Objects": some, "Quiet": True})
 
     def first_key(self, prefix: str) -> str | None:
         """The first key below a prefix, in one request; None when there is none."""

@@ -52,7 +52,7 @@ class Lake:
 
     def remove_files(self, table: str) -> None:
         """Loses a table's files."""
-        for key, _ in list(self.bucket.keys(f"{table}/")):
+        for key, _ in list(self.bucket.objects(f"{table}/")):
             self.bucket.client.delete_object(Bucket=self.bucket.name, Key=key)
 
     def copy(self, prefix: str) -> None:

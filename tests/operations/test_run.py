@@ -32,7 +32,7 @@ def lake(s3: Any) -> Iterator[Lake]:
     lake = Lake(Bucket(s3, "ingestion"), Bucket(s3, "processed"))
     yield lake
     for bucket in (lake.ingestion, lake.processed):
-        for key, _ in list(bucket.keys("")):
+        for key, _ in list(bucket.objects("")):
             s3.delete_object(Bucket=bucket.name, Key=key)
 
 

@@ -27,9 +27,8 @@ __all__ = ["aws", "job_environment", "new_bucket", "spark"]
 class Pipeline(SimpleNamespace):
     """Two buckets, two databases of the catalog, and the transform between them."""
 
-    def transform(self) -> PublishManifest | None:
+    def transform(self, now: datetime = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)) -> PublishManifest | None:
         """One run of the job, with an attempt of its own."""
-        now = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
         return job.run(self.spark, self.aws.s3, self.aws.glue, self.arguments, f"{next(self.attempts):08x}", now)
 
     def rows(self, states: dict[str, dict[str, Any]], table: str, partition: str | None = None) -> list[dict[str, Any]]:

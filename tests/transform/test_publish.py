@@ -134,6 +134,18 @@ def test_a_run_with_nothing_waiting_publishes_nothing_and_heals_a_pointer_that_a
     assert history.pipeline.locations(database, "dim_staff") == before
 
 
+def test_what_no_publish_of_the_last_day_refers_to_is_swept_and_the_rest_stays_readable(history: History) -> None:
+    history.pipeline.landing.land({"payment": [payment(2)]}, day="2026-03-06")
+    tomorrow = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=2)
+    swept = history.pipeline.transform(tomorrow)
+    assert swept is not None
+    left = {key[: key.rindex("/") + 1] for key, _ in history.pipeline.processed.objects("") if "/publish_id=" in key}
+    in_use = {state.prefix for publish in (history.third, swept) for table in publish.warehouse.values() for state in table.values()}
+    assert in_use <= left
+    assert history.first.warehouse["dim_location"]["0"].prefix not in left
+    assert len(history.pipeline.rows(swept.warehouse, "fact_payment")) == 2
+
+
 def test_a_run_that_died_before_its_manifest_is_done_again_and_a_second_winner_steps_back(
     new_pipeline: Callable[[], Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:

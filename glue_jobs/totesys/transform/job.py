@@ -15,6 +15,7 @@ from totesys.contracts import Contract, Contracts, load_contracts
 from totesys.manifests import PublishManifest
 from totesys.pointers import move_partitions
 from totesys.store import AlreadyThereError, Bucket
+from totesys.transform import sweep
 from totesys.transform.changes import Publishing, SourceChange, TableChange, partitions_after
 from totesys.transform.dimensions import publish_calendar, publish_joined_dimension
 from totesys.transform.lake import Lake
@@ -47,6 +48,8 @@ def run(spark: SparkSession, s3: Any, glue: Any, arguments: TransformArguments, 
         log.info("no batch is waiting: publish %d is through batch %d", previous.seq, previous.through_batch_seq)
     # Every run moves the pointers, so that a crash between commit and move is healed by the next.
     _move_pointers(glue, processed, arguments, published or manifests.newest_publish(processed) or NOTHING)
+    if published and sweep.is_due(previous, now):
+        sweep.sweep(processed, published, now)
     return published
 
 
