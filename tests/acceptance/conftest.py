@@ -135,7 +135,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def failures(stack: Stack) -> dict[str, Done]:
-    """run.sh with one part of the pipeline broken at a time, before any batch exists; everything is mended again."""
+    """run.sh with one part of the pipeline broken at a time, before any batch exists; everything is mended again.
+
+    And reconcile.sh ("nothing loaded"), whose warehouse has no tables yet.
+    """
     secrets, s3 = stack.client("secretsmanager"), stack.client("s3")
 
     def broken(break_it: Callable[[], Any], mend_it: Callable[[], Any]) -> Done:
@@ -149,6 +152,7 @@ def failures(stack: Stack) -> dict[str, Done]:
     wrong = json.dumps({**json.loads(right), "password": "wrong"})
     bucket = next(bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if bucket["Name"].startswith("totesys-ingestion"))
     return {
+        "nothing loaded": stack.script("reconcile.sh"),
         "source down": broken(lambda: stack.stop("source"), stack.up),
         "wrong password": broken(
             lambda: secrets.put_secret_value(SecretId="totesys/source", SecretString=wrong),

@@ -32,6 +32,15 @@ def test_a_broken_part_gives_a_failed_job_with_one_line_about_what_to_do(
     assert re.fullmatch(f"run: failed: totesys-ingest FAILED: {reason}.*{what_to_do}.*\n", done.err), done.err
 
 
+def test_a_comparison_with_a_warehouse_that_has_no_tables_says_what_to_do(failures: dict[str, Done]) -> None:
+    done = failures["nothing loaded"]
+    assert done.code == 2
+    warehouse = r"reconcile: warehouse warehouse on 127\.0\.0\.1:\d+"
+    assert re.fullmatch(rf'{warehouse} could not be compared \(relation "\w+" does not exist\): has scripts/run\.sh run\?\n', done.err), (
+        done.err
+    )
+
+
 def test_the_first_run_after_failures_brings_everything_in(stack: Stack, first: Round) -> None:
     assert first.run.code == 0, first.run.err
     assert "loaded batch 1:" in first.run.out
