@@ -218,12 +218,13 @@ def first(stack: Stack, orders: Orders) -> Iterator[Round]:
 
 @pytest.fixture(scope="session")
 def second(stack: Stack, orders: Orders, first: Round) -> Round:
-    """A second run: the late transactions have committed; an order was changed twice, one touched, one edited silently."""
+    """A second run: the late transactions have committed; an order was changed twice, one touched, one edited silently; a payment went."""
     stack.at_source(
         change(orders.updated),
         change(orders.updated),
         change(orders.touched, "units_sold = units_sold"),
         change(orders.silent, "agreed_delivery_date = '2027-12-31'"),
+        "DELETE FROM payment WHERE payment_id = (SELECT max(payment_id) FROM payment)",
     )
     return tick(stack)
 

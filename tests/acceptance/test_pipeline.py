@@ -95,6 +95,13 @@ def test_a_silent_edit_arrives(second: Round, orders: Orders) -> None:
     assert date(2027, 12, 31) in after
 
 
+def test_a_deleted_payment_stays_in_the_warehouse_and_is_no_difference(stack: Stack, second: Round) -> None:
+    ((kept,),) = stack.rows("SELECT max(payment_id) FROM fact_payment")
+    assert stack.rows(f"SELECT * FROM payment WHERE payment_id = {kept}", "source") == []
+    (line,) = (line for line in second.reconciled.out.splitlines() if "fact_payment " in line)
+    assert line.split() == ["fact_payment", "799", "800", "1", "0"]
+
+
 @pytest.mark.parametrize("how", ["late", "late_under_savepoint"])
 def test_a_late_commit_is_in_the_next_run(second: Round, orders: Orders, how: str) -> None:
     assert len(second.versions("fact_sales_order", getattr(orders, how))) == 2
