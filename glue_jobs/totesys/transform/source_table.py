@@ -22,7 +22,7 @@ INITIAL = "initial"  # the partition of what a table's first publish found: smal
 
 @dataclass(frozen=True)
 class _Merged:
-    """Merged states, and their counts: rows of the new current state per key range, new fact versions per batch, and the span of dates in these."""
+    """Merged states; rows of the new current state per key range; new fact versions per batch, and their span of dates."""
 
     states: DataFrame
     ranges: dict[str, RangeCount]
