@@ -197,6 +197,8 @@ def as_another_than_root() -> list[str]:
     stand_in = pwd.getpwnam(ROOTS_STAND_IN)
     kept = "-all,+dac_override"
     capabilities = [f"--inh-caps={kept}", f"--ambient-caps={kept}", f"--bounding-set={kept}"]
+    # Without it access(), by which initdb looks for its sibling, would not count the capability.
+    capabilities.append("--securebits=+no_setuid_fixup")
     return ["setpriv", f"--reuid={stand_in.pw_uid}", f"--regid={stand_in.pw_gid}", "--clear-groups", *capabilities, "--"]
 
 
