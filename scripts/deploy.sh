@@ -28,7 +28,7 @@ main() {
   if [[ "${1:-}" == --help ]]; then usage; exit 0; fi
   if (( $# )); then usage >&2; exit 2; fi
   "${ROOT}/scripts/setup.sh"
-  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${ROOT}/.venv/main/bin/python" -m operations.deploy
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${ROOT}/.venv/main/bin/python" -m operations.deploy.command
 }
 
 main "$@"

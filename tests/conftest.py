@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -14,6 +15,9 @@ from totesys.secrets import Credentials
 
 from local_totesys.postgres import HOST, OWNER, PostgresServer
 from local_totesys.schema import create_source
+
+if sys.version_info >= (3, 11):  # ingest's Python has no PySpark
+    pytest_plugins = ["tests.spark_fixtures"]
 
 
 @dataclass(frozen=True)

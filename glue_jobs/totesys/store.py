@@ -79,4 +79,7 @@ class Bucket:
         return json.loads(self.get(key))
 
     def _call(self, doing: str, key: str) -> AbstractContextManager[None]:
-        return aws_call(f"{doing} s3://{self.name}/{key}", "check the bucket and the job's role; scripts/deploy.sh makes both")
+        return aws_call(
+            f"{doing} s3://{self.name}/{key}",
+            "check that the bucket exists and that the job's role may use it; scripts/deploy.sh proves the first",
+        )

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from totesys.errors import FatalError
 
-from operations.deploy_artifacts import build_wheel, content_hash, fetched_wheels
-from operations.deploy_stacks import Template, parameter_values, variable
+from operations.deploy.artifacts import build_wheel, content_hash, fetched_wheels
+from operations.deploy.stacks import Template, parameter_values, variable
 
 
 def test_our_wheel_is_the_same_bytes_for_the_same_code_and_holds_the_contracts(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from moto import mock_aws
 from psycopg2 import sql
 from totesys.errors import FatalError
 
-from operations.databases import Database, parse_url, pipeline_databases, read_secret, set_credentials, works
+from operations.deploy.databases import Database, parse_url, pipeline_databases, read_secret, set_credentials, works
 from tests import conftest
 
 SOURCE, WAREHOUSE = pipeline_databases("credentials-test")

@@ -11,9 +11,9 @@ from totesys.errors import FatalError
 from totesys.secrets import Credentials, read_credentials
 
 from local_aws.spark import aws_environment
-from operations import deploy as deploying
-from operations.deploy_proof import prove_stack
-from operations.deploy_stacks import Template
+from operations.deploy import command as deploying
+from operations.deploy.proof import prove_stack
+from operations.deploy.stacks import Template
 from operations.deployment import STACKS, Deployment
 from tests.deploy.conftest import PROJECT, Stack
 

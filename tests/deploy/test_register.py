@@ -14,7 +14,7 @@ import pytest
 from totesys.catalog_tables import warehouse_tables
 from totesys.contracts import Column, Contracts, load_contracts
 
-from operations.register import register_table, register_tables
+from operations.deploy.register import register_table, register_tables
 from tests.deploy.conftest import Stack
 
 ROWS = [("1", "GBP", "British Pound"), ("2", "USD", "US Dollar")]

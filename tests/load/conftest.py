@@ -1,8 +1,7 @@
-"""A lake in a real S3 protocol, Spark on it, and a warehouse: one Spark session and one S3 server for the folder."""
+"""A lake that tests publish by hand, and load jobs from it into a warehouse."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -12,47 +11,10 @@ import pytest
 from pyspark.sql import SparkSession
 from totesys.contracts import load_contracts
 from totesys.load.job import LoadJob
-from totesys.spark_session import spark_session
 from totesys.store import Bucket
 
-from local_aws.spark import spark_environment
 from tests.load.lake import Lake
-from tests.local_aws.machine import LocalAws, free_port, start, stop, wait_until
-
-
-@pytest.fixture(scope="session")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    """The local AWS, for S3 and Secrets Manager."""
-    local_dir, port = tmp_path_factory.mktemp("aws"), free_port()
-    machine = start([sys.executable, "-m", "local_aws", "--port", str(port), "--local-dir", str(local_dir)], local_dir, port)
-    yield machine
-    stop(machine)
-
-
-@pytest.fixture(scope="session")
-def job_environment(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a job's process."""
-    return spark_environment(tmp_path_factory.mktemp("spark"), aws.endpoint)
-
-
-@pytest.fixture(scope="session")
-def spark(job_environment: dict[str, str]) -> SparkSession:
-    with pytest.MonkeyPatch.context() as patch:  # only while the JVM starts: other folders' tests have an AWS of their own
-        for name, value in job_environment.items():
-            patch.setenv(name, value)
-        return spark_session("tests")
-
-
-@pytest.fixture(scope="session")
-def new_bucket(aws: LocalAws) -> Callable[[], Bucket]:
-    numbers = count(1)
-
-    def create() -> Bucket:
-        name = f"processed-{next(numbers)}"
-        aws.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
-        return Bucket(aws.s3, name)
-
-    return create
+from tests.local_aws.machine import LocalAws, wait_until
 
 
 @pytest.fixture

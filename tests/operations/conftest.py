@@ -12,8 +12,8 @@ from totesys.load.warehouse import prepare_warehouse, warehouse_engine
 from totesys.secrets import Credentials
 
 from local_totesys.postgres import HOST, OWNER, PostgresServer
-from operations.reconcile_compare import compare_all
-from operations.reconcile_result import Comparison
+from operations.reconcile.compare import compare_all
+from operations.reconcile.result import Comparison
 
 STAMP = "'2024-03-01 09:30:00.123'"
 SOURCE_ROWS = f"""

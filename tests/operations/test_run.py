@@ -12,9 +12,9 @@ from moto import mock_aws
 from rich.console import Console
 from totesys.store import Bucket
 
-from operations import run
 from operations.console import make_console
-from operations.run import Outcome, RunFailedError, Tick, print_outcome
+from operations.run import command as run
+from operations.run.command import Outcome, RunFailedError, Tick, print_outcome
 from tests.operations.glue import DEPLOYMENT, INGEST, PUBLISH, Glue, Lake
 
 

@@ -17,11 +17,8 @@ from totesys.manifests import PublishManifest
 from totesys.store import Bucket
 from totesys.transform import job
 
-from tests.load.conftest import aws, job_environment, new_bucket, spark
 from tests.local_aws.machine import LocalAws
 from tests.transform.landing import Landing
-
-__all__ = ["aws", "job_environment", "new_bucket", "spark"]
 
 
 class Pipeline(SimpleNamespace):
@@ -55,9 +52,6 @@ def new_pipeline(aws: LocalAws, spark: SparkSession, new_bucket: Callable[[], Bu
             aws.glue.create_database(DatabaseInput={"Name": database})
             for table in inputs:
                 aws.glue.create_table(DatabaseName=database, TableInput=table)
-        for bucket in (ingestion, processed):
-            # The session may be older than our S3 server, when other tests ran before: the buckets are told its endpoint.
-            spark.sparkContext._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.{bucket.name}.endpoint", aws.endpoint)
         return Pipeline(
             aws=aws, spark=spark, processed=processed, landing=Landing(ingestion), attempts=count(1),
             arguments=TransformArguments(ingestion.name, processed.name, *databases),

@@ -20,8 +20,8 @@ from totesys.secrets import Credentials, read_credentials
 from operations import query
 from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session, explain
-from operations.reconcile_compare import compare_all
-from operations.reconcile_result import Comparison
+from operations.reconcile.compare import compare_all
+from operations.reconcile.result import Comparison
 
 
 def main(argv: Sequence[str]) -> int:

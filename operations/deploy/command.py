@@ -20,12 +20,12 @@ from totesys.secrets import Credentials
 from totesys.store import Bucket
 
 from operations.console import make_console, make_table
-from operations.databases import pipeline_databases, set_credentials
-from operations.deploy_artifacts import upload_artifacts
-from operations.deploy_proof import prove_stack
-from operations.deploy_stacks import Template, deploy_stack, parameter_values, variable
+from operations.deploy.artifacts import upload_artifacts
+from operations.deploy.databases import pipeline_databases, set_credentials
+from operations.deploy.proof import prove_stack
+from operations.deploy.register import register_tables
+from operations.deploy.stacks import Template, deploy_stack, parameter_values, variable
 from operations.deployment import STACKS, Deployment, aws_session, describe_stack, explain, project_name, stack_outputs
-from operations.register import register_tables
 
 LOG_GROUPS = {f"/aws-glue/{kind}/{stream}" for kind in ("python-jobs", "jobs") for stream in ("output", "error")}
 TLS = ("require", "verify-ca", "verify-full")

@@ -18,7 +18,7 @@ from totesys.errors import FatalError
 
 from operations.deployment import describe_stack
 
-TEMPLATES = Path(__file__).parents[1] / "cloudformation"
+TEMPLATES = Path(__file__).parents[2] / "cloudformation"
 
 
 class _Loader(yaml.SafeLoader):

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from totesys.errors import FatalError
 
-from operations.deploy_stacks import Template
+from operations.deploy.stacks import Template
 
 _TRIGGER_SECONDS = 60.0
 Client = Callable[[str], Any]  # a service's client by its name

@@ -20,7 +20,7 @@ from totesys.store import Bucket
 
 from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session, explain
-from operations.run_display import JobState, RunDisplay
+from operations.run.display import JobState, RunDisplay
 
 _FIRST_POLL, _LONGEST_POLL = 0.2, 2.0  # seconds
 _EVENT_ARRIVES_WITHIN = 60.0  # seconds from an announcement to the run that it starts; on AWS it takes a few

@@ -8,9 +8,9 @@ from typing import Any
 from babel import Locale
 from totesys.contracts import Contracts
 
-from operations.reconcile_dates import check_dates
-from operations.reconcile_result import Comparison
-from operations.reconcile_rows import Tombstones, compare_table
+from operations.reconcile.dates import check_dates
+from operations.reconcile.result import Comparison
+from operations.reconcile.rows import Tombstones, compare_table
 
 
 def compare_all(contracts: Contracts, source: Any, warehouse: Any, tombstones: Tombstones) -> Iterator[Comparison]:

@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from operations.console import make_console
-from operations.demo_changes import CHANGES, LATE_COMMIT, Subject, choose_subject, subject_rows
-from operations.demo_report import Story, print_report, stage_counts
+from operations.demo.changes import CHANGES, LATE_COMMIT, Subject, choose_subject, subject_rows
+from operations.demo.report import Story, print_report, stage_counts
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 QUESTION = """
 SELECT c.currency_code AS currency, t.payment_type_name AS payment_type, p.paid, count(*) AS versions, sum(p.payment_amount) AS amount
 FROM fact_payment AS p

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg2 import sql
 from totesys.contracts import Contract, Contracts
 
-from operations.reconcile_result import Comparison
+from operations.reconcile.result import Comparison
 
 # What each column must say of its day. Names come from to_char, which speaks English unless it is asked for another language.
 _DESCRIPTION = {

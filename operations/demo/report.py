@@ -14,7 +14,7 @@ from totesys.manifests import batches_after, newest_publish
 from totesys.store import Bucket
 
 from operations.console import make_table
-from operations.demo_changes import CHANGES, LATE, Rows
+from operations.demo.changes import CHANGES, LATE, Rows
 from operations.deployment import Deployment, aws_session
 
 # Stages that have the source's tables, and stages that have the warehouse's.

@@ -7,8 +7,8 @@ from typing import Any
 
 from totesys.contracts import Contract, Contracts
 
-from operations import reconcile_sql
-from operations.reconcile_result import Comparison
+from operations.reconcile import sql
+from operations.reconcile.result import Comparison
 
 Texts = list[str | None]
 Row = tuple[int, Texts]
@@ -22,7 +22,7 @@ def compare_table(contract: Contract, contracts: Contracts, source: Any, warehou
     that the source has not. Such a key is kept history when it is among them, and an extra row when it is not.
     """
     comparison = Comparison(contract.table)
-    wanted, held = reconcile_sql.source_rows(contract, contracts), reconcile_sql.warehouse_rows(contract)
+    wanted, held = sql.source_rows(contract, contracts), sql.warehouse_rows(contract)
     source_digests, warehouse_digests = _digests(source, wanted), _digests(warehouse, held)
     comparison.source_rows = sum(rows for rows, _ in source_digests.values())
     comparison.warehouse_rows = sum(rows for rows, _ in warehouse_digests.values())
@@ -30,7 +30,7 @@ def compare_table(contract: Contract, contracts: Contracts, source: Any, warehou
     buckets = sorted(
         bucket for bucket in {*source_digests, *warehouse_digests} if source_digests.get(bucket) != warehouse_digests.get(bucket)
     )
-    names = [column.name for column in reconcile_sql.compared_columns(contract)]
+    names = [column.name for column in sql.compared_columns(contract)]
     deleted: set[int] | None = None
     pairs = _merged(_rows(source, wanted, buckets), _rows(warehouse, held, buckets)) if buckets else iter(())
     for key, at_source, in_warehouse in pairs:
@@ -48,7 +48,7 @@ def compare_table(contract: Contract, contracts: Contracts, source: Any, warehou
 
     if contract.version_of:
         with warehouse.cursor("duplicate_versions") as cursor:
-            cursor.execute(reconcile_sql.duplicate_versions(contract))
+            cursor.execute(sql.duplicate_versions(contract))
             for key, record_id in cursor:
                 comparison.add(key, "duplicate version", f"record {record_id} repeats the version before it")
     return comparison
@@ -56,14 +56,14 @@ def compare_table(contract: Contract, contracts: Contracts, source: Any, warehou
 
 def _digests(connection: Any, rows: Any) -> dict[int, tuple[int, int]]:
     with connection.cursor() as cursor:
-        cursor.execute(reconcile_sql.digests(rows))
+        cursor.execute(sql.digests(rows))
         return {bucket: (count, hash_sum) for bucket, count, hash_sum in cursor}
 
 
 def _rows(connection: Any, rows: Any, buckets: list[int]) -> Iterator[Row]:
     """Streams rows from a cursor of the server's."""
     with connection.cursor("rows") as cursor:
-        cursor.execute(reconcile_sql.rows_of_buckets(rows), (buckets,))
+        cursor.execute(sql.rows_of_buckets(rows), (buckets,))
         yield from cursor
 
 

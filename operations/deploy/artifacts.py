@@ -17,7 +17,7 @@ from totesys.errors import FatalError
 from totesys.layout import uri
 from totesys.store import Bucket
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 JOBS = ("ingest", "transform", "load")
 
 

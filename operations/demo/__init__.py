@@ -1,0 +1,1 @@
+"""The whole pipeline as one demonstration, with a report."""

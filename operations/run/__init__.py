@@ -1,0 +1,1 @@
+"""One tick through both workflows, shown as it goes."""
