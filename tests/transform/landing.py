@@ -46,6 +46,17 @@ def sales_order(key: int, **values: Any) -> Row:
     return {"sales_order_id": key, **references, **dates, "units_sold": 10, "unit_price": Decimal("3.90"), **STAMPS, **values}
 
 
+def purchase_order(key: int, **values: Any) -> Row:
+    references = {"staff_id": 1, "counterparty_id": 1, "currency_id": 1, "agreed_delivery_location_id": 1}
+    item = {"item_code": "ZDOI5EA", "item_quantity": 371, "item_unit_price": Decimal("361.39")}
+    dates = {"agreed_delivery_date": "2026-03-05", "agreed_payment_date": "2026-03-04"}
+    return {"purchase_order_id": key, **references, **item, **dates, **STAMPS, **values}
+
+
+def currency(key: int, code: str) -> Row:
+    return {"currency_id": key, "currency_code": code, **STAMPS}
+
+
 def payment(key: int, **values: Any) -> Row:
     references = {"transaction_id": key, "counterparty_id": 1, "currency_id": 1, "payment_type_id": 1}
     accounts = {"company_ac_number": 11111111, "counterparty_ac_number": 22222222}

@@ -11,7 +11,7 @@ from totesys import manifests
 from totesys.manifests import PublishManifest
 
 from tests.transform.conftest import Pipeline
-from tests.transform.landing import address, counterparty, department, payment, sales_order, staff
+from tests.transform.landing import address, counterparty, currency, department, payment, purchase_order, sales_order, staff
 
 FIRST = {
     "address": [address(1), address(2, "York")],
@@ -19,7 +19,9 @@ FIRST = {
     "department": [department(1), department(2, None)],
     "staff": [staff(1, 1), staff(2, 2)],
     "sales_order": [sales_order(1), sales_order(2), sales_order(100_001, agreed_payment_date="2027-12-31")],
+    "purchase_order": [purchase_order(1)],
     "payment": [payment(1)],
+    "currency": [currency(1, "GBP"), currency(2, "XZZ")],
 }
 
 
@@ -116,6 +118,17 @@ def test_values_arrive_exactly(history: History) -> None:
     location = history.pipeline.rows(history.first.warehouse, "dim_location")[0]
     assert (location["postal_code"], location["country"], location["district"]) == ("08841", "Democratic People's Republic of Korea", None)
     assert history.pipeline.rows(history.first.warehouse, "dim_staff")[0]["last_name"] == "O'Keefe"
+
+
+def test_a_currency_is_named_in_english_and_an_unknown_one_by_its_code(history: History) -> None:
+    names = {row["currency_code"]: row["currency_name"] for row in history.pipeline.rows(history.first.warehouse, "dim_currency")}
+    assert names == {"GBP": "British Pound", "XZZ": "XZZ"}
+
+
+def test_a_purchase_order_arrives_with_its_item(history: History) -> None:
+    (order,) = history.pipeline.rows(history.third.warehouse, "fact_purchase_orders")
+    assert (order["item_code"], order["item_quantity"], order["item_unit_price"]) == ("ZDOI5EA", 371, Decimal("361.39"))
+    assert order["agreed_delivery_date"] == datetime.date(2026, 3, 5)
 
 
 def test_the_catalog_points_where_the_newest_manifest_says(history: History) -> None:
