@@ -19,6 +19,7 @@ from local_aws.spark import aws_environment, spark_environment
 from local_aws.wheels import unpack
 
 _INGEST_PYTHON = Path(__file__).parents[1] / ".venv" / "ingest" / "bin" / "python"
+_OWN_INTERPRETER = f"cp{sys.version_info.major}{sys.version_info.minor}"
 
 # Arguments that configure Glue itself and never reach the script. `--TempDir` and the bookmark options do reach it.
 # https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
@@ -98,14 +99,14 @@ def prepare(machine: Machine, run_id: str, job: Mapping[str, Any], arguments: Ma
     location = job["Command"]["ScriptLocation"]
     script = folder / Path(location).name
     script.write_bytes(objects.read(objects.find(location)))
-    modules = [arguments.get(name, "") for name in ("--extra-py-files", "--additional-python-modules")]
-    import_from = unpack(",".join(modules), machine.local_dir / "wheels")
     if is_spark(job):
-        python = sys.executable
+        python, interpreter = sys.executable, _OWN_INTERPRETER
         own = spark_environment(folder / "conf", machine.endpoint, _spark_settings(arguments.get("--conf", "")))
     else:
-        python = str(_INGEST_PYTHON) if _INGEST_PYTHON.exists() else sys.executable
+        python, interpreter = (str(_INGEST_PYTHON), "cp39") if _INGEST_PYTHON.exists() else (sys.executable, _OWN_INTERPRETER)
         own = aws_environment(machine.endpoint)
+    modules = [arguments.get(name, "") for name in ("--extra-py-files", "--additional-python-modules")]
+    import_from = unpack(",".join(modules), machine.local_dir / "wheels", interpreter)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)}
     env = {
         **inherited,

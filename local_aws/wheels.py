@@ -6,6 +6,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
 from local_aws import objects
 
 
@@ -13,12 +15,21 @@ class NotAWheel(Exception):
     """The message names the entry and says what may stand there."""
 
 
-def unpack(uris: str, into: Path) -> list[Path]:
+def unpack(uris: str, into: Path, interpreter: str) -> list[Path]:
     """The folders to import from, for a comma separated list of s3:// wheels (or zip archives), in its order.
 
     Each is unpacked under `into`/<ETag>: beside first, then renamed, so that two jobs at once never see half of one.
+    A wheel built for another interpreter than ours ("cp311") is left out: where Python 3.9 is missing, ours has such packages itself.
     """
-    return [_unpacked(uri.strip(), into) for uri in uris.split(",") if uri.strip()]
+    return [_unpacked(uri.strip(), into) for uri in uris.split(",") if uri.strip() and fits(uri.strip(), interpreter)]
+
+
+def fits(uri: str, interpreter: str) -> bool:
+    try:
+        tags = parse_wheel_filename(uri.rpartition("/")[2])[-1]
+    except InvalidWheelFilename:
+        return True  # an archive, or something that unpacking explains
+    return any(tag.interpreter in (interpreter, "py3") for tag in tags)
 
 
 def _unpacked(uri: str, into: Path) -> Path:
