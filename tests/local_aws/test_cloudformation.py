@@ -1,6 +1,7 @@
 """The resource types that the project's templates use: each deploys by the AWS CLI, updates, and goes."""
 
 import json
+import time
 from typing import Any
 from xml.etree import ElementTree
 
@@ -73,6 +74,7 @@ def template(days: int) -> dict[str, Any]:
 
 def test_every_type_deploys_updates_and_goes(aws: LocalAws) -> None:
     aws.deploy("everything", template(14))
+    deployed_in = int(time.time())
     outputs = aws.cloudformation.describe_stacks(StackName="everything")["Stacks"][0]["Outputs"]
     arns = {output["OutputKey"]: output["OutputValue"] for output in outputs}
     assert arns["BucketArn"] == "arn:aws:s3:::cfn-lake"
@@ -85,6 +87,8 @@ def test_every_type_deploys_updates_and_goes(aws: LocalAws) -> None:
         "arn:aws:secretsmanager:eu-west-2:"
     )
 
+    # The CLI names a change set after the second that it makes it in.
+    wait_until("the next second", lambda: int(time.time()) > deployed_in)
     aws.deploy("everything", template(30))
     lifecycle = {rule["ID"]: rule for rule in aws.s3.get_bucket_lifecycle_configuration(Bucket="cfn-lake")["Rules"]}
     assert lifecycle["results"]["Expiration"] == {"Days": 30}
