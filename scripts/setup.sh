@@ -36,21 +36,29 @@ install_uv() {
 
 uv() { "${VENV}/bootstrap/bin/uv" --quiet "$@"; }
 
-# Prints the interpreter of a version: one that uv knows, one that pyenv keeps, or one that uv fetches.
+# Prints the interpreter of a version: one that pyenv keeps, or one that uv knows.
 find_python() {
   local version="$1" candidate
   for candidate in "${PYENV_ROOT:-${HOME}/.pyenv}/versions/${version}".*/bin/python; do
     [[ -x "${candidate}" ]] && { echo "${candidate}"; return; }
   done
-  uv python find --no-python-downloads "${version}" 2> /dev/null && return
-  uv python install "${version}" 2> /dev/null && uv python find "${version}" 2> /dev/null
+  uv python find --no-python-downloads "${version}" 2> /dev/null
+}
+
+# Has uv fetch an interpreter, and prints it. What could not be fetched once is not tried again: that takes long without a network.
+fetch_python() {
+  local version="$1"
+  is_done "no-python-${version}" "${version}" && return 1
+  uv python install "${version}" 2> /dev/null && uv python find "${version}" 2> /dev/null && return
+  mark_done "no-python-${version}" "${version}"
+  return 1
 }
 
 install_environment() {
   local name="$1" version="$2" lock="${LOCKS}/$3" want python
   want="$(stamp "${lock}")"
   is_done "${name}" "${want}" && return
-  python="$(find_python "${version}")" || return 1
+  python="$(find_python "${version}" || fetch_python "${version}")" || return 1
   log "Python ${version} environment"
   uv venv --clear --python "${python}" "${VENV}/${name}"
   uv pip sync --require-hashes --python "${VENV}/${name}/bin/python" "${lock}" || die "could not install ${lock}: is a package index reachable?"
