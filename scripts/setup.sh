@@ -92,7 +92,7 @@ install_jars() {
   mark_done jars "${want}"
 }
 
-# Spark starts a quarter faster from an archive of its classes.
+# Local Spark jobs load their classes from an archive, which spares them much of their start.
 archive_classes() {
   local want; want="$(stamp "${LOCKS}/main.txt" "${LOCKS}/jars.txt" "${ROOT}/local_aws/class_archive.py" "${ROOT}/local_aws/spark.py")"
   is_done class-archive "${want}" && return

@@ -32,11 +32,6 @@ def manifest_key(seq: int) -> str:
     return f"{MANIFESTS}{_TOP - seq:010d}.json"
 
 
-def manifest_seq(key: str) -> int:
-    """The number of the batch or publish whose manifest stands under `key`."""
-    return _TOP - int(key[len(MANIFESTS) : -len(".json")])
-
-
 def raw_prefix(table: str, ingest_date: str, batch_id: str) -> str:
     """Where a batch lands a table's rows; also the location of the raw table's partition (ingest_date, batch_id)."""
     return f"{table}/ingest_date={ingest_date}/batch_id={batch_id}/"

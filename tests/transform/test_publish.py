@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 from totesys import manifests
+from totesys.errors import BadDataError
 from totesys.manifests import PublishManifest
 
 from tests.transform.conftest import Pipeline
@@ -145,6 +146,15 @@ def test_a_run_with_nothing_waiting_publishes_nothing_and_heals_a_pointer_that_a
     history.pipeline.aws.glue.delete_partition(DatabaseName=database, TableName="dim_staff", PartitionValues=["0"])
     assert history.pipeline.transform() is None
     assert history.pipeline.locations(database, "dim_staff") == before
+
+
+def test_a_text_that_is_no_date_stops_the_publish_and_is_named_without_its_value(new_pipeline: Callable[[], Pipeline]) -> None:
+    pipeline = new_pipeline()
+    pipeline.landing.land({"payment": [payment(1), payment(2, payment_date="2024-02-30"), payment(3, payment_date="soon")]}, full=True)
+    with pytest.raises(BadDataError, match=r"payment\.payment_date holds 2 texts that are no date") as refused:
+        pipeline.transform()
+    assert "soon" not in str(refused.value) and "2024" not in str(refused.value)
+    assert manifests.newest_publish(pipeline.processed) is None
 
 
 def test_what_no_publish_of_the_last_day_refers_to_is_swept_and_the_rest_stays_readable(history: History) -> None:

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from totesys import layout
 from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, WAREHOUSE_LINEAGE, Contract, Contracts
+from totesys.errors import BadDataError
 from totesys.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
 from totesys.transform.lake import ROWS_PER_FILE, Lake, with_key_range
@@ -78,7 +79,7 @@ def _version_columns(contract: Contract, fact: Contract | None) -> list[str]:
 def _counted(states: DataFrame, contract: Contract, fact: Contract | None, publishing: Publishing) -> _Merged:
     """The counts, in one small job; key ranges in which nothing changed are left out."""
     range_name = contract.partition.name
-    is_last = F.col("is_last")
+    is_last, is_version = F.col("is_last"), F.col("is_version")
     days = _days(contract, fact)
     counted = (
         states.groupBy(range_name, "seen_seq")
@@ -88,11 +89,18 @@ def _counted(states: DataFrame, contract: Contract, fact: Contract | None, publi
             F.max(F.when(is_last, F.col("batch_seq"))).alias("max_batch_seq"),
             F.count_if("is_changed").alias("changed"),
             F.count_if("is_version").alias("versions"),
-            F.min(F.when(F.col("is_version"), F.least(*days))).alias("first_day"),
-            F.max(F.when(F.col("is_version"), F.greatest(*days))).alias("last_day"),
+            F.min(F.when(is_version, F.least(*days.values()))).alias("first_day"),
+            F.max(F.when(is_version, F.greatest(*days.values()))).alias("last_day"),
+            *[F.count_if(is_version & day.isNull()).alias(f"no_date_{name}") for name, day in days.items() if fact],
         )
         .collect()
     )
+    for name in days if fact else ():
+        if no_dates := sum(row[f"no_date_{name}"] for row in counted):
+            raise BadDataError(
+                f"{contract.table}.{name} holds {no_dates} texts that are no date (YYYY-MM-DD) in batches {publishing.batches[0].seq} to"
+                f" {publishing.through_seq}: nothing was published, and these batches wait until the rows are dealt with"
+            )
     changed = {row[range_name] for row in counted if row["changed"]}
     ranges = {}
     for value in changed:
@@ -110,11 +118,15 @@ def _counted(states: DataFrame, contract: Contract, fact: Contract | None, publi
     return _Merged(states, ranges, versions, (min(first_days), max(last_days)) if first_days else None)
 
 
-def _days(contract: Contract, fact: Contract | None) -> list[SparkColumn]:
-    """The source columns that the fact's dates come from, as dates; two nulls for a table that feeds no fact."""
+def _days(contract: Contract, fact: Contract | None) -> dict[str, SparkColumn]:
+    """The source columns that the fact's dates come from, as dates: null for a text that is none, and for a table that feeds no fact."""
     origins = {column.origin for column in fact.columns if column.references == "dim_date"} if fact else set()
-    days = [F.to_date(F.col(column.name)) for column in contract.columns if f"{contract.table}.{column.name}" in origins]
-    return days or [F.lit(None).cast("date")] * 2
+    dated = [column for column in contract.columns if f"{contract.table}.{column.name}" in origins]
+    days = {
+        column.name: F.to_date(F.try_to_timestamp(column.name, F.lit("yyyy-MM-dd")) if column.format == "date" else column.name)
+        for column in dated
+    }
+    return days or {name: F.lit(None).cast("date") for name in ("first", "last")}
 
 
 def _write(
