@@ -9,6 +9,7 @@ import boto3
 from boto3.compat import filter_python_deprecation_warnings
 from totesys.arguments import IngestArguments, parse_arguments
 from totesys.contracts import load_contracts
+from totesys.demands import read_demands
 from totesys.entry import run_job
 from totesys.ingest.job import Clients, run
 
@@ -19,7 +20,8 @@ def main(argv: Sequence[str]) -> int:
     filter_python_deprecation_warnings()  # Glue's Python shell has no Python newer than 3.9
     session = boto3.Session()
     clients = Clients(*(session.client(name) for name in ("s3", "glue", "events", "secretsmanager")))
-    return run(arguments, clients, load_contracts().source)
+    demands = read_demands(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
+    return run(arguments, clients, load_contracts().source, demands)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import boto3
 from totesys.arguments import LoadArguments, parse_arguments
 from totesys.contracts import load_contracts
+from totesys.demands import read_demands
 from totesys.entry import run_job
 from totesys.load.job import LoadJob
 from totesys.secrets import read_credentials
@@ -25,6 +26,7 @@ def main(argv: Sequence[str]) -> int:
         warehouse=load_contracts().warehouse,
         spark=lambda: spark_session("totesys-load"),
         attempt=secrets.token_hex(4),
+        demands=read_demands(boto3.client("glue"), arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID),
     ).run()
     return 0
 

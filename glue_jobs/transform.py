@@ -9,16 +9,20 @@ from datetime import datetime, timezone
 
 import boto3
 from totesys.arguments import TransformArguments, parse_arguments
+from totesys.demands import read_demands
 from totesys.entry import run_job
 from totesys.spark_session import spark_session
 from totesys.transform import job
+from totesys.transform.job import Clients
 
 
 def main(argv: Sequence[str]) -> int:
     """Publishes every waiting batch; 0 also when none waits."""
     arguments = parse_arguments(TransformArguments, argv)
     spark = spark_session("totesys-transform")
-    job.run(spark, boto3.client("s3"), boto3.client("glue"), arguments, secrets.token_hex(4), datetime.now(timezone.utc))
+    clients = Clients(*(boto3.client(name) for name in ("s3", "glue", "events")))
+    demands = read_demands(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
+    job.run(spark, clients, arguments, demands, secrets.token_hex(4), datetime.now(timezone.utc))
     return 0
 
 

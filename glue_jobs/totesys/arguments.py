@@ -14,6 +14,7 @@ Arguments = TypeVar("Arguments")
 class IngestArguments:
     """What ingest is told. Inside a workflow Glue adds its name and run."""
 
+    project: str
     ingestion_bucket: str
     processed_bucket: str
     ingestion_database: str
@@ -25,20 +26,25 @@ class IngestArguments:
 
 @dataclass(frozen=True)
 class TransformArguments:
-    """What transform is told."""
+    """What transform is told. Inside a workflow Glue adds its name and run."""
 
+    project: str
     ingestion_bucket: str
     processed_bucket: str
     current_database: str
     processed_database: str
+    WORKFLOW_NAME: str | None = None
+    WORKFLOW_RUN_ID: str | None = None
 
 
 @dataclass(frozen=True)
 class LoadArguments:
-    """What load is told."""
+    """What load is told. Inside a workflow Glue adds its name and run."""
 
     processed_bucket: str
     warehouse_secret: str
+    WORKFLOW_NAME: str | None = None
+    WORKFLOW_RUN_ID: str | None = None
 
 
 def parse_arguments(arguments: type[Arguments], argv: Sequence[str]) -> Arguments:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from totesys import layout
-from totesys.store import Bucket
+from totesys.store import AlreadyThereError, Bucket
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,21 @@ class LandedFile:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Why a table is held back: its capture point stays, nothing of it flows, and nothing of it is lost.
+
+    since        UTC time of the first snapshot that held it, ISO 8601
+    judged_xmin  xmin of the snapshot that the reason was found in, and `judged_rows` the rows that the source held then: while neither
+                 moves, the table need not be read again to know that the reason stands
+    """
+
+    reason: str
+    since: str
+    judged_xmin: int
+    judged_rows: int
+
+
+@dataclass(frozen=True)
 class TableCapture:
     """What one batch read of one table.
 
@@ -43,6 +58,8 @@ class TableCapture:
     rows          rows landed by this batch; 0 when nothing changed
     row_count     rows that the source holds; `keys` is the object with their exact key set (a roaring bitmap)
     seen          the object with the row versions that the next delta must drop, or None
+    since_xmin    of a full read that could have been a delta: where that delta would have started from; None otherwise
+    held          why the table is held back: all else is then as of the last batch that was not; None when it is not
     """
 
     mode: str  # "full" or "delta"
@@ -57,6 +74,13 @@ class TableCapture:
     keys: str
     seen: str | None
     files: tuple[LandedFile, ...] = ()
+    since_xmin: int | None = None
+    held: Held | None = None
+
+    @staticmethod
+    def parse(body: dict[str, Any]) -> TableCapture:
+        files = tuple(LandedFile(**landed) for landed in body["files"])
+        return TableCapture(**{**body, "files": files, "held": Held(**body["held"]) if body["held"] else None})
 
 
 @dataclass(frozen=True)
@@ -85,42 +109,49 @@ class BatchManifest:
 
     @staticmethod
     def parse(body: dict[str, Any]) -> BatchManifest:
-        tables = {
-            table: TableCapture(**{**capture, "files": tuple(LandedFile(**landed) for landed in capture["files"])})
-            for table, capture in body["tables"].items()
-        }
+        tables = {table: TableCapture.parse(capture) for table, capture in body["tables"].items()}
         return BatchManifest(**{**body, "source": SourceIdentity(**body["source"]), "tables": tables})
 
 
 @dataclass(frozen=True)
 class PartitionState:
-    """One partition of a lake table as of a publish. `max_batch_seq` is the highest batch_seq among its rows."""
+    """One partition of a lake table as of a publish. `max_batch_seq` is the highest batch_seq among its rows; `deleted` counts the
+    tombstones among the rows of a mirror."""
 
     prefix: str
     publish_seq: int
     rows: int
     max_batch_seq: int
+    deleted: int = 0
 
 
 @dataclass(frozen=True)
 class PublishManifest:
     """One transform run: the whole lake as of it, by reference.
 
+    previous_seq      the publish that it follows; 0 when the bucket held none
+    origin            id of the first batch with rows: the same for every publish made of one ingestion bucket, and of no other
     batches           the batches that it brought in: (number, id), in order
+    after_batch_seq   the newest batch that was in before
     through_batch_seq the newest batch that is in
     current           source table -> partition value -> state
     warehouse         warehouse table -> partition value -> state
-    new_rows          warehouse table -> rows with a batch_seq above the previous publish's through_batch_seq
+    new_rows          warehouse table -> rows with a batch_seq above after_batch_seq
+    misses            source table -> rows that a full read found different though no delta would have offered them
     """
 
     seq: int
     publish_id: str
+    previous_seq: int
     published_at: str
+    origin: str
+    after_batch_seq: int
     through_batch_seq: int
     batches: tuple[tuple[int, str], ...]
     current: dict[str, dict[str, PartitionState]] = field(default_factory=dict)
     warehouse: dict[str, dict[str, PartitionState]] = field(default_factory=dict)
     new_rows: dict[str, int] = field(default_factory=dict)
+    misses: dict[str, int] = field(default_factory=dict)
 
     @staticmethod
     def parse(body: dict[str, Any]) -> PublishManifest:
@@ -131,9 +162,20 @@ class PublishManifest:
         return PublishManifest(**{**body, "batches": batches, "current": states(body["current"]), "warehouse": states(body["warehouse"])})
 
 
+NO_PUBLISH = PublishManifest(
+    seq=0, publish_id="", previous_seq=0, published_at="", origin="", after_batch_seq=0, through_batch_seq=0, batches=()
+)  # fmt: skip
+
+
 def commit(bucket: Bucket, manifest: BatchManifest | PublishManifest) -> None:
     """Writes the manifest exclusively; AlreadyThereError when another run took the number."""
-    bucket.put_if_absent(layout.manifest_key(manifest.seq), json.dumps(asdict(manifest), indent=1).encode())
+    key, body = layout.manifest_key(manifest.seq), json.dumps(asdict(manifest), indent=1).encode()
+    try:
+        bucket.put_if_absent(key, body)
+    except AlreadyThereError:
+        # The answer to a first try may have got lost on its way: then the manifest that is there is ours.
+        if bucket.get(key) != body:
+            raise
 
 
 def newest_batch(ingestion: Bucket) -> BatchManifest | None:

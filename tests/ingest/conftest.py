@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -16,6 +16,7 @@ from moto import mock_aws
 from psycopg2 import sql
 from totesys.arguments import IngestArguments
 from totesys.contracts import RAW_LINEAGE, Contract, load_contracts
+from totesys.demands import Demands
 from totesys.ingest.job import Clients, run
 from totesys.manifests import BatchManifest, newest_batch
 from totesys.secrets import Credentials
@@ -35,7 +36,7 @@ class Ingest:
         self.queue = queue
         self.credentials = credentials
         self.contracts: Mapping[str, Contract] = load_contracts().source
-        self.arguments = IngestArguments(RAW, PROCESSED, DATABASE, SECRET, PUBLISH)
+        self.arguments = IngestArguments("totesys", RAW, PROCESSED, DATABASE, SECRET, PUBLISH)
         self.raw = Bucket(clients.s3, RAW)
         self.processed = Bucket(clients.s3, PROCESSED)
 
@@ -48,12 +49,9 @@ class Ingest:
         body = {name: getattr(credentials, name) for name in ("host", "port", "dbname", "username", "password", "sslmode")}
         self.clients.secretsmanager.put_secret_value(SecretId=SECRET, SecretString=json.dumps(body))
 
-    def tick(self, *, full: bool = False) -> BatchManifest:
-        """One run, as its workflow starts it; the newest batch after it."""
-        properties = {"full": "true"} if full else {}
-        run_id = self.clients.glue.start_workflow_run(Name=INGEST, RunProperties=properties)["RunId"]
-        arguments = replace(self.arguments, WORKFLOW_NAME=INGEST, WORKFLOW_RUN_ID=run_id)
-        assert run(arguments, self.clients, self.contracts) == 0
+    def tick(self, *, full: bool = False, accept_deletes: Collection[str] = ()) -> BatchManifest:
+        """One run; the newest batch after it."""
+        assert run(self.arguments, self.clients, self.contracts, Demands(full=full, accept_deletes=frozenset(accept_deletes))) == 0
         return self.newest()
 
     def newest(self) -> BatchManifest:

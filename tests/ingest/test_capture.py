@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from totesys.contracts import load_contracts
-from totesys.ingest.capture import FARTHEST, Draft, full_reason
+from totesys.contracts import Contract, load_contracts
+from totesys.demands import Demands
+from totesys.ingest.capture import FARTHEST, Draft, full_wanted_reason, no_delta_reason
 from totesys.ingest.source import Snapshot
 from totesys.manifests import BatchManifest, SourceIdentity, TableCapture
 
@@ -20,11 +21,16 @@ BEFORE = TableCapture(
 )  # fmt: skip
 PREVIOUS = BatchManifest(4, "b", "", "", BEFORE.captured_at, IDENTITY, 4, 3, {"design": BEFORE})
 NOW = Snapshot(f"{BEFORE.capture_xmin}:{BEFORE.capture_xmin}:", "2024-01-05T09:05:00.000000+00:00", IDENTITY)
-DRAFT = Draft("a", "", NOW, PREVIOUS, full_demanded=False)
+DRAFT = Draft("a", "", NOW, PREVIOUS, Demands())
 
 
 def at(**changes: Any) -> Draft:
     return replace(DRAFT, snapshot=replace(NOW, **changes))
+
+
+def full_reason(draft: Draft, contract: Contract, oid: int) -> str | None:
+    before = draft.before("design")
+    return no_delta_reason(draft, contract, oid) or (full_wanted_reason(draft, before) if before else None)
 
 
 def test_a_table_that_the_previous_batch_read_gets_a_delta() -> None:
@@ -36,7 +42,7 @@ def test_a_table_that_the_previous_batch_read_gets_a_delta() -> None:
     [
         (replace(DRAFT, previous=None), 99, "first read"),
         (replace(DRAFT, previous=replace(PREVIOUS, tables={})), 99, "first read"),
-        (replace(DRAFT, full_demanded=True), 99, "demanded"),
+        (replace(DRAFT, demands=Demands(full=True)), 99, "demanded"),
         (DRAFT, 100, "not the table of the previous batch"),
         (at(identity=replace(IDENTITY, system_identifier="8")), 99, "not the table of the previous batch"),
         (at(text=f"{BEFORE.capture_xmin - 1}:{BEFORE.capture_xmin}:"), 99, "too far from the previous snapshot"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from totesys.errors import BadDataError, FatalError, PipelineError, RetriableError
+from totesys.demands import Demands
 from totesys.ingest import job, source
 
 from local_totesys.postgres import free_port
@@ -19,7 +20,7 @@ def failure(ingest: Any, kind: type[PipelineError]) -> str:
     """The message of a run that fails, which leaves no new batch."""
     before = ingest.raw.first_key("_manifests/")
     with pytest.raises(kind) as raised:
-        job.run(ingest.arguments, ingest.clients, ingest.contracts)
+        job.run(ingest.arguments, ingest.clients, ingest.contracts, Demands())
     assert before == ingest.raw.first_key("_manifests/")
     assert raised.value.__suppress_context__ or not isinstance(raised.value.__context__, source.psycopg2.Error)
     return str(raised.value)
@@ -41,7 +42,7 @@ def test_a_source_that_is_down_is_tried_again_later(ingest: Any) -> None:
 def test_a_missing_bucket_is_named(ingest: Any) -> None:
     ingest.arguments = replace(ingest.arguments, ingestion_bucket="no-such-bucket")
     with pytest.raises(FatalError, match=r"s3://no-such-bucket/.*NoSuchBucket.*scripts/deploy\.sh"):
-        job.run(ingest.arguments, ingest.clients, ingest.contracts)
+        job.run(ingest.arguments, ingest.clients, ingest.contracts, Demands())
 
 
 def test_a_missing_secret_is_named(ingest: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from totesys.contracts import load_contracts
+from totesys.demands import Demands
 from totesys.ingest.job import read_batch
 from totesys.ingest.source import open_source
 from totesys.manifests import BatchManifest
@@ -92,7 +93,7 @@ class Oracle:
 
     def tick(self) -> None:
         with open_source(self.source.credentials) as session:
-            self.batch = read_batch(session, self.bucket, self.contracts, self.batch, full_demanded=False)
+            self.batch = read_batch(session, self.bucket, self.contracts, self.batch, Demands(accept_deletes=frozenset({"design"})))
         capture = self.batch.tables["design"]
         bodies = [self.bucket.get(landed.key) for landed in capture.files]
         rows = [row for body in bodies for row in pq.ParquetFile(io.BytesIO(body)).read().to_pylist()]

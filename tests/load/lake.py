@@ -40,14 +40,15 @@ class Lake:
             for value in {self._partition(contract, row, batch_seq) for row in rows}:
                 mine = [{**row, "batch_seq": batch_seq} for row in rows if self._partition(contract, row, batch_seq) == value]
                 self._write(contract, value, self._merged(contract, value, mine), publish_id)
-        self.through = batch_seq
         manifest = PublishManifest(
-            seq=self.seq, publish_id=publish_id, published_at="2026-03-02T09:00:00Z", through_batch_seq=batch_seq,
+            seq=self.seq, publish_id=publish_id, previous_seq=self.seq - 1, published_at="2026-03-02T09:00:00Z",
+            origin=layout.run_id(1, "00000000"), after_batch_seq=self.through, through_batch_seq=batch_seq,
             batches=((batch_seq, layout.run_id(batch_seq, "00000000")),),
             warehouse={table: dict(states) for table, states in self._states.items()},
             new_rows={table: len(rows) for table, rows in tables.items()} if promised is None else promised,
         )  # fmt: skip
         commit(self.bucket, manifest)
+        self.through = batch_seq
         return manifest
 
     def remove_files(self, table: str) -> None:

@@ -10,7 +10,16 @@ from totesys.manifests import PartitionState, PublishManifest
 
 def publish(seq: int, through: int, publish_id: str = "a", **warehouse: dict[str, PartitionState]) -> PublishManifest:
     return PublishManifest(
-        seq, publish_id, "2026-03-02T09:00:00Z", through, (), warehouse=warehouse, new_rows={"dim_staff": 1, "dim_date": 0}
+        seq,
+        publish_id,
+        seq - 1,
+        "2026-03-02T09:00:00Z",
+        "origin",
+        0,
+        through,
+        (),
+        warehouse=warehouse,
+        new_rows={"dim_staff": 1, "dim_date": 0},
     )
 
 

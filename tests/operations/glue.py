@@ -114,6 +114,8 @@ class Lake:
         """A publish of the one batch `through`, and its load."""
         self.publishes += 1
         batches = ((through, f"{through:010d}-a"),)
-        publish = PublishManifest(self.publishes, "", "", through, batches, new_rows={"fact_sales_order": 3, "dim_date": 0})
+        publish = PublishManifest(
+            self.publishes, "", self.publishes - 1, "", "", 0, through, batches, new_rows={"fact_sales_order": 3, "dim_date": 0}
+        )  # fmt: skip
         manifests.commit(self.processed, publish)
         waiting.mark_loaded(self.processed, self.publishes, through)

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from totesys.arguments import TransformArguments
 from totesys.catalog_tables import current_tables, warehouse_tables
 from totesys.contracts import load_contracts
+from totesys.demands import NO_DEMANDS
 from totesys.manifests import PublishManifest
 from totesys.store import Bucket
 from totesys.transform import job
@@ -26,7 +27,7 @@ class Pipeline(SimpleNamespace):
 
     def transform(self, now: datetime = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)) -> PublishManifest | None:
         """One run of the job, with an attempt of its own."""
-        return job.run(self.spark, self.aws.s3, self.aws.glue, self.arguments, f"{next(self.attempts):08x}", now)
+        return job.run(self.spark, self.clients, self.arguments, NO_DEMANDS, f"{next(self.attempts):08x}", now)
 
     def rows(self, states: dict[str, dict[str, Any]], table: str, partition: str | None = None) -> list[dict[str, Any]]:
         """The rows that a manifest's partitions of a table hold, as Spark reads them; all partitions when none is named."""
@@ -53,8 +54,8 @@ def new_pipeline(aws: LocalAws, spark: SparkSession, new_bucket: Callable[[], Bu
             for table in inputs:
                 aws.glue.create_table(DatabaseName=database, TableInput=table)
         return Pipeline(
-            aws=aws, spark=spark, processed=processed, landing=Landing(ingestion), attempts=count(1),
-            arguments=TransformArguments(ingestion.name, processed.name, *databases),
+            aws=aws, clients=job.Clients(aws.s3, aws.glue, aws.client("events")), spark=spark, processed=processed, landing=Landing(ingestion), attempts=count(1),
+            arguments=TransformArguments("totesys", ingestion.name, processed.name, *databases),
         )  # fmt: skip
 
     return create

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 
 from totesys import layout
 from totesys.contracts import Contract
+from totesys.demands import Demands
 from totesys.ingest.source import Counted, Snapshot
-from totesys.manifests import BatchManifest, TableCapture
+from totesys.manifests import BatchManifest, Held, TableCapture
 
 FULL_EVERY = timedelta(days=1)
 # age() compares 32-bit ids and overflows at 2^31; half of that leaves room for the transactions of a batch that takes long.
 FARTHEST = 2**30
+_MOST_DELETED = 5  # a batch that would delete more than one row in five of a table needs a person's word
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Draft:
     started_at: str
     snapshot: Snapshot
     previous: BatchManifest | None
-    full_demanded: bool
+    demands: Demands
 
     @property
     def seq(self) -> int:
@@ -60,33 +62,60 @@ class Draft:
         return capture.rows > 0 or (before is not None and before.row_count > 0 and capture.row_count == 0)
 
 
-def full_reason(draft: Draft, contract: Contract, oid: int) -> str | None:
-    """Why a table must be read in full; None when a delta is exact."""
+def no_delta_reason(draft: Draft, contract: Contract, oid: int) -> str | None:
+    """Why no delta of the table would be exact; None when one would be."""
     before, snapshot = draft.before(contract.table), draft.snapshot
     if draft.previous is None or before is None:
         return "first read"
-    if draft.full_demanded:
-        return "demanded"
     if snapshot.identity != draft.previous.source or oid != before.table_oid:
         return "not the table of the previous batch"
     if contract.version != before.contract_version:
         return "new contract version"
     # A snapshot may also be older than the previous one: a replica that lags, or a restored server.
-    if not 0 <= snapshot.xmin - before.capture_xmin < FARTHEST:
+    point = before.held.judged_xmin if before.held else before.capture_xmin
+    if not 0 <= snapshot.xmin - point < FARTHEST:
         return "too far from the previous snapshot"
-    since_full = datetime.fromisoformat(snapshot.taken_at) - datetime.fromisoformat(before.full_at)
+    return None
+
+
+def full_wanted_reason(draft: Draft, before: TableCapture) -> str | None:
+    """Why the table is read in full though a delta would be exact; None when it is not."""
+    if draft.demands.full:
+        return "demanded"
+    if before.held:
+        return "held before"
+    since_full = datetime.fromisoformat(draft.snapshot.taken_at) - datetime.fromisoformat(before.full_at)
     if not timedelta() <= since_full < FULL_EVERY:
         return "a day since the last"
     return None
 
 
+def counts_from(draft: Draft, contract: Contract, oid: int) -> int | None:
+    """The transaction from which to count the table's changes, to learn whether it must be read at all; None when it must be."""
+    before = draft.before(contract.table)
+    if before is None or no_delta_reason(draft, contract, oid):
+        return None
+    if before.held:
+        return None if contract.table in draft.demands.accept_deletes else before.held.judged_xmin
+    return None if full_wanted_reason(draft, before) else before.capture_xmin
+
+
 def is_unchanged(counted: Counted, before: TableCapture) -> bool:
-    """Whether nothing was inserted, updated or deleted: every new row version is a candidate, and a delete alone lowers the count."""
-    return counted.candidates == 0 and counted.rows == before.row_count
+    """Whether nothing was inserted, updated or deleted: every new row version is a candidate, and a delete alone lowers the count.
+    Of a held table: nothing since it was judged."""
+    return counted.candidates == 0 and counted.rows == (before.held.judged_rows if before.held else before.row_count)
+
+
+def deletes_too_many(rows: int, deleted: int) -> bool:
+    """Whether deleting so many of a table's rows needs a person's word: a table emptied by mistake looks just like this."""
+    return deleted * _MOST_DELETED > rows
 
 
 def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
-    """The capture of a table without news: its capture point moves to this snapshot. Without candidates there is nothing seen to keep."""
+    """The capture of a table without news: its capture point moves to this snapshot. Without candidates there is nothing seen to keep.
+    A held table's point stays."""
+    if before.held:
+        return held(before, before.held, before.table_oid)
     return replace(
         before,
         mode="delta",
@@ -96,4 +125,10 @@ def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
         rows=0,
         seen=None,
         files=(),
+        since_xmin=None,
     )
+
+
+def held(before: TableCapture, why: Held, oid: int) -> TableCapture:
+    """The capture of a table that is held back: as of the last batch that was not, and without rows of this one."""
+    return replace(before, mode="delta", table_oid=oid, rows=0, files=(), since_xmin=None, held=why)

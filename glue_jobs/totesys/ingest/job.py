@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from totesys import alerts
+from totesys.alerts import Alert
 from totesys.arguments import IngestArguments
-from totesys.aws import aws_call
 from totesys.contracts import Contract
-from totesys.errors import BadDataError
-from totesys.ingest.capture import Draft, full_reason, is_unchanged, unchanged
+from totesys.demands import NO_DEMANDS, Demands
+from totesys.errors import BadDataError, RetriableError
+from totesys.ingest.capture import Draft, counts_from, is_unchanged, unchanged
 from totesys.ingest.source import Source, open_source
 from totesys.ingest.structure import beyond_contract, drift
 from totesys.manifests import BatchManifest, commit, newest_batch
@@ -24,6 +26,8 @@ from totesys.store import AlreadyThereError, Bucket
 from totesys.waiting import announce, is_waiting, loaded_through
 
 log = logging.getLogger(__name__)
+
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -36,23 +40,33 @@ class Clients:
     secretsmanager: Any
 
 
-def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract]) -> int:
+def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> int:
     """One tick; 0 also when another ingest was faster. A PipelineError leaves nothing behind that anybody reads."""
+    for _ in range(_ATTEMPTS):
+        try:
+            tick(arguments, clients, contracts, demands)
+        except AlreadyThereError:
+            log.info("another ingest committed this batch first: stepping back")
+            if demands == NO_DEMANDS:
+                return 0
+            continue  # what a person demands of this run, the other has not done
+        return 0
+    raise RetriableError(f"another ingest was faster {_ATTEMPTS} times, and what was demanded is not done: start the run again")
+
+
+def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> BatchManifest:
+    """Reads, commits, registers and announces one batch. AlreadyThereError when another ingest took its number meanwhile."""
     started = time.monotonic()
     ingestion = Bucket(clients.s3, arguments.ingestion_bucket)
     previous = newest_batch(ingestion)
     if previous and previous.has_rows:
         # A crash may have come between that batch's commit and its registration. No batch follows one that is not registered.
         register_batch(clients.glue, arguments.ingestion_database, previous, ingestion.name)
-    full_demanded = full_is_demanded(clients.glue, arguments)
     credentials = read_credentials(clients.secretsmanager, arguments.source_secret)
     with open_source(credentials) as source:
-        batch = read_batch(source, ingestion, contracts, previous, full_demanded=full_demanded)
-    try:
-        commit(ingestion, batch)
-    except AlreadyThereError:
-        log.info("another ingest committed batch %d first; stepping back", batch.seq)
-        return 0
+        batch = read_batch(source, ingestion, contracts, previous, demands)
+    alerts.send(clients.events, arguments.project, held_alerts(previous, batch))
+    commit(ingestion, batch)
     if batch.has_rows:
         register_batch(clients.glue, arguments.ingestion_database, batch, ingestion.name)
     if is_waiting(batch, loaded_through(Bucket(clients.s3, arguments.processed_bucket))):
@@ -62,29 +76,34 @@ def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Co
         "batch %d is committed: %d rows, %d of %d tables without news, %.2f s",
         batch.seq, sum(landed), landed.count(0), len(landed), time.monotonic() - started,
     )  # fmt: skip
-    return 0
+    return batch
 
 
-def full_is_demanded(glue: Any, arguments: IngestArguments) -> bool:
-    """Whether the workflow run that we are part of was started with the property full = true."""
-    if not (arguments.WORKFLOW_NAME and arguments.WORKFLOW_RUN_ID):
-        return False
-    with aws_call(f"reading the run properties of workflow {arguments.WORKFLOW_NAME}"):
-        answer = glue.get_workflow_run_properties(Name=arguments.WORKFLOW_NAME, RunId=arguments.WORKFLOW_RUN_ID)
-    return answer["RunProperties"].get("full") == "true"
+def held_alerts(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
+    """An alert for each table that this batch holds and the one before it did not."""
+    held = {table: capture.held for table, capture in batch.tables.items() if capture.held}
+    held_before = {table for table, capture in previous.tables.items() if capture.held} if previous else set()
+    return [
+        Alert(
+            "table held", table, batch.seq,
+            f"{table}: {why.reason}. Nothing of the table is read until then, the others go on, nothing is lost. If the deletes are meant:"
+            f" scripts/run.sh --accept-deletes {table}; if not, bring the rows back at the source",
+        )
+        for table, why in held.items() if table not in held_before
+    ]  # fmt: skip
 
 
 def read_batch(
-    source: Source, ingestion: Bucket, contracts: Mapping[str, Contract], previous: BatchManifest | None, *, full_demanded: bool
+    source: Source, ingestion: Bucket, contracts: Mapping[str, Contract], previous: BatchManifest | None, demands: Demands
 ) -> BatchManifest:
     """Lands what is new under one snapshot, and returns the manifest that would commit it."""
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     for table in contracts:
         source.lock(table)
-    draft = Draft(secrets.token_hex(4), started_at, source.snapshot(), previous, full_demanded)
+    draft = Draft(secrets.token_hex(4), started_at, source.snapshot(), previous, demands)
     oids = checked_structure(source, contracts)
-    reasons = {table: full_reason(draft, contract, oids[table]) for table, contract in contracts.items()}
-    counted = source.count({table: before.capture_xmin for table in contracts if (before := draft.before(table)) and not reasons[table]})
+    points = {table: counts_from(draft, contract, oids[table]) for table, contract in contracts.items()}
+    counted = source.count({table: xmin for table, xmin in points.items() if xmin is not None})
     captures = {}
     for table, contract in contracts.items():
         before = draft.before(table)
@@ -94,7 +113,7 @@ def read_batch(
         # Here and not above: a run that finds nothing new never pays for importing pyarrow.
         from totesys.ingest.table import TableRead
 
-        captures[table] = TableRead(source, ingestion, draft, contract, oids[table]).capture(reasons[table], counted.get(table))
+        captures[table] = TableRead(source, ingestion, draft, contract, oids[table]).capture(counted.get(table))
     return draft.manifest(captures)
 
 

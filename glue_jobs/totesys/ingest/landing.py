@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from types import TracebackType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from totesys.errors import RetriableError
 from totesys.manifests import LandedFile
 from totesys.store import Bucket
 
@@ -16,7 +19,7 @@ ROWS_PER_FILE = 1_000_000
 
 
 class Landing:
-    """Writes `<prefix>00000.parquet` and on. A context left without `finish` leaves at most files that no manifest names."""
+    """Writes `<prefix>00000.parquet` and on; `rows` counts them. A context left without `finish` leaves at most files that no manifest names."""
 
     def __init__(self, bucket: Bucket, prefix: str, schema: pa.Schema, rows_per_file: int = ROWS_PER_FILE) -> None:
         self.bucket = bucket
@@ -24,7 +27,9 @@ class Landing:
         self.schema = schema
         self.rows_per_file = rows_per_file
         self.files: list[LandedFile] = []
-        self._folder = TemporaryDirectory(prefix="totesys-ingest-")
+        self.rows = 0
+        with _local_disk():
+            self._folder = TemporaryDirectory(prefix="totesys-ingest-")
         self._path = Path(self._folder.name) / "rows.parquet"
         self._writer: pq.ParquetWriter | None = None
         self._rows = 0
@@ -34,17 +39,20 @@ class Landing:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._writer:
-            self._writer.close()
+            with suppress(OSError):  # on a full disk; the file goes anyway
+                self._writer.close()
         self._folder.cleanup()
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Adds the batch's rows; uploads the file when it is full."""
         if not batch.num_rows:
             return
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, self.schema, compression="zstd")
-        self._writer.write_batch(batch)
+        with _local_disk():
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(self._path, self.schema, compression="zstd")
+            self._writer.write_batch(batch)
         self._rows += batch.num_rows
+        self.rows += batch.num_rows
         if self._rows >= self.rows_per_file:
             self._upload()
 
@@ -56,9 +64,21 @@ class Landing:
 
     def _upload(self) -> None:
         assert self._writer is not None
-        self._writer.close()
+        with _local_disk():
+            self._writer.close()
         key = f"{self.prefix}{len(self.files):05d}.parquet"
         self.bucket.upload(str(self._path), key)
         self.files.append(LandedFile(key, self._rows, self._path.stat().st_size))
         self._path.unlink()
         self._writer, self._rows = None, 0
+
+
+@contextmanager
+def _local_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RetriableError(
+            f"the local disk of the ingest job failed ({error.strerror or error}): give it room below {gettempdir()};"
+            " the next run reads the batch again"
+        ) from error

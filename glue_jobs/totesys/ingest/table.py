@@ -16,13 +16,13 @@ from totesys import layout
 from totesys.arrow_types import arrow_schema
 from totesys.contracts import RAW_LINEAGE, Contract
 from totesys.errors import BadDataError
-from totesys.ingest.capture import Draft
+from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, held, no_delta_reason
 from totesys.ingest.keys import add_keys, load_keys, save_keys
 from totesys.ingest.landing import Landing
 from totesys.ingest.seen import Seen, drop_seen, load_seen
 from totesys.ingest.source import Counted, Source
 from totesys.ingest.stream import record_batches
-from totesys.manifests import LandedFile, TableCapture
+from totesys.manifests import Held, LandedFile, TableCapture
 from totesys.store import Bucket
 
 log = logging.getLogger(__name__)
@@ -38,15 +38,23 @@ class TableRead:
     contract: Contract
     oid: int
 
-    def capture(self, full_reason: str | None, counted: Counted | None) -> TableCapture:
-        """Reads the table: in full for the reason given or because rows are gone, else the delta."""
+    def capture(self, counted: Counted | None) -> TableCapture:
+        """Reads the table: in full where no delta is exact, or rows are gone, or a full is wanted; else the delta.
+
+        `counted` is what changed since the last capture, or None when nobody has counted. The table is held when too many rows are gone.
+        """
         started = time.monotonic()
-        before, captured = self.draft.before(self.contract.table), None
-        if full_reason is None and before and counted:
-            captured = self._delta(before, counted.rows)
-            full_reason = None if captured else "rows were deleted"
+        before = self.draft.before(self.contract.table)
+        reason = no_delta_reason(self.draft, self.contract, self.oid) or (full_wanted_reason(self.draft, before) if before else None)
+        captured = None
+        if before and counted and reason is None:
+            if self._is_refused(before.row_count, before.row_count - counted.rows):  # at least so many: inserts may hide some
+                captured = self._held(before, before.row_count - counted.rows, counted.rows)
+            else:
+                captured = self._delta(before, counted.rows)
+                reason = None if captured else "rows were deleted"
         captured = captured or self._full(before)
-        mode = f"full ({full_reason})" if full_reason else "delta"
+        mode = "held" if captured.held else f"full ({reason})" if reason else "delta"
         seconds = time.monotonic() - started
         log.info("batch %d: %s %s, %d rows in %.2f s", self.draft.seq, self.contract.table, mode, captured.rows, seconds)
         return captured
@@ -54,16 +62,27 @@ class TableRead:
     def _full(self, before: TableCapture | None) -> TableCapture:
         """Reads every row, and the exact key set with it."""
         keys, seen = BitMap(), Seen(self.contract, self.draft.snapshot)
+        known = load_keys(self.bucket, before.keys) if before else BitMap()
         with self._batches(since=None) as batches, self._landing() as landing:
             for batch in batches:
                 add_keys(keys, batch, self.contract)
                 seen.add(batch)
                 landing.write(batch)
+            if len(keys) != landing.rows:
+                raise BadDataError(f"{self.contract.table}.{self.contract.key} is not unique: restore the primary key at the source")
+            deleted = known.difference_cardinality(keys)
+            if before and self._is_refused(len(known), deleted):
+                return self._held(before, deleted, len(keys))  # what was uploaded is of no batch: nobody reads it
             files = landing.finish()
-        if len(keys) != sum(landed.rows for landed in files):
-            raise BadDataError(f"{self.contract.table}.{self.contract.key} is not unique: restore the primary key at the source")
-        known = load_keys(self.bucket, before.keys) if before else None
-        return self._captured("full", files, known, keys, seen)
+        return self._captured("full", files, known if before else None, keys, seen)
+
+    def _is_refused(self, rows: int, deleted: int) -> bool:
+        return deletes_too_many(rows, deleted) and self.contract.table not in self.draft.demands.accept_deletes
+
+    def _held(self, before: TableCapture, deleted: int, rows: int) -> TableCapture:
+        since = before.held.since if before.held else self.draft.snapshot.taken_at
+        reason = f"{deleted} of {before.row_count} rows are gone from the source, more than a fifth"
+        return held(before, Held(reason, since, self.draft.snapshot.xmin, rows), self.oid)
 
     def _delta(self, before: TableCapture, row_count: int) -> TableCapture | None:
         """Reads the row versions that are new since `before`; None when rows are gone, which only a full read can tell apart."""
@@ -89,6 +108,10 @@ class TableRead:
         return Landing(self.bucket, prefix, self._schema)
 
     @property
+    def _delta_is_exact(self) -> bool:
+        return no_delta_reason(self.draft, self.contract, self.oid) is None
+
+    @property
     def _schema(self) -> pa.Schema:
         return arrow_schema((*self.contract.columns, *RAW_LINEAGE))
 
@@ -108,4 +131,5 @@ class TableRead:
             keys=before.keys if before and keys == known else save_keys(self.bucket, self.contract, batch_id, keys),
             seen=seen.save(self.bucket, batch_id),
             files=files,
+            since_xmin=before.capture_xmin if before and mode == "full" and not before.held and self._delta_is_exact else None,
         )

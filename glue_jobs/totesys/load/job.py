@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from sqlalchemy import Connection, Table
 
 from totesys.contracts import Contract
+from totesys.demands import NO_DEMANDS, Demands
 from totesys.load import lake, staging
 from totesys.load.failures import spark_errors, warehouse_errors
 from totesys.load.merge import merge, read_ledger
@@ -36,6 +37,7 @@ class LoadJob:
     warehouse: dict[str, Contract]
     spark: Callable[[], SparkSession]
     attempt: str
+    demands: Demands = NO_DEMANDS
 
     def run(self) -> Loaded:
         """Loads until the warehouse holds the newest publish; says what it holds. Each publish is in whole or not at all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from totesys.errors import FatalError
-from totesys.manifests import PartitionState, PublishManifest
+from totesys.manifests import NO_PUBLISH, PartitionState, PublishManifest
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Plan:
 def plan_load(publish: PublishManifest | None, loaded: Loaded) -> Plan | None:
     """What to load; None when the warehouse has it all. FatalError when the warehouse is ahead of the lake."""
     if publish is None:
-        publish = PublishManifest(seq=0, publish_id="", published_at="", through_batch_seq=0, batches=())
+        publish = NO_PUBLISH
     same_publish = publish.seq == loaded.publish_seq
     if publish.seq < loaded.publish_seq or publish.through_batch_seq < loaded.through_batch_seq or (
         same_publish and publish.publish_id != loaded.publish_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,8 @@ from pyspark.sql import SparkSession
 from totesys import layout, manifests
 from totesys.arguments import TransformArguments
 from totesys.contracts import Contract, Contracts, load_contracts
-from totesys.manifests import PublishManifest
+from totesys.demands import Demands
+from totesys.manifests import NO_PUBLISH, PublishManifest
 from totesys.pointers import move_partitions
 from totesys.store import AlreadyThereError, Bucket
 from totesys.transform import sweep
@@ -24,15 +26,25 @@ from totesys.transform.source_table import publish_source_table
 log = logging.getLogger(__name__)
 
 TABLES_AT_ONCE = 4  # Spark jobs of small tables are mostly waiting: S3, planning, compiling
-NOTHING = PublishManifest(seq=0, publish_id="", published_at="", through_batch_seq=0, batches=())
 
 
-def run(spark: SparkSession, s3: Any, glue: Any, arguments: TransformArguments, attempt: str, now: datetime) -> PublishManifest | None:
+@dataclass(frozen=True)
+class Clients:
+    """The AWS clients that transform uses."""
+
+    s3: Any
+    glue: Any
+    events: Any
+
+
+def run(
+    spark: SparkSession, clients: Clients, arguments: TransformArguments, demands: Demands, attempt: str, now: datetime
+) -> PublishManifest | None:
     """Publishes what waits, and moves the catalog's pointers to the newest publish. None when nothing waited or another run was first.
 
     `attempt` makes this run's prefixes its own; `now` is the UTC time that the publish is stamped with."""
-    ingestion, processed = Bucket(s3, arguments.ingestion_bucket), Bucket(s3, arguments.processed_bucket)
-    previous = manifests.newest_publish(processed) or NOTHING
+    ingestion, processed = Bucket(clients.s3, arguments.ingestion_bucket), Bucket(clients.s3, arguments.processed_bucket)
+    previous = manifests.newest_publish(processed) or NO_PUBLISH
     batches = tuple(manifests.batches_after(ingestion, previous.through_batch_seq))
     published = None
     if batches:
@@ -47,7 +59,7 @@ def run(spark: SparkSession, s3: Any, glue: Any, arguments: TransformArguments, 
     else:
         log.info("no batch is waiting: publish %d is through batch %d", previous.seq, previous.through_batch_seq)
     # Every run moves the pointers, so that a crash between commit and move is healed by the next.
-    _move_pointers(glue, processed, arguments, published or manifests.newest_publish(processed) or NOTHING)
+    _move_pointers(clients.glue, processed, arguments, published or manifests.newest_publish(processed) or NO_PUBLISH)
     if published and sweep.is_due(previous, now):
         sweep.sweep(processed, published, now)
     return published
@@ -74,7 +86,10 @@ def _publish(lake: Lake, publishing: Publishing, now: datetime) -> PublishManife
     return PublishManifest(
         seq=publishing.seq,
         publish_id=publishing.publish_id,
+        previous_seq=publishing.previous.seq,
         published_at=now.isoformat(timespec="milliseconds"),
+        origin=publishing.previous.origin or publishing.batches[0].batch_id,
+        after_batch_seq=publishing.previous.through_batch_seq,
         through_batch_seq=publishing.through_seq,
         batches=tuple((batch.seq, batch.batch_id) for batch in publishing.batches),
         current=current,

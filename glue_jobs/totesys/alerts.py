@@ -1,0 +1,42 @@
+"""Alerts: what a person must hear of though no job failed, as events on EventBridge; a rule of the stack brings them to people."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from totesys.aws import aws_call
+from totesys.errors import RetriableError
+
+EVENT_SOURCE = "totesys.alert"
+_PER_CALL = 10  # the most that PutEvents takes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alert. `kind` is the event's detail-type; `text` says what happened, where, and what to do, and holds no value of a row."""
+
+    kind: str  # "table held" or "full read found a miss"
+    table: str
+    batch_seq: int
+    text: str
+
+
+def send(events: Any, project: str, alerts: Sequence[Alert]) -> None:
+    """Puts the alerts on the default event bus. They are sent before the commit that they tell of: one may come twice, none is lost."""
+    for alert in alerts:
+        log.warning("alert, %s: %s", alert.kind, alert.text)
+    for start in range(0, len(alerts), _PER_CALL):
+        entries = [
+            {"Source": EVENT_SOURCE, "DetailType": alert.kind, "Detail": json.dumps({"project": project, **asdict(alert)}), "Resources": []}
+            for alert in alerts[start : start + _PER_CALL]
+        ]
+        with aws_call("sending an alert to EventBridge"):
+            answer = events.put_events(Entries=entries)
+        if answer["FailedEntryCount"]:
+            raise RetriableError("EventBridge did not take an alert: the next run sends it again")

@@ -1,0 +1,96 @@
+"""One pipeline in this process: real source and warehouse databases, buckets and catalog of the local AWS, the jobs' own code."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Collection
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from pyspark.sql import SparkSession
+from totesys.arguments import IngestArguments, TransformArguments
+from totesys.catalog_tables import current_tables, raw_tables, warehouse_tables
+from totesys.contracts import load_contracts
+from totesys.demands import NO_DEMANDS, Demands
+from totesys.ingest.job import Clients
+from totesys.ingest.job import run as run_ingest
+from totesys.load.job import LoadJob
+from totesys.manifests import PublishManifest
+from totesys.secrets import Credentials
+from totesys.store import Bucket
+from totesys.transform import job as transform_job
+
+
+@dataclass
+class World:
+    """A pipeline of its own. `client` makes boto3 clients by service: of the local AWS, or of a proxy before it; Spark goes the same way.
+
+    Databases are the owner's `Credentials`, again of the server itself or of a proxy before it.
+    """
+
+    spark: SparkSession
+    client: Any
+    source: Credentials
+    warehouse: Credentials
+    name: str = field(default_factory=lambda: f"w{secrets.token_hex(4)}")
+
+    def __post_init__(self) -> None:
+        self.clients = Clients(*(self.client(service) for service in ("s3", "glue", "events", "secretsmanager")))
+        self.ingestion, self.processed = (Bucket(self.clients.s3, f"{self.name}-{kind}") for kind in ("ingestion", "processed"))
+        databases = [f"{self.name}_{kind}" for kind in ("ingestion", "current", "processed")]
+        self.ingest_arguments = IngestArguments(
+            self.name, self.ingestion.name, self.processed.name, databases[0], f"{self.name}/source", f"{self.name}-publish"
+        )
+        self.transform_arguments = TransformArguments(self.name, self.ingestion.name, self.processed.name, *databases[1:])
+
+    def deploy(self) -> None:
+        """Makes what the jobs need: buckets, catalog tables, the source's secret, the publish workflow."""
+        for bucket in (self.ingestion, self.processed):
+            self.clients.s3.create_bucket(Bucket=bucket.name, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+        contracts = load_contracts()
+        tables = {
+            self.ingest_arguments.ingestion_database: raw_tables(contracts, self.ingestion.name),
+            self.transform_arguments.current_database: current_tables(contracts, self.processed.name),
+            self.transform_arguments.processed_database: warehouse_tables(contracts, self.processed.name),
+        }
+        for database, inputs in tables.items():
+            self.clients.glue.create_database(DatabaseInput={"Name": database})
+            for table in inputs:
+                self.clients.glue.create_table(DatabaseName=database, TableInput=table)
+        names = ("host", "port", "dbname", "username", "password", "sslmode")
+        body = json.dumps({name: getattr(self.source, name) for name in names})
+        self.clients.secretsmanager.create_secret(Name=self.ingest_arguments.source_secret, SecretString=body)
+        self.clients.glue.create_workflow(Name=self.ingest_arguments.publish_workflow)
+
+    def ingest(self, *, full: bool = False, accept_deletes: Collection[str] = ()) -> None:
+        """One tick of the ingest job."""
+        demands = Demands(full=full, accept_deletes=frozenset(accept_deletes))
+        assert run_ingest(self.ingest_arguments, self.clients, load_contracts().source, demands) == 0
+
+    def transform(self, demands: Demands = NO_DEMANDS, now: datetime | None = None) -> PublishManifest | None:
+        """One run of the transform job, at a UTC time."""
+        now = now or datetime.now(timezone.utc)
+        clients = transform_job.Clients(self.clients.s3, self.clients.glue, self.clients.events)
+        return transform_job.run(self.spark, clients, self.transform_arguments, demands, secrets.token_hex(4), now)
+
+    def load(self, demands: Demands = NO_DEMANDS) -> None:
+        """One run of the load job."""
+        LoadJob(
+            processed=self.processed, credentials=self.warehouse, warehouse=load_contracts().warehouse, spark=lambda: self.spark,
+            attempt=secrets.token_hex(4), demands=demands,
+        ).run()  # fmt: skip
+
+    def run(self, **demands: Any) -> None:
+        """An ordinary run: ingest, transform, load."""
+        self.ingest(**demands)
+        self.transform()
+        self.load()
+
+    def execute(self, connect: Any, *statements: str) -> None:
+        """Commits statements by a connection of `connect()`, one transaction in all."""
+        with closing(connect()) as connection, connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
