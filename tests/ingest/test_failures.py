@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from totesys.errors import BadDataError, FatalError, PipelineError, RetriableError
 from totesys.demands import Demands
+from totesys.errors import BadDataError, FatalError, PipelineError, RetriableError
 from totesys.ingest import job, source
 
 from local_totesys.postgres import free_port

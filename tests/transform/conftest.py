@@ -54,7 +54,8 @@ def new_pipeline(aws: LocalAws, spark: SparkSession, new_bucket: Callable[[], Bu
             for table in inputs:
                 aws.glue.create_table(DatabaseName=database, TableInput=table)
         return Pipeline(
-            aws=aws, clients=job.Clients(aws.s3, aws.glue, aws.client("events")), spark=spark, processed=processed, landing=Landing(ingestion), attempts=count(1),
+            aws=aws, clients=job.Clients(aws.s3, aws.glue, aws.client("events")),
+            spark=spark, processed=processed, landing=Landing(ingestion), attempts=count(1),
             arguments=TransformArguments("totesys", ingestion.name, processed.name, *databases),
         )  # fmt: skip
 

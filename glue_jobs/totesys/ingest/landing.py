@@ -19,7 +19,8 @@ ROWS_PER_FILE = 1_000_000
 
 
 class Landing:
-    """Writes `<prefix>00000.parquet` and on; `rows` counts them. A context left without `finish` leaves at most files that no manifest names."""
+    """Writes `<prefix>00000.parquet` and on; `rows` counts what came. A context left without `finish` leaves at most files that no
+    manifest names."""
 
     def __init__(self, bucket: Bucket, prefix: str, schema: pa.Schema, rows_per_file: int = ROWS_PER_FILE) -> None:
         self.bucket = bucket
