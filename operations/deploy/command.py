@@ -26,6 +26,7 @@ from operations.deploy.proof import prove_stack
 from operations.deploy.register import register_tables
 from operations.deploy.stacks import Template, deploy_stack, parameter_values, variable
 from operations.deployment import STACKS, Deployment, aws_session, describe_stack, explain, project_name, stack_outputs
+from operations.schedule.trigger import PAUSED, is_paused, schedule_trigger
 
 LOG_GROUPS = {f"/aws-glue/{kind}/{stream}" for kind in ("python-jobs", "jobs") for stream in ("output", "error")}
 TLS = ("require", "verify-ca", "verify-full")
@@ -81,6 +82,7 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
     project = project_name(environment)
     network = check_network(environment)
     session.client("sts").get_caller_identity()  # Before anything: is AWS there, and does it know us?
+    paused = {schedule_trigger(project)} if is_paused(session.client("glue"), project) else set()
 
     def stack(name: str, known: Mapping[str, str]) -> None:
         template = Template.read(name)
@@ -96,6 +98,7 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
             credentials[database.name], changed = set_credentials(session.client("secretsmanager"), database, environment)
             outcome.append(f"{changed}: role {credentials[database.name].username} in {credentials[database.name].place}")
     stack("catalog", {})
+    stack("alerts", {})
     stack("roles", {"InVpc": flag(network)})
     with report.step("code of the jobs") as outcome:
         bucket = Bucket(session.client("s3"), stack_outputs(session, f"{project}-storage")["ArtifactsBucket"])
@@ -120,8 +123,8 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
         outcome.append(", ".join(f"{count} {what}" for what, count in sorted(outcomes.items())))
     with report.step("proof") as outcome:
         client = lru_cache(session.client)  # making one takes longer than a look-up
-        proved = sum(prove_stack(client, f"{project}-{name}", Template.read(name)) for name in STACKS)
-        outcome.append(f"{proved} resources are there, triggers activated")
+        proved = sum(prove_stack(client, f"{project}-{name}", Template.read(name), paused) for name in STACKS)
+        outcome.append(f"{proved} resources are there, triggers activated" + (f"; {PAUSED}" if paused else ""))
     return deployment
 
 

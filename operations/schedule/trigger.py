@@ -1,0 +1,56 @@
+"""Glue triggers and their states: which one is the schedule, and how a trigger is brought into a state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from totesys.errors import FatalError
+
+PAUSED = "paused: scripts/resume.sh restarts the schedule"
+_POLL, _LONGEST = 0.5, 60.0  # seconds
+_AT_REST = ("CREATED", "ACTIVATED", "DEACTIVATED")  # from the other states a trigger goes on by itself
+
+
+def schedule_trigger(project: str) -> str:
+    """The trigger that starts ingest by the clock."""
+    return f"{project}-ingest-start"
+
+
+def is_paused(glue: Any, project: str) -> bool:
+    """Whether somebody has stopped the schedule; no where there is none yet."""
+    try:
+        return _state(glue, schedule_trigger(project)) in ("DEACTIVATING", "DEACTIVATED")
+    except glue.exceptions.EntityNotFoundException:
+        return False
+
+
+def activate(glue: Any, name: str) -> bool:
+    """Starts a trigger and waits until it is ACTIVATED; says whether it was anything else. FatalError when it does not become so."""
+    return _bring_to("ACTIVATED", glue.start_trigger, glue, name)
+
+
+def deactivate(glue: Any, name: str) -> bool:
+    """Stops a trigger and waits until it is DEACTIVATED; says whether it was anything else. FatalError when it does not become so."""
+    return _bring_to("DEACTIVATED", glue.stop_trigger, glue, name)
+
+
+def _bring_to(wanted: str, ask: Callable[..., object], glue: Any, name: str) -> bool:
+    deadline = time.monotonic() + _LONGEST
+    has_changed = has_asked = False
+    while (state := _state(glue, name)) != wanted:
+        has_changed = True
+        if time.monotonic() > deadline:
+            raise FatalError(f"trigger {name} is {state} and does not become {wanted}: see to it in the Glue console")
+        if state in _AT_REST and not has_asked:
+            ask(Name=name)
+            has_asked = True
+            continue
+        time.sleep(_POLL)
+    return has_changed
+
+
+def _state(glue: Any, name: str) -> str:
+    state: str = glue.get_trigger(Name=name)["Trigger"]["State"]
+    return state
