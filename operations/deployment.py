@@ -12,7 +12,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, PartialCredentialsError
 from totesys.errors import FatalError
 
-STACKS = ("storage", "secrets", "catalog", "roles", "jobs", "workflows")  # in the order in which they need each other
+STACKS = ("storage", "secrets", "catalog", "alerts", "roles", "jobs", "workflows")  # in the order in which they need each other
 DEFAULT_PROJECT = "totesys"
 
 
