@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from totesys import alerts
+from totesys.alerts import Alert
 from totesys.arguments import IngestArguments, LoadArguments, TransformArguments
 from totesys.waiting import EVENT_SOURCE, EVENT_TYPE
 
@@ -250,6 +252,65 @@ def test_each_secret_is_read_by_one_job() -> None:
 def test_load_writes_nothing_to_the_lake_but_its_mark() -> None:
     writing = [item for item in statements(resources("roles", "AWS::IAM::Role")["LoadRole"]) if "s3:PutObject" in listed(item["Action"])]
     assert ["/_loaded.json" in str(item["Resource"]) for item in writing] == [True]
+
+
+def test_alerts_come_from_the_rule_alone_and_over_tls() -> None:
+    (policy,) = resources("alerts", "AWS::SNS::TopicPolicy").values()
+    publish, refuse = policy["PolicyDocument"]["Statement"]
+    assert (publish["Effect"], publish["Principal"]) == ("Allow", {"Service": "events.amazonaws.com"})
+    assert publish["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["AlertRule", "Arn"]}}}
+    assert (refuse["Effect"], refuse["Principal"]) == ("Deny", "*")
+    assert refuse["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert [statement["Action"] for statement in (publish, refuse)] == ["sns:Publish"] * 2
+    assert policy["Topics"] == [{"Ref": "AlertsTopic"}]
+
+
+def test_alerts_are_encrypted_by_a_key_that_event_rules_may_use() -> None:
+    (topic,) = resources("alerts", "AWS::SNS::Topic").values()
+    assert topic["KmsMasterKeyId"] == {"Ref": "AlertsKey"}
+    (key,) = resources("alerts", "AWS::KMS::Key").values()
+    assert key["EnableKeyRotation"] is True
+    account, events = key["KeyPolicy"]["Statement"]
+    assert account["Principal"]["AWS"]["Fn::Sub"].endswith(":root")
+    assert events["Principal"] == {"Service": "events.amazonaws.com"}
+    assert events["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+
+
+def test_only_alerts_of_this_project_go_to_its_topic_with_all_that_an_alert_says() -> None:
+    (rule,) = resources("alerts", "AWS::Events::Rule").values()
+    assert rule["EventPattern"] == {"source": [alerts.EVENT_SOURCE], "detail": {"project": [{"Ref": "Project"}]}}
+    (target,) = rule["Targets"]
+    assert target["Arn"] == {"Ref": "AlertsTopic"}
+    assert "RoleArn" not in target  # with one, EventBridge passes the topic's policy by, and fails at an encrypted topic
+    paths, lines = target["InputTransformer"]["InputPathsMap"], target["InputTransformer"]["InputTemplate"].splitlines()
+    said = asdict(Alert("table held", "staff", 7, "text"))
+    assert set(paths.values()) == {"$.detail-type", "$.time", "$.detail.project", *(f"$.detail.{name}" for name in said if name != "kind")}
+    assert set(re.findall("<([a-z]+)>", "".join(lines))) == set(paths)
+    assert all(re.fullmatch('"[^"]*"', line) for line in lines)
+
+
+def test_alerts_are_mailed_only_to_an_address_that_is_given() -> None:
+    assert template("alerts")["Parameters"]["AlertEmail"]["Default"] == ""
+    assert template("alerts")["Conditions"]["HasEmail"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "AlertEmail"}, ""]}]}
+    assert template("alerts")["Resources"]["AlertMail"]["Condition"] == "HasEmail"
+    (mail,) = resources("alerts", "AWS::SNS::Subscription").values()
+    assert (mail["Protocol"], mail["Endpoint"]) == ("email", {"Ref": "AlertEmail"})
+
+
+@pytest.mark.parametrize(("role", "sources"), [
+    ("IngestRole", [EVENT_SOURCE, alerts.EVENT_SOURCE]), ("TransformRole", [alerts.EVENT_SOURCE]), ("LoadRole", []),
+])  # fmt: skip
+def test_a_job_puts_no_events_but_its_own(role: str, sources: list[str]) -> None:
+    putting = [item for item in statements(resources("roles", "AWS::IAM::Role")[role]) if "events:PutEvents" in listed(item["Action"])]
+    assert [source for item in putting for source in listed(item["Condition"]["StringEquals"]["events:source"])] == sources
+
+
+@pytest.mark.parametrize(("role", "workflow"), [("IngestRole", "ingest"), ("TransformRole", "publish"), ("LoadRole", "publish")])
+def test_a_job_reads_the_demands_of_its_own_workflow(role: str, workflow: str) -> None:
+    reading = [
+        item for item in statements(resources("roles", "AWS::IAM::Role")[role]) if "glue:GetWorkflowRunProperties" in listed(item["Action"])
+    ]
+    assert [item["Resource"]["Fn::Sub"].endswith(f":workflow/${{Project}}-{workflow}") for item in reading] == [True]
 
 
 def test_the_jobs_logs_do_not_stay_for_ever() -> None:

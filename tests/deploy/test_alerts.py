@@ -1,0 +1,40 @@
+"""An alert's way to people: the event, the rule, the topic, those who subscribe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from totesys.alerts import Alert, send
+
+from local_aws.spark import aws_environment
+from operations.deploy.proof import prove_stack
+from operations.deploy.stacks import Template, deploy_stack
+from operations.deployment import stack_outputs
+from tests.deploy.conftest import PROJECT, Stack
+from tests.local_aws.machine import wait_until
+
+
+def test_an_alert_of_this_project_reaches_a_subscriber_as_readable_text(stack: Stack) -> None:
+    sqs, topic = stack.aws.client("sqs"), stack_outputs(stack.session, f"{PROJECT}-alerts")["AlertsTopic"]
+    queue = sqs.create_queue(QueueName="alerts-test")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    stack.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+    events = stack.aws.client("events")
+    send(events, "another-project", [Alert("table held", "design", 3, "not ours")])
+    send(events, PROJECT, [Alert("table held", "staff", 7, "staff: 12 of 20 rows are gone. Nothing is lost")])
+    (message,) = wait_until("the alert", lambda: sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"))
+    headline, text = message["Body"].splitlines()
+    assert headline.startswith(f'"{PROJECT}: table held, table staff, batch 7, 20')
+    assert text == '"staff: 12 of 20 rows are gone. Nothing is lost"'
+
+
+def test_an_address_that_is_given_is_subscribed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in aws_environment(stack.aws.endpoint).items():
+        monkeypatch.setenv(name, value)
+    template = Template.read("alerts")
+    assert deploy_stack(stack.session, "mail-alerts", template, {"Project": "mail", "AlertEmail": "people@example.com"}) == "created"
+    assert prove_stack(stack.aws.client, "mail-alerts", template) == len(template.resources)
+    topic: Any = stack_outputs(stack.session, "mail-alerts")["AlertsTopic"]
+    (subscription,) = stack.aws.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "people@example.com")
