@@ -4,13 +4,14 @@ import json
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ministack.services import glue
 
 from local_aws import triggers
 from local_aws.api import LOCK, Action, AwsError, Record, invalid, not_found
-from local_aws.graph import graph
+from local_aws.graph import downstream, graph, jobs_by_node
 from local_aws.jobs import ACTIVE, JobRun, Jobs
 
 _DEFAULT_BATCH_WINDOW = 900  # seconds, as Glue's
@@ -18,10 +19,14 @@ _DEFAULT_BATCH_WINDOW = 900  # seconds, as Glue's
 
 @dataclass
 class WorkflowRun:
-    """One run. Times are seconds since the epoch; `fired` holds the triggers that it has fired, each once."""
+    """One run. Times are seconds since the epoch; `fired` holds the triggers that it has fired, each once.
+
+    A run that resumes another (`previous_id`) begins with the job runs and the fired triggers of that one which it does not run again.
+    """
 
     name: str
     properties: dict[str, str]
+    previous_id: str = ""
     id: str = field(default_factory=lambda: f"wr_{secrets.token_hex(32)}")
     status: str = "RUNNING"
     error: str = ""
@@ -40,6 +45,8 @@ class WorkflowRun:
             "Status": self.status,
             "Statistics": self._statistics(),
         }
+        if self.previous_id:
+            answer["PreviousRunId"] = self.previous_id
         if self.completed_on is not None:
             answer["CompletedOn"] = self.completed_on
         if self.error:
@@ -74,6 +81,7 @@ class Workflows:
             "GetWorkflow": self._get,
             "StartWorkflowRun": self._start_run,
             "StopWorkflowRun": self._stop_run,
+            "ResumeWorkflowRun": self._resume_run,
             "GetWorkflowRun": self._get_run,
             "GetWorkflowRuns": self._get_runs,
             "GetWorkflowRunProperties": self._get_properties,
@@ -92,9 +100,7 @@ class Workflows:
             trigger = triggers.start_trigger(name)
             if trigger is None:
                 raise invalid(f"Workflow {name} has no start trigger")
-            most = int(workflow.get("MaxConcurrentRuns") or 0)
-            if most and sum(run.status in ("RUNNING", "STOPPING") for run in _runs(name)) >= most:
-                raise AwsError("ConcurrentRunsExceededException", f"Concurrent runs exceeded for workflow: `{name}`.")
+            _refuse_beyond_limit(workflow)
             run = WorkflowRun(name, {**(workflow.get("DefaultRunProperties") or {}), **properties})
             _runs(name).append(run)
             self._fire(trigger, run)
@@ -164,12 +170,15 @@ class Workflows:
     def _fire(self, trigger: Record, run: WorkflowRun) -> None:
         run.fired.add(trigger["Name"])
         for action in trigger["Actions"]:
-            job, workflow = action["JobName"], (run.name, run.id)
-            try:
-                started = self._jobs.start(job, action.get("Arguments") or {}, action.get("Timeout"), trigger["Name"], workflow)
-            except AwsError as refusal:
-                started = self._jobs.refused(job, refusal, trigger["Name"], workflow)
-            run.job_runs.append(started)
+            self._act(action, trigger, run)
+
+    def _act(self, action: Record, trigger: Record, run: WorkflowRun) -> None:
+        job, workflow = action["JobName"], (run.name, run.id)
+        try:
+            started = self._jobs.start(job, action.get("Arguments") or {}, action.get("Timeout"), trigger["Name"], workflow)
+        except AwsError as refusal:
+            started = self._jobs.refused(job, refusal, trigger["Name"], workflow)
+        run.job_runs.append(started)
 
     def _get(self, data: Record) -> Record:
         return {"Workflow": _described(_workflow(data["Name"]), include_graph=bool(data.get("IncludeGraph")))}
@@ -195,6 +204,32 @@ class Workflows:
             self._jobs.stop(job_run)
         return {}
 
+    def _resume_run(self, data: Record) -> Record:
+        """Run the named nodes again, and all that is downstream from them, in a new run. The other nodes keep their state.
+
+        https://docs.aws.amazon.com/glue/latest/dg/resuming-workflow.html
+        """
+        workflow, previous = _workflow(data["Name"]), _find_run(data)
+        if previous.status != "COMPLETED":
+            raise AwsError(
+                "IllegalWorkflowStateException", f"Workflow run {previous.id} is {previous.status}: only a COMPLETED one resumes"
+            )
+        of_workflow = triggers.of_workflow(previous.name)
+        chosen = {node: _attempted(node, jobs_by_node(of_workflow), previous) for node in data["NodeIds"]}
+        unfired, again = downstream(of_workflow, (job_run.job_name for job_run in chosen.values()))
+        # One that is downstream from another runs when its turn comes.
+        restarted = {node: job_run for node, job_run in chosen.items() if job_run.job_name not in again}
+        again |= {job_run.job_name for job_run in restarted.values()}
+        _refuse_beyond_limit(workflow)
+        run = WorkflowRun(previous.name, dict(previous.properties), previous.id)
+        run.job_runs = [job_run for job_run in previous.job_runs if job_run.job_name not in again]
+        run.fired = previous.fired - unfired
+        _runs(run.name).append(run)
+        for job_run in restarted.values():
+            self._act(*_starting(job_run, of_workflow), run)
+        self._advance(run)
+        return {"RunId": run.id, "NodeIds": list(restarted)}
+
     def _get_run(self, data: Record) -> Record:
         return {"Run": _find_run(data).record(include_graph=bool(data.get("IncludeGraph")))}
 
@@ -216,6 +251,28 @@ def _workflow(name: str) -> Record:
     if name not in glue._workflows:
         raise not_found(f"Workflow {name} not found")
     return glue._workflows[name]
+
+
+def _refuse_beyond_limit(workflow: Record) -> None:
+    name, most = workflow["Name"], int(workflow.get("MaxConcurrentRuns") or 0)
+    if most and sum(run.status in ("RUNNING", "STOPPING") for run in _runs(name)) >= most:
+        raise AwsError("ConcurrentRunsExceededException", f"Concurrent runs exceeded for workflow: `{name}`.")
+
+
+def _attempted(node: str, jobs: dict[str, str], run: WorkflowRun) -> JobRun:
+    """The last run of the job behind a node; refused unless the workflow has that node, and this run has tried it."""
+    if node not in jobs:
+        raise invalid(f"Node {node} is no job of workflow {run.name}")
+    tried = [job_run for job_run in run.job_runs if job_run.job_name == jobs[node]]
+    if not tried:
+        raise invalid(f"Node {node} ({jobs[node]}) has no run attempt in workflow run {run.id}")
+    return tried[-1]
+
+
+def _starting(job_run: JobRun, of_workflow: Sequence[Record]) -> tuple[Record, Record]:
+    """The action that starts the run's job, and its trigger: those that started this run, if the workflow still has them."""
+    found = [(action, trigger) for trigger in of_workflow for action in trigger["Actions"] if action["JobName"] == job_run.job_name]
+    return next((pair for pair in found if pair[1]["Name"] == job_run.trigger), found[0])
 
 
 def _runs(name: str) -> list[WorkflowRun]:
