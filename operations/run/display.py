@@ -54,6 +54,7 @@ class RunDisplay:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live:
+            self._live.transient = not self._jobs  # what stands there before the first job says nothing afterwards
             self._live.stop()
 
     def say(self, line: str) -> None:

@@ -1,0 +1,1 @@
+"""The lake and the warehouse made anew from landed batches, while both stay in use."""

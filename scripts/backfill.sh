@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Makes the processed data anew from landed batches, and the warehouse from it, while both stay in use; waits until it is done.
+# Needs: what scripts/setup.sh installs, and a deployed pipeline; credentials, region and, for a local stack, AWS_ENDPOINT_URL in the
+# environment (eval "$(scripts/local.sh env)" sets them). Options: --help tells them.
+# Exits: 0 made anew and loaded; 1 failed, with the failed job's error; 2 could not start; 130 interrupted while waiting.
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+readonly ROOT
+readonly PYTHON="${ROOT}/.venv/main/bin/python"
+
+main() {
+  [[ -x "${PYTHON}" ]] || { echo "backfill: nothing is installed: run scripts/setup.sh" >&2; exit 2; }
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${PYTHON}" -m operations.backfill.command "$@"
+}
+
+main "$@"

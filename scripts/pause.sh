@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Stops the schedule until scripts/resume.sh, and loses nothing: a run in progress goes on to its end. Safe to run again.
+# Needs: what scripts/setup.sh installs, and a deployed pipeline; credentials, region and, for a local stack, AWS_ENDPOINT_URL in the
+# environment (eval "$(scripts/local.sh env)" sets them). Options: --help tells them.
+# Exits: 0 paused; 1 failed; 2 could not start; 130 interrupted while waiting.
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+readonly ROOT
+readonly PYTHON="${ROOT}/.venv/main/bin/python"
+
+main() {
+  [[ -x "${PYTHON}" ]] || { echo "pause: nothing is installed: run scripts/setup.sh" >&2; exit 2; }
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${PYTHON}" -m operations.schedule.pause "$@"
+}
+
+main "$@"

@@ -1,0 +1,216 @@
+"""A tick follows its work to the end, whatever else is going on, and says what it brought."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+from totesys.demands import NO_DEMANDS, Demands
+from totesys.manifests import Held
+
+from operations.console import make_console
+from operations.run import command as run
+from operations.run import workflows
+from operations.run.command import parse_demands
+from operations.run.report import print_outcome
+from operations.run.tick import Outcome, Tick
+from operations.run.workflows import RunFailedError
+from tests.operations.runs.glue import DEPLOYMENT, INGEST, PUBLISH, SNAPSHOT_AT, Ended, Glue, Lake, Session
+
+Command = Callable[..., Ended]
+
+
+def tick(glue: Glue, demands: Demands = NO_DEMANDS) -> Outcome | None:
+    one = Tick(Session(glue), DEPLOYMENT, make_console())
+    return one.finish(one.start_ingest(demands))
+
+
+def test_a_tick_with_nothing_new_starts_no_publish(glue: Glue) -> None:
+    glue.on_ingest = [lambda: None]
+    assert tick(glue) is None
+    assert glue.runs[PUBLISH] == []
+
+
+def test_a_tick_follows_the_publish_that_its_batch_starts(glue: Glue, lake: Lake) -> None:
+    glue.on_ingest = [lambda: (lake.land(1), glue.publishes(through=1))]
+    outcome = tick(glue)
+    assert outcome == Outcome(1, 1, landed=Counter(sales_order=3), loaded=Counter(fact_sales_order=3, dim_date=0), misses=Counter())
+
+
+def test_what_a_person_demands_of_the_run_is_in_its_properties(glue: Glue) -> None:
+    glue.on_ingest = [lambda: None]
+    tick(glue, parse_demands(["--full", "--accept-deletes", "payment", "--accept-deletes", "design"]))
+    assert glue.started_with == [{"full": "true", "accept_deletes": "design,payment"}]
+
+
+def test_only_the_first_of_the_runs_that_a_tick_needs_does_what_was_demanded(glue: Glue, lake: Lake) -> None:
+    def lands_beside_a_publish() -> None:
+        glue.add(PUBLISH, jobs={"transform": "SUCCEEDED"})
+        lake.land(1)
+
+    glue.on_ingest = [lands_beside_a_publish, lambda: glue.publishes(through=1)]
+    tick(glue, Demands(full=True))
+    assert glue.started_with == [{"full": "true"}, {}]
+
+
+def test_a_table_that_no_contract_names_cannot_be_let_go(glue: Glue, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run.main(["--accept-deletes", "fact_payment"])
+    assert ended.value.code == 2
+    assert "invalid choice: 'fact_payment' (choose from 'address'," in capsys.readouterr().err
+    assert glue.started_with == []
+
+
+def test_work_that_nobody_announced_since_a_publish_was_running_is_announced_by_another_tick(glue: Glue, lake: Lake) -> None:
+    def lands_beside_a_publish() -> None:
+        glue.add(PUBLISH, jobs={"transform": "SUCCEEDED"})
+        lake.land(1)
+
+    glue.on_ingest = [lands_beside_a_publish, lambda: glue.publishes(through=1)]
+    outcome = tick(glue)
+    assert outcome is not None
+    assert outcome.loaded["fact_sales_order"] == 3
+
+
+def test_a_publish_that_was_refused_is_not_waited_for(glue: Glue, lake: Lake) -> None:
+    def lands_and_is_refused() -> None:
+        lake.land(1)
+        glue.publishes(through=1)
+        glue.add(PUBLISH, status="ERROR", error="Concurrent runs exceeded")
+
+    glue.on_ingest = [lands_and_is_refused]
+    assert tick(glue) is not None
+
+
+def test_a_failed_job_fails_the_tick_with_its_error(glue: Glue, lake: Lake) -> None:
+    def lands_and_fails() -> None:
+        lake.land(1)
+        jobs = {"transform": "SUCCEEDED", "load": "FAILED"}
+        glue.add(PUBLISH, jobs=jobs, error="RetriableError: warehouse cannot be reached: start it")
+
+    glue.on_ingest = [lands_and_fails]
+    with pytest.raises(RunFailedError, match=r"^load FAILED: RetriableError: warehouse cannot be reached: start it$"):
+        tick(glue)
+
+
+def test_what_a_failed_publish_has_left_is_loaded_by_the_next_tick_and_counted(glue: Glue, lake: Lake) -> None:
+    lake.land(1)
+    glue.on_ingest = [lambda: glue.publishes(through=1)]
+    outcome = tick(glue)
+    assert outcome is not None
+    assert outcome.landed["sales_order"] == 3
+
+
+def test_publishes_are_followed_back_by_what_each_says_it_follows(glue: Glue, lake: Lake) -> None:
+    """Numbers go on where a bucket that was lost had come to: between two publishes some may be missing."""
+
+    def lands_and_is_published_twice() -> None:
+        lake.land(1)
+        lake.publish(1, number=7)
+        lake.land(2)
+        glue.add(PUBLISH, jobs={"transform": "SUCCEEDED", "load": "SUCCEEDED"}, ends=lambda: (lake.publish(2, number=9), lake.load(2)))
+
+    glue.on_ingest = [lands_and_is_published_twice]
+    outcome = tick(glue)
+    assert outcome is not None
+    assert (outcome.first_batch, outcome.through_batch) == (1, 2)
+
+
+def test_a_batch_that_a_backfill_brought_in_again_counts_once(glue: Glue, lake: Lake) -> None:
+    lake.land(1)
+    lake.publish(1)
+    lake.publish(1)
+    glue.on_ingest = [lambda: glue.publishes(through=1)]
+    outcome = tick(glue)
+    assert outcome is not None
+    assert outcome.landed["sales_order"] == 3
+
+
+@pytest.mark.parametrize("workflow", [INGEST, PUBLISH])
+def test_a_tick_waits_for_another_run_before_it_starts_its_own(glue: Glue, workflow: str) -> None:
+    other = glue.add(workflow, jobs={"load": "FAILED"}, error="somebody else's failure")
+    glue.on_ingest = [lambda: None]
+    assert tick(glue) is None
+    assert other.has_ended
+
+
+def test_a_tick_that_another_forestalls_tries_again(glue: Glue) -> None:
+    glue.refusals = 2
+    glue.on_ingest = [lambda: None]
+    assert tick(glue) is None
+
+
+def test_a_publish_that_never_starts_fails_the_tick_with_what_to_do(glue: Glue, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workflows, "_EVENT_ARRIVES_WITHIN", 0.1)
+    glue.on_ingest = [lambda: lake.land(1)]
+    with pytest.raises(RunFailedError, match=r"did not start: run scripts/deploy.sh"):
+        tick(glue)
+
+
+def test_a_long_error_is_cut_to_one_readable_line(glue: Glue, lake: Lake) -> None:
+    stack = "Py4JJavaError: no such file\n" + "\n\tat org.apache.spark" * 500
+    glue.on_ingest = [lambda: (lake.land(1), glue.add(PUBLISH, jobs={"transform": "FAILED"}, error=stack))]
+    with pytest.raises(RunFailedError) as caught:
+        tick(glue)
+    assert str(caught.value).startswith("transform FAILED: Py4JJavaError: no such file at org.apache.spark")
+    assert str(caught.value).endswith("(the rest is in the job's log)")
+    assert len(str(caught.value)) < 450
+
+
+def test_each_change_of_a_job_is_a_line_where_there_is_no_terminal(glue: Glue, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    glue.on_ingest = [lambda: (lake.land(1), glue.publishes(through=1))]
+    print_outcome(make_console(), tick(glue))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[9:] for line in lines[:2]] == ["ingest RUNNING", "ingest SUCCEEDED after 0.0 s"]
+    assert lines[-1] == "loaded batch 1: 3 rows read, 3 warehouse rows new or changed"
+    assert not [line for line in lines if "dim_date" in line], "tables without new rows are left out"
+
+
+def test_a_terminal_shows_every_job_in_one_table(glue: Glue, lake: Lake) -> None:
+    terminal = Console(force_terminal=True, width=100, file=io.StringIO())
+    glue.on_ingest = [lambda: (lake.land(1), glue.publishes(through=1))]
+    one = Tick(Session(glue), DEPLOYMENT, terminal)
+    with one.display:
+        one.finish(one.start_ingest())
+    last_picture = terminal.file.getvalue().rsplit("workflow", 1)[1]  # type: ignore[attr-defined]
+    assert [last_picture.count(job) for job in ("p-ingest", "transform", "load")] == [1, 1, 1]
+    assert last_picture.count("SUCCEEDED") == 3
+
+
+def test_a_table_that_is_held_back_is_named_with_what_settles_it(glue: Glue, lake: Lake, command: Command) -> None:
+    lake.land(1, held=Held("3 of 10 rows are gone from the source, more than a fifth", SNAPSHOT_AT, 1, 7))
+    lake.load(1)
+    glue.on_ingest = [lambda: None]
+    ended = command(run)
+    assert ended.out[-2:] == [
+        "nothing new: the warehouse holds every batch",
+        f"needs a person: payment is held back since {SNAPSHOT_AT}, and nothing of it is lost: 3 of 10 rows are gone from the source,"
+        " more than a fifth. If the deletes are meant: scripts/run.sh --accept-deletes payment; if not, bring the rows back at the source",
+    ]
+    assert (ended.code, ended.err) == (0, "run: needs a person: payment is held back\n")
+
+
+def test_rows_that_every_delta_had_missed_are_reported(glue: Glue, lake: Lake, command: Command) -> None:
+    def publishes_a_miss() -> None:
+        lake.land(1)
+        glue.add(PUBLISH, jobs={"transform": "SUCCEEDED"}, ends=lambda: (lake.publish(1, misses={"sales_order": 2}), lake.load(1)))
+
+    glue.on_ingest = [publishes_a_miss]
+    ended = command(run, "--full")
+    what = "a full read found 2 rows of sales_order that no delta had offered"
+    assert ended.out[-1] == f"needs a person: {what}: they are in now; report it"
+    assert (ended.code, ended.err) == (0, f"run: needs a person: {what}\n")
+
+
+def test_a_run_that_needs_nobody_says_nothing_on_stderr(glue: Glue, lake: Lake, command: Command) -> None:
+    glue.on_ingest = [lambda: (lake.land(1), glue.publishes(through=1))]
+    assert command(run).err == ""
+
+
+def test_a_failed_run_ends_with_1_and_the_jobs_error(glue: Glue, lake: Lake, command: Command) -> None:
+    glue.on_ingest = [lambda: (lake.land(1), glue.add(PUBLISH, jobs={"load": "FAILED"}, error="FatalError: it went wrong"))]
+    ended = command(run)
+    assert (ended.code, ended.err) == (1, "run: failed: load FAILED: FatalError: it went wrong\n")
