@@ -12,8 +12,7 @@ from totesys.arguments import TransformArguments, parse_arguments
 from totesys.demands import read_demands
 from totesys.entry import run_job
 from totesys.spark_session import spark_session
-from totesys.transform import job
-from totesys.transform.job import Clients
+from totesys.transform.job import Clients, TransformJob
 
 
 def main(argv: Sequence[str]) -> int:
@@ -22,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     spark = spark_session("totesys-transform")
     clients = Clients(*(boto3.client(name) for name in ("s3", "glue", "events")))
     demands = read_demands(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
-    job.run(spark, clients, arguments, demands, secrets.token_hex(4), datetime.now(timezone.utc))
+    TransformJob(spark, clients, arguments, demands, secrets.token_hex(4), datetime.now(timezone.utc)).run()
     return 0
 
 

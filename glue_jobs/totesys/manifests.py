@@ -86,7 +86,8 @@ class TableCapture:
 @dataclass(frozen=True)
 class BatchManifest:
     """One ingest run. `data_seq` is the newest batch up to and including this one that landed rows (0: none yet);
-    `previous_data_seq` the one before it, so that batches without rows are never visited."""
+    `previous_data_seq` the one before it, so that batches without rows are never visited. `snapshot_lsn` is the position in the
+    source's log by which everything that the snapshot saw is on disk; 0 when nobody asked."""
 
     seq: int
     batch_id: str
@@ -97,6 +98,7 @@ class BatchManifest:
     data_seq: int
     previous_data_seq: int
     tables: dict[str, TableCapture]
+    snapshot_lsn: int = 0
 
     @property
     def ingest_date(self) -> str:
@@ -106,6 +108,11 @@ class BatchManifest:
     @property
     def has_rows(self) -> bool:
         return self.data_seq == self.seq
+
+    @property
+    def snapshot_xmax(self) -> int:
+        """The first transaction, in 64 bits, that the snapshot does not see."""
+        return int(self.snapshot.split(":")[1])
 
     @staticmethod
     def parse(body: dict[str, Any]) -> BatchManifest:

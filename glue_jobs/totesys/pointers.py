@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from totesys import layout
 from totesys.aws import aws_call
@@ -15,7 +15,10 @@ from totesys.errors import RetriableError
 from totesys.manifests import BatchManifest, PartitionState
 
 _PER_CALL = 100  # the most that BatchCreatePartition and BatchUpdatePartition take
+_PER_DELETE = 25
 _PUBLISH_SEQ = "publish_seq"
+
+Item = TypeVar("Item")
 
 
 def register_batch(glue: Any, database: str, batch: BatchManifest, bucket: str) -> None:
@@ -32,24 +35,38 @@ def register_batch(glue: Any, database: str, batch: BatchManifest, bucket: str) 
         _create(glue, database, table, [partition], taken_is_fine=True)
 
 
-def move_partitions(glue: Any, database: str, table: str, states: Mapping[str, PartitionState], bucket: str) -> int:
-    """Makes each partition value point at its state's prefix where the catalog has an older publish or none; returns how many moved."""
+def follow(glue: Any, database: str, table: str, states: Mapping[str, PartitionState], publish_seq: int, bucket: str) -> int:
+    """Makes a table's partitions those of publish number `publish_seq`: each value points at its state's prefix, and a value that the
+    publish does not have goes. What a newer publish has moved stays. Returns how many partitions changed."""
     registered = _publish_seqs(glue, database, table)
     behind = {value: state for value, state in states.items() if registered.get(value, -1) < state.publish_seq}
-    if not behind:
-        return 0
-    descriptor = _descriptor(glue, database, table, location="")
-    partitions = {
-        value: {
-            "Values": [value],
-            "StorageDescriptor": {**descriptor, "Location": layout.uri(bucket, state.prefix)},
-            "Parameters": {_PUBLISH_SEQ: str(state.publish_seq), "rows": str(state.rows)},
+    vanished = [value for value, seq in registered.items() if value not in states and seq < publish_seq]
+    if behind:
+        descriptor = _descriptor(glue, database, table, location="")
+        partitions = {
+            value: {
+                "Values": [value],
+                "StorageDescriptor": {**descriptor, "Location": layout.uri(bucket, state.prefix)},
+                "Parameters": {_PUBLISH_SEQ: str(state.publish_seq), "rows": str(state.rows)},
+            }
+            for value, state in behind.items()
         }
-        for value, state in behind.items()
-    }
-    _create(glue, database, table, [partition for value, partition in partitions.items() if value not in registered])
-    _update(glue, database, table, [partition for value, partition in partitions.items() if value in registered])
-    return len(partitions)
+        _create(glue, database, table, [partition for value, partition in partitions.items() if value not in registered])
+        _update(glue, database, table, [partition for value, partition in partitions.items() if value in registered])
+    _delete(glue, database, table, vanished)
+    return len(behind) + len(vanished)
+
+
+def newest_publish_seq(glue: Any, databases: Iterable[str]) -> int:
+    """The highest publish that any partition of the databases points at; 0 when there is none."""
+    newest = 0
+    for database in databases:
+        with aws_call(f"listing the tables of {database}"):
+            pages = glue.get_paginator("get_tables").paginate(DatabaseName=database)
+            tables = [table["Name"] for page in pages for table in page["TableList"] if table.get("PartitionKeys")]
+        for table in tables:
+            newest = max(newest, *_publish_seqs(glue, database, table).values(), 0)
+    return newest
 
 
 def _descriptor(glue: Any, database: str, table: str, location: str) -> dict[str, Any]:
@@ -86,6 +103,15 @@ def _update(glue: Any, database: str, table: str, partitions: Sequence[dict[str,
         _raise_for(database, table, [error["ErrorDetail"]["ErrorCode"] for error in answer.get("Errors", ())])
 
 
+def _delete(glue: Any, database: str, table: str, values: Sequence[str]) -> None:
+    for some in _chunks(values, _PER_DELETE):
+        with aws_call(f"removing partitions of {database}.{table}"):
+            answer = glue.batch_delete_partition(
+                DatabaseName=database, TableName=table, PartitionsToDelete=[{"Values": [one]} for one in some]
+            )
+        _raise_for(database, table, [error["ErrorDetail"]["ErrorCode"] for error in answer.get("Errors", ())])
+
+
 def _raise_for(database: str, table: str, codes: Sequence[str]) -> None:
     if codes:
         raise RetriableError(
@@ -94,7 +120,7 @@ def _raise_for(database: str, table: str, codes: Sequence[str]) -> None:
         )
 
 
-def _chunks(partitions: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    rest = iter(partitions)
-    while some := list(islice(rest, _PER_CALL)):
+def _chunks(items: Iterable[Item], size: int = _PER_CALL) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while some := list(islice(rest, size)):
         yield some

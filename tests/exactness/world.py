@@ -21,7 +21,8 @@ from totesys.load.job import LoadJob
 from totesys.manifests import PublishManifest
 from totesys.secrets import Credentials
 from totesys.store import Bucket
-from totesys.transform import job as transform_job
+from totesys.transform.job import Clients as TransformClients
+from totesys.transform.job import TransformJob
 
 
 @dataclass
@@ -73,8 +74,8 @@ class World:
     def transform(self, demands: Demands = NO_DEMANDS, now: datetime | None = None) -> PublishManifest | None:
         """One run of the transform job, at a UTC time."""
         now = now or datetime.now(timezone.utc)
-        clients = transform_job.Clients(self.clients.s3, self.clients.glue, self.clients.events)
-        return transform_job.run(self.spark, clients, self.transform_arguments, demands, secrets.token_hex(4), now)
+        clients = TransformClients(self.clients.s3, self.clients.glue, self.clients.events)
+        return TransformJob(self.spark, clients, self.transform_arguments, demands, secrets.token_hex(4), now).run()
 
     def load(self, demands: Demands = NO_DEMANDS) -> None:
         """One run of the load job."""

@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 from totesys.errors import FatalError
 from totesys.manifests import PartitionState
-from totesys.pointers import move_partitions
+from totesys.pointers import follow, newest_publish_seq
 
 COLUMNS = [{"Name": "design_id", "Type": "int"}, {"Name": "design_name", "Type": "string"}]
 
@@ -41,7 +41,7 @@ def partitions(glue: Any) -> dict[str, Any]:
 
 
 def test_a_new_partition_has_the_columns_of_its_table_and_a_location_of_its_own(glue: Any) -> None:
-    assert move_partitions(glue, "lake", "dim_design", {"0": state(1)}, "bucket") == 1
+    assert follow(glue, "lake", "dim_design", {"0": state(1)}, 1, "bucket") == 1
     found = partitions(glue)["0"]
     assert found["StorageDescriptor"]["Columns"] == COLUMNS
     assert found["StorageDescriptor"]["Location"] == "s3://bucket/dim_design/publish_id=1/key_range=0/"
@@ -49,17 +49,17 @@ def test_a_new_partition_has_the_columns_of_its_table_and_a_location_of_its_own(
 
 
 def test_a_pointer_moves_forward_and_never_back(glue: Any) -> None:
-    move_partitions(glue, "lake", "dim_design", {"0": state(9)}, "bucket")
-    assert move_partitions(glue, "lake", "dim_design", {"0": state(8)}, "bucket") == 0
-    assert move_partitions(glue, "lake", "dim_design", {"0": state(9)}, "bucket") == 0
-    assert move_partitions(glue, "lake", "dim_design", {"0": state(10)}, "bucket") == 1
+    follow(glue, "lake", "dim_design", {"0": state(9)}, 9, "bucket")
+    assert follow(glue, "lake", "dim_design", {"0": state(8)}, 8, "bucket") == 0
+    assert follow(glue, "lake", "dim_design", {"0": state(9)}, 9, "bucket") == 0
+    assert follow(glue, "lake", "dim_design", {"0": state(10)}, 10, "bucket") == 1
     assert partitions(glue)["0"]["Parameters"]["publish_seq"] == "10"
     assert "publish_id=10/" in partitions(glue)["0"]["StorageDescriptor"]["Location"]
 
 
 def test_more_partitions_than_one_call_takes_are_all_moved(glue: Any) -> None:
-    move_partitions(glue, "lake", "dim_design", {str(value): state(1) for value in range(130)}, "bucket")
-    moved = move_partitions(glue, "lake", "dim_design", {str(value): state(2) for value in range(260)}, "bucket")
+    follow(glue, "lake", "dim_design", {str(value): state(1) for value in range(130)}, 1, "bucket")
+    moved = follow(glue, "lake", "dim_design", {str(value): state(2) for value in range(260)}, 2, "bucket")
     assert moved == 260
     assert {found["Parameters"]["publish_seq"] for found in partitions(glue).values()} == {"2"}
     assert len(partitions(glue)) == 260
@@ -67,4 +67,16 @@ def test_more_partitions_than_one_call_takes_are_all_moved(glue: Any) -> None:
 
 def test_a_table_that_is_not_registered_is_named_with_the_remedy(glue: Any) -> None:
     with pytest.raises(FatalError, match=r"lake\.missing .*EntityNotFoundException.*scripts/deploy\.sh"):
-        move_partitions(glue, "lake", "missing", {"0": state(1)}, "bucket")
+        follow(glue, "lake", "missing", {"0": state(1)}, 1, "bucket")
+
+
+def test_a_value_that_the_publish_does_not_have_goes_unless_a_newer_one_brought_it(glue: Any) -> None:
+    follow(glue, "lake", "dim_design", {str(value): state(2) for value in range(60)} | {"70": state(9)}, 9, "bucket")
+    assert follow(glue, "lake", "dim_design", {"0": state(3)}, 3, "bucket") == 60
+    assert set(partitions(glue)) == {"0", "70"}
+
+
+def test_a_bucket_without_manifests_goes_on_with_the_numbers_of_the_catalog(glue: Any) -> None:
+    assert newest_publish_seq(glue, ["lake"]) == 0
+    follow(glue, "lake", "dim_design", {"0": state(7), "1": state(8)}, 8, "bucket")
+    assert newest_publish_seq(glue, ["lake"]) == 8

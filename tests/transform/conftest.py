@@ -13,10 +13,10 @@ from pyspark.sql import SparkSession
 from totesys.arguments import TransformArguments
 from totesys.catalog_tables import current_tables, warehouse_tables
 from totesys.contracts import load_contracts
-from totesys.demands import NO_DEMANDS
+from totesys.demands import NO_DEMANDS, Demands
 from totesys.manifests import PublishManifest
 from totesys.store import Bucket
-from totesys.transform import job
+from totesys.transform.job import Clients, TransformJob
 
 from tests.local_aws.machine import LocalAws
 from tests.transform.landing import Landing
@@ -25,9 +25,11 @@ from tests.transform.landing import Landing
 class Pipeline(SimpleNamespace):
     """Two buckets, two databases of the catalog, and the transform between them."""
 
-    def transform(self, now: datetime = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)) -> PublishManifest | None:
+    def transform(
+        self, now: datetime = datetime(2026, 3, 2, 12, tzinfo=timezone.utc), demands: Demands = NO_DEMANDS
+    ) -> PublishManifest | None:
         """One run of the job, with an attempt of its own."""
-        return job.run(self.spark, self.clients, self.arguments, NO_DEMANDS, f"{next(self.attempts):08x}", now)
+        return TransformJob(self.spark, self.clients, self.arguments, demands, f"{next(self.attempts):08x}", now).run()
 
     def rows(self, states: dict[str, dict[str, Any]], table: str, partition: str | None = None) -> list[dict[str, Any]]:
         """The rows that a manifest's partitions of a table hold, as Spark reads them; all partitions when none is named."""
@@ -54,7 +56,7 @@ def new_pipeline(aws: LocalAws, spark: SparkSession, new_bucket: Callable[[], Bu
             for table in inputs:
                 aws.glue.create_table(DatabaseName=database, TableInput=table)
         return Pipeline(
-            aws=aws, clients=job.Clients(aws.s3, aws.glue, aws.client("events")),
+            aws=aws, clients=Clients(aws.s3, aws.glue, aws.client("events")),
             spark=spark, processed=processed, landing=Landing(ingestion), attempts=count(1),
             arguments=TransformArguments("totesys", ingestion.name, processed.name, *databases),
         )  # fmt: skip

@@ -71,26 +71,32 @@ class Landing:
         self.ingestion = ingestion
         self.seq = 0
 
-    def land(self, tables: dict[str, list[Row]], *, day: str = "2026-03-02", full: bool = False) -> BatchManifest:
-        """Commits the next batch with these rows, as deltas or as full reads of the tables."""
+    def land(
+        self, tables: dict[str, list[Row]], *, day: str = "2026-03-02", full: bool = False, since_xmin: int | None = None
+    ) -> BatchManifest:
+        """Commits the next batch with these rows, as deltas or as full reads of the tables.
+
+        `since_xmin` is where a delta in the place of the full read would have started from. A row may bring its own `source_xid`.
+        """
         self.seq += 1
         batch_id = layout.run_id(self.seq, "00000000")
-        captures = {table: self._capture(table, rows, day, batch_id, full) for table, rows in tables.items()}
+        captures = {table: self._capture(table, rows, day, batch_id, full, since_xmin) for table, rows in tables.items()}
         manifest = BatchManifest(
-            seq=self.seq, batch_id=batch_id, started_at=f"{day}T09:00:00.000Z", snapshot="9:9:", snapshot_at=f"{day}T09:00:00.000Z",
+            seq=self.seq, batch_id=batch_id, started_at=f"{day}T09:00:00.000Z", snapshot=f"9:{2**32 + 1000}:",
+            snapshot_at=f"{day}T09:00:00.000Z",
             source=SourceIdentity("1", 1, 1), data_seq=self.seq, previous_data_seq=self.seq - 1, tables=captures,
         )  # fmt: skip
         commit(self.ingestion, manifest)
         return manifest
 
-    def _capture(self, table: str, rows: list[Row], day: str, batch_id: str, full: bool) -> TableCapture:
+    def _capture(self, table: str, rows: list[Row], day: str, batch_id: str, full: bool, since_xmin: int | None) -> TableCapture:
         files = ()
         if rows:
             contract = load_contracts().source[table]
             lineage = {"batch_seq": self.seq, "source_xid": 700 + self.seq}
             body = io.BytesIO()
             pq.write_table(
-                pa.Table.from_pylist([{**row, **lineage} for row in rows], arrow_schema((*contract.columns, *RAW_LINEAGE))), body
+                pa.Table.from_pylist([{**lineage, **row} for row in rows], arrow_schema((*contract.columns, *RAW_LINEAGE))), body
             )
             key = layout.raw_prefix(table, day, batch_id) + "00000.parquet"
             self.ingestion.put(key, body.getvalue())
@@ -98,5 +104,5 @@ class Landing:
         at = f"{day}T09:00:00.000Z"
         return TableCapture(
             mode="full" if full else "delta", contract_version=1, table_oid=1, capture_xmin=9, captured_at=at, previous_at=None, full_at=at,
-            rows=len(rows), row_count=len(rows), keys="", seen=None, files=files,
+            rows=len(rows), row_count=len(rows), keys="", seen=None, files=files, since_xmin=since_xmin,
         )  # fmt: skip

@@ -28,7 +28,8 @@ def merged(spark: SparkSession) -> Merge:
     def run(current: list[Current], batches: dict[int, list[Row]], full: tuple[int, ...] = ()) -> list[tuple]:
         known = spark.createDataFrame(current, "item_id int, kept string, dropped string, is_deleted boolean, batch_seq bigint")
         captured = spark.createDataFrame(
-            [(*row, seq) for seq, rows in batches.items() for row in rows], "item_id int, kept string, dropped string, batch_seq bigint"
+            [(*row, seq, True) for seq, rows in batches.items() for row in rows],
+            "item_id int, kept string, dropped string, batch_seq bigint, is_offered boolean",
         )
         states = merge(known, captured, full, ITEM, ["item_id", "kept"])
         wanted = ("item_id", "kept", "dropped", "is_deleted", "batch_seq", "is_version", "is_last")

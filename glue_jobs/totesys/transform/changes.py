@@ -13,22 +13,33 @@ from totesys import layout
 from totesys.contracts import Partition
 from totesys.manifests import BatchManifest, PartitionState, PublishManifest
 
+INITIAL = "initial"  # the day of the first batch of all: small deltas never rewrite its partition
+
 
 @dataclass(frozen=True)
 class Publishing:
-    """The publish in progress. `previous` is the one before it: publish 0, with nothing in it, before the first."""
+    """One pass of a publish in progress.
+
+    previous    the lake that the pass works on: the publish before it, or what the pass before it made
+    batches     the batches that it brings in, oldest first
+    seq         number of the publish
+    publish_id  names the prefixes that the pass writes
+    origin      id of the first batch of all
+    tables      the source tables whose batches it brings in
+    years       years that the calendar must have, whatever the facts use
+    """
 
     previous: PublishManifest
     batches: tuple[BatchManifest, ...]
+    seq: int
     publish_id: str
-
-    @property
-    def seq(self) -> int:
-        return self.previous.seq + 1
+    origin: str
+    tables: tuple[str, ...]
+    years: frozenset[int] = frozenset()
 
     @property
     def loaded_seq(self) -> int:
-        """The newest batch that the previous publish has in: rows of later batches are new."""
+        """The newest batch that `previous` has in: rows of later batches are new."""
         return self.previous.through_batch_seq
 
     @property
@@ -38,7 +49,7 @@ class Publishing:
     @property
     def day_of(self) -> dict[int, str]:
         """The UTC day of each batch, by its number."""
-        return {batch.seq: batch.ingest_date for batch in self.batches}
+        return {batch.seq: INITIAL if batch.batch_id == self.origin else batch.ingest_date for batch in self.batches}
 
 
 @dataclass(frozen=True)
@@ -54,26 +65,31 @@ DateSpan = tuple[datetime.date, datetime.date]  # the first day and the last
 
 @dataclass(frozen=True)
 class SourceChange:
-    """What one source table's batches changed: its mirror, the warehouse tables made of it alone, and the span of dates in new facts."""
+    """What one source table's batches changed: its mirror, the warehouse tables made of it alone, the span of dates in new facts, and
+    rows that a full read found different though no delta would have offered them."""
 
     current: TableChange = field(default_factory=TableChange)
     warehouse: Mapping[str, TableChange] = field(default_factory=dict)
     dates: DateSpan | None = None
+    misses: int = 0
 
 
 @dataclass(frozen=True)
 class RangeCount:
-    """Of one partition: all its rows, those whose batch is new, and the highest batch."""
+    """Of one partition: all its rows, those whose batch is new, the highest batch, and the tombstones among the rows."""
 
     rows: int
     new_rows: int
     max_batch_seq: int
+    deleted: int = 0
 
 
 def table_change(counts: Mapping[str, RangeCount], prefix: str, partition: Partition, publish_seq: int) -> TableChange:
     """The change that writing these partitions below `prefix` makes."""
     states = {
-        value: PartitionState(layout.partition_prefix(prefix, partition.name, value), publish_seq, count.rows, count.max_batch_seq)
+        value: PartitionState(
+            layout.partition_prefix(prefix, partition.name, value), publish_seq, count.rows, count.max_batch_seq, count.deleted
+        )
         for value, count in counts.items()
     }
     return TableChange(states, sum(count.new_rows for count in counts.values()))

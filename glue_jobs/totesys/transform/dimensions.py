@@ -40,7 +40,7 @@ def publish_joined_dimension(
 def publish_calendar(lake: Lake, publishing: Publishing, dimension: Contract, spans: Iterable[DateSpan]) -> TableChange:
     """Adds the years that are missing between the first and the last day that facts use. A year is a partition and never changes."""
     known = {int(year) for year in publishing.previous.warehouse.get(dimension.table, {})}
-    used = known | {day.year for span in spans for day in span}
+    used = known | publishing.years | {day.year for span in spans for day in span}
     missing = [year for year in range(min(used), max(used) + 1) if year not in known] if used else []
     if not missing:
         return TableChange()

@@ -16,7 +16,8 @@ def merge(
     """Every state that the keys of `captured` went through, and after a full read those of `current`, in the order of batches.
 
     current          one row per key: the contract's columns, is_deleted, batch_seq
-    captured         rows as batches read them: the contract's columns, batch_seq; one row per key and batch
+    captured         rows as batches read them: the contract's columns, batch_seq, is_offered; one row per key and batch.
+                     is_offered says that a delta would have read the row as well
     full_seqs        batches that read the whole table: a known key that such a batch lacks is deleted as of it
     version_columns  columns in which a difference makes a new fact version; empty for tables that feed no fact
 
@@ -26,10 +27,11 @@ def merge(
       is_changed             differs from the state before, in any column
       is_version             is a new fact version: alive, and new or different in the version columns
       is_last                is the key's newest state: these rows are the new current state
+      is_miss                is alive and changed, though no delta would have offered it: only a full read noticed
     """
     names = [column.name for column in contract.columns]
-    known = current.select(*names, "is_deleted", "batch_seq", F.lit(0).cast("bigint").alias("seen_seq"))
-    read = captured.select(*names, F.lit(False).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"))
+    known = current.select(*names, "is_deleted", "batch_seq", F.lit(0).cast("bigint").alias("seen_seq"), F.lit(True).alias("is_offered"))
+    read = captured.select(*names, F.lit(False).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"), "is_offered")
     states = known.unionByName(read)
     if full_seqs:
         states = states.unionByName(_absent(states, read, full_seqs, contract.key), allowMissingColumns=True)
@@ -41,7 +43,7 @@ def merge(
     # A deleted row keeps its last values.
     last_values = F.last(F.when(~F.col("is_deleted") | ~is_new, values), ignorenulls=True).over(so_far)
     compared = (
-        states.select(contract.key, "is_deleted", "batch_seq", "seen_seq", last_values.alias("values"))
+        states.select(contract.key, "is_deleted", "batch_seq", "seen_seq", "is_offered", last_values.alias("values"))
         .withColumns(
             {"before": F.lag(F.struct("values", "is_deleted")).over(by_batch), "is_last": F.lead("batch_seq").over(by_batch).isNull()}
         )
@@ -53,7 +55,17 @@ def merge(
         )
     )
     brought_seq = F.last(F.when(~is_new | F.col("is_changed"), F.col("batch_seq")), ignorenulls=True).over(so_far)
-    return compared.select("values.*", "is_deleted", brought_seq.alias("batch_seq"), "seen_seq", "is_changed", "is_version", "is_last")
+    is_miss = F.col("is_changed") & ~F.col("is_deleted") & ~F.col("is_offered")
+    return compared.select(
+        "values.*",
+        "is_deleted",
+        brought_seq.alias("batch_seq"),
+        "seen_seq",
+        "is_changed",
+        "is_version",
+        "is_last",
+        is_miss.alias("is_miss"),
+    )
 
 
 def _absent(states: DataFrame, read: DataFrame, full_seqs: Sequence[int], key: str) -> DataFrame:
@@ -63,7 +75,9 @@ def _absent(states: DataFrame, read: DataFrame, full_seqs: Sequence[int], key: s
     seqs = F.explode(F.array(*[F.lit(seq).cast("bigint") for seq in full_seqs]))
     expected = states.groupBy(key).agg(F.min("batch_seq").alias("first_seq")).withColumn("batch_seq", seqs).filter("batch_seq > first_seq")
     lacking = expected.join(read.select(key, "batch_seq"), [key, "batch_seq"], how="left_anti")
-    return lacking.select(key, F.lit(True).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"))
+    return lacking.select(
+        key, F.lit(True).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"), F.lit(True).alias("is_offered")
+    )
 
 
 def _is_version(version_columns: Sequence[str]) -> Column:

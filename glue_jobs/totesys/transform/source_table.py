@@ -18,17 +18,19 @@ from totesys.transform.lake import ROWS_PER_FILE, Lake, with_key_range
 from totesys.transform.merge import merge
 from totesys.transform.tables import TABLES
 
-INITIAL = "initial"  # the partition of what a table's first publish found: small deltas never rewrite it
+_XID_MASK = 2**32 - 1  # rows carry the lower 32 bits of the transaction that wrote them
 
 
 @dataclass(frozen=True)
 class _Merged:
-    """Merged states; rows of the new current state per key range; new fact versions per batch, and their span of dates."""
+    """Merged states; rows of the new current state per key range; new fact versions per batch, and their span of dates; rows that only a
+    full read noticed."""
 
     states: DataFrame
     ranges: dict[str, RangeCount]
     versions: dict[int, int]
     dates: DateSpan | None
+    misses: int
 
 
 def publish_source_table(lake: Lake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
@@ -56,7 +58,7 @@ def _merged_states(
     lake: Lake, publishing: Publishing, contract: Contract, captures: dict[int, TableCapture], fact: Contract | None
 ) -> DataFrame:
     files = [landed.key for capture in captures.values() for landed in capture.files]
-    captured = lake.read_raw((*contract.columns, *RAW_LINEAGE), files)
+    captured = lake.read_raw((*contract.columns, *RAW_LINEAGE), files).withColumn("is_offered", _is_offered(publishing, captures))
     known = publishing.previous.current.get(contract.table, {})
     full_seqs = [seq for seq, capture in captures.items() if capture.mode == "full"]
     if not full_seqs and len(known) > 1:
@@ -66,6 +68,18 @@ def _merged_states(
     # The first capture of all finds nothing to delete.
     can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
     return with_key_range(merge(current, captured, can_delete, contract, _version_columns(contract, fact)), contract)
+
+
+def _is_offered(publishing: Publishing, captures: dict[int, TableCapture]) -> SparkColumn:
+    """Whether a delta would have read the row: written at or after the transaction that the delta would have started from, counted
+    round the 32 bits. True for every row of a delta, and of a full read that could not have been one."""
+    offered = F.lit(True)
+    for batch in publishing.batches:
+        since = captures[batch.seq].since_xmin if batch.seq in captures else None
+        if since is not None:
+            distance = F.pmod(F.col("source_xid") - F.lit(since & _XID_MASK), F.lit(_XID_MASK + 1))
+            offered = F.when(F.col("batch_seq") == batch.seq, distance < F.lit(batch.snapshot_xmax - since)).otherwise(offered)
+    return offered
 
 
 def _version_columns(contract: Contract, fact: Contract | None) -> list[str]:
@@ -87,7 +101,9 @@ def _counted(states: DataFrame, contract: Contract, fact: Contract | None, publi
             F.count_if(is_last).alias("rows"),
             F.count_if(is_last & (F.col("batch_seq") > publishing.loaded_seq)).alias("new_rows"),
             F.max(F.when(is_last, F.col("batch_seq"))).alias("max_batch_seq"),
+            F.count_if(is_last & F.col("is_deleted")).alias("deleted"),
             F.count_if("is_changed").alias("changed"),
+            F.count_if("is_miss").alias("misses"),
             F.count_if("is_version").alias("versions"),
             F.min(F.when(is_version, F.least(*days.values()))).alias("first_day"),
             F.max(F.when(is_version, F.greatest(*days.values()))).alias("last_day"),
@@ -109,13 +125,15 @@ def _counted(states: DataFrame, contract: Contract, fact: Contract | None, publi
             sum(row["rows"] for row in of_range),
             sum(row["new_rows"] for row in of_range),
             max(row["max_batch_seq"] or 0 for row in of_range),
+            sum(row["deleted"] for row in of_range),
         )
     versions: dict[int, int] = {}
     for row in counted:
         if row["versions"]:
             versions[row["seen_seq"]] = versions.get(row["seen_seq"], 0) + row["versions"]
     first_days, last_days = ([row[name] for row in counted if row[name]] for name in ("first_day", "last_day"))
-    return _Merged(states, ranges, versions, (min(first_days), max(last_days)) if first_days else None)
+    dates = (min(first_days), max(last_days)) if first_days else None
+    return _Merged(states, ranges, versions, dates, sum(row["misses"] for row in counted))
 
 
 def _days(contract: Contract, fact: Contract | None) -> dict[str, SparkColumn]:
@@ -147,16 +165,16 @@ def _write(
             lake.write(with_key_range(TABLES[dimension.table](current), dimension), prefix, dimension.partition)
             warehouse[dimension.table] = table_change(merged.ranges, prefix, dimension.partition, publishing.seq)
     if fact is None or not merged.versions:
-        return SourceChange(current_change, warehouse)
+        return SourceChange(current_change, warehouse, misses=merged.misses)
     rows = TABLES[fact.table](merged.states.filter("is_version"))
     warehouse[fact.table] = _append(lake, publishing, fact, rows, merged.versions)
-    return SourceChange(current_change, warehouse, merged.dates)
+    return SourceChange(current_change, warehouse, merged.dates, merged.misses)
 
 
 def _append(lake: Lake, publishing: Publishing, fact: Contract, rows: DataFrame, versions: dict[int, int]) -> TableChange:
     """Writes new fact rows into the partitions of their batches' days, each with the rows that it had before."""
     known = publishing.previous.warehouse.get(fact.table, {})
-    day_of = publishing.day_of if known else dict.fromkeys(versions, INITIAL)
+    day_of = publishing.day_of
     day = F.element_at(F.create_map(*[F.lit(part) for seq in versions for part in (seq, day_of[seq])]), F.col("batch_seq").cast("int"))
     dated = rows.withColumn(fact.partition.name, day)
     counts: dict[str, RangeCount] = {}

@@ -42,9 +42,9 @@ def _prefixes_in_use(processed: Bucket, newest: PublishManifest, now: datetime) 
     while True:
         for partitions in (*publish.current.values(), *publish.warehouse.values()):
             kept.update(state.prefix for state in partitions.values())
-        if publish.seq == 1 or datetime.fromisoformat(publish.published_at) < now - KEPT_FOR:
+        if not publish.previous_seq or datetime.fromisoformat(publish.published_at) < now - KEPT_FOR:
             return kept
-        publish = manifests.read_publish(processed, publish.seq - 1)
+        publish = manifests.read_publish(processed, publish.previous_seq)
 
 
 def _prefix(key: str) -> str:

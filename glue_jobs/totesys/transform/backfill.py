@@ -1,0 +1,70 @@
+"""What a backfill begins with: how much of the lake is kept, and which landed batches make the rest anew."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from totesys import manifests
+from totesys.contracts import Contracts
+from totesys.demands import Demands
+from totesys.errors import FatalError
+from totesys.manifests import NO_PUBLISH, PublishManifest
+from totesys.store import Bucket
+from totesys.transform.publish import Work
+
+log = logging.getLogger(__name__)
+
+_LISTINGS_AT_ONCE = 16
+
+
+def backfill_work(ingestion: Bucket, processed: Bucket, newest: PublishManifest, contracts: Contracts, demands: Demands) -> Work:
+    """The work that makes the demanded tables of the newest publish anew from landed batches; the batch it is through stays the same.
+
+    With `backfill_from` the last publish before that batch is the start, if all its files are still there: replaced files go after a
+    day. Else all batches are brought in again, which gives the same rows.
+    """
+    sources = affected_sources(contracts, demands.backfill_table)
+    base = _base(processed, newest, demands.backfill_from)
+    affected = {table for table, contract in contracts.warehouse.items() if set(contract.inputs) & set(sources)}
+    if demands.backfill_table is None or demands.backfill_table == "dim_date":
+        affected.add("dim_date")
+    start = replace(
+        newest,
+        through_batch_seq=base.through_batch_seq,
+        current={table: (base if table in sources else newest).current.get(table, {}) for table in contracts.source},
+        warehouse={table: (base if table in affected else newest).warehouse.get(table, {}) for table in contracts.warehouse},
+    )
+    landed = manifests.batches_after(ingestion, base.through_batch_seq)
+    batches = tuple(batch for batch in landed if batch.seq <= newest.through_batch_seq)
+    log.info("backfill of %s from batches above %d", demands.backfill_table or "every table", base.through_batch_seq)
+    return Work(start, batches, sources, frozenset(int(year) for year in newest.warehouse.get("dim_date", {})))
+
+
+def affected_sources(contracts: Contracts, table: str | None) -> tuple[str, ...]:
+    """The source tables that must be brought in again for a table of the source or of the warehouse; all when None."""
+    if table is None:
+        return tuple(contracts.source)
+    if table in contracts.source:
+        return (table,)
+    if table in contracts.warehouse:
+        return contracts.warehouse[table].inputs
+    known = ", ".join((*contracts.source, *contracts.warehouse))
+    raise FatalError(f"there is no table {table} to backfill: it must be one of {known}")
+
+
+def _base(processed: Bucket, newest: PublishManifest, from_batch: int) -> PublishManifest:
+    """The last publish that has no batch from `from_batch` on, if every file of it is still there; else the empty lake."""
+    publish = newest
+    while publish.through_batch_seq >= from_batch:
+        if not publish.previous_seq:
+            return NO_PUBLISH
+        publish = manifests.read_publish(processed, publish.previous_seq)
+    prefixes = [state.prefix for tables in (publish.current, publish.warehouse) for states in tables.values() for state in states.values()]
+    with ThreadPoolExecutor(_LISTINGS_AT_ONCE) as pool:
+        gone = [prefix for prefix, key in zip(prefixes, pool.map(processed.first_key, prefixes)) if key is None]
+    if gone:
+        log.info("files of publish %d have been replaced and deleted: beginning with the first batch", publish.seq)
+        return NO_PUBLISH
+    return publish

@@ -1,0 +1,137 @@
+"""Makes a publish of batches, in passes of bounded size, each on top of the one before; it counts once its manifest is committed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from pyspark.sql import functions as F
+
+from totesys import layout
+from totesys.contracts import WAREHOUSE_LINEAGE, Contract, Contracts
+from totesys.manifests import BatchManifest, PublishManifest
+from totesys.transform.changes import Publishing, SourceChange, TableChange, partitions_after
+from totesys.transform.dimensions import publish_calendar, publish_joined_dimension
+from totesys.transform.lake import Lake
+from totesys.transform.source_table import publish_source_table
+
+log = logging.getLogger(__name__)
+
+TABLES_AT_ONCE = 4  # Spark jobs of small tables are mostly waiting: S3, planning, compiling
+ROWS_PER_PASS = 5_000_000  # what waits after a long stop, or all of history, is no single Spark job
+BATCHES_PER_PASS = 200  # a pass names every batch in its plan
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a publish is to bring in.
+
+    start    the lake to begin with: the publish before it, or in a backfill what is kept of that
+    batches  with rows, oldest first
+    tables   the source tables to take from them
+    years    years that the calendar must have, whatever the facts use
+    """
+
+    start: PublishManifest
+    batches: tuple[BatchManifest, ...]
+    tables: tuple[str, ...]
+    years: frozenset[int] = field(default_factory=frozenset)
+
+
+def publish(lake: Lake, contracts: Contracts, work: Work, seq: int, attempt: str, now: datetime) -> PublishManifest:
+    """Writes the lake that the work makes of its start, below prefixes of this attempt, and returns the manifest that would commit it."""
+    publish_id = layout.run_id(seq, attempt)
+    origin = work.start.origin or work.batches[0].batch_id
+    state, misses = work.start, Counter[str]()
+    several = list(passes(work.batches))
+    for number, batches in enumerate(several):
+        pass_id = publish_id if number == 0 else f"{publish_id}-{number}"
+        log.info("publish %s: batches %d to %d", pass_id, batches[0].seq, batches[-1].seq)
+        state = _pass(lake, contracts, Publishing(state, batches, seq, pass_id, origin, work.tables, work.years))
+        misses.update(state.misses)
+    made = replace(
+        state,
+        seq=seq,
+        publish_id=publish_id,
+        previous_seq=work.start.seq,
+        published_at=now.isoformat(timespec="milliseconds"),
+        origin=origin,
+        after_batch_seq=work.start.through_batch_seq,
+        batches=tuple((batch.seq, batch.batch_id) for batch in work.batches),
+        misses=dict(misses),
+    )
+    # A row that several passes changed is new once.
+    return replace(made, new_rows=_new_rows(lake, contracts, made)) if len(several) > 1 else made
+
+
+def passes(batches: Sequence[BatchManifest]) -> Iterator[tuple[BatchManifest, ...]]:
+    """The batches in order, as many at a time as one Spark job should merge; a batch is never divided."""
+    some: list[BatchManifest] = []
+    rows = 0
+    for batch in batches:
+        landed = sum(capture.rows for capture in batch.tables.values())
+        if some and (rows + landed > ROWS_PER_PASS or len(some) == BATCHES_PER_PASS):
+            yield tuple(some)
+            some, rows = [], 0
+        some.append(batch)
+        rows += landed
+    if some:
+        yield tuple(some)
+
+
+def _pass(lake: Lake, contracts: Contracts, publishing: Publishing) -> PublishManifest:
+    """The lake after one pass; of the manifest only what a pass makes is right."""
+    previous = publishing.previous
+    with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
+        source_changes = pool.map(lambda table: _timed(lake, publishing, contracts, table), publishing.tables)
+        changes = dict(zip(publishing.tables, source_changes))
+        current = {**previous.current}
+        for table, source_change in changes.items():
+            current[table] = partitions_after(previous.current.get(table, {}), source_change.current)
+        warehouse: dict[str, TableChange] = {}
+        for source_change in changes.values():
+            warehouse.update(source_change.warehouse)
+        joined = [dimension for dimension in contracts.dimensions.values() if _is_touched(dimension, changes)]
+        made = pool.map(lambda dimension: publish_joined_dimension(lake, publishing, contracts, dimension, current), joined)
+        spans = [source_change.dates for source_change in changes.values() if source_change.dates]
+        warehouse["dim_date"] = publish_calendar(lake, publishing, contracts.warehouse["dim_date"], spans)
+        warehouse.update({dimension.table: one for dimension, one in zip(joined, made)})
+    for table, one in sorted(warehouse.items()):
+        log.info("%s: %d new rows", table, one.new_rows)
+    return replace(
+        previous,
+        through_batch_seq=publishing.through_seq,
+        current=current,
+        warehouse={
+            table: partitions_after(previous.warehouse.get(table, {}), warehouse.get(table, TableChange())) for table in contracts.warehouse
+        },
+        new_rows={table: warehouse.get(table, TableChange()).new_rows for table in contracts.warehouse},
+        misses={table: source_change.misses for table, source_change in changes.items() if source_change.misses},
+    )
+
+
+def _timed(lake: Lake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
+    started = time.monotonic()
+    source_change = publish_source_table(lake, publishing, contracts, table)
+    if source_change.current.states:
+        log.info("%s: %d rows changed in %.1f s", table, source_change.current.new_rows, time.monotonic() - started)
+    return source_change
+
+
+def _is_touched(dimension: Contract, changes: dict[str, SourceChange]) -> bool:
+    return len(dimension.inputs) > 1 and any(table in changes and changes[table].current.states for table in dimension.inputs)
+
+
+def _new_rows(lake: Lake, contracts: Contracts, made: PublishManifest) -> dict[str, int]:
+    """Rows of each warehouse table whose batch is above that of the start."""
+    counted = {}
+    for table, contract in contracts.warehouse.items():
+        states = [state for state in made.warehouse.get(table, {}).values() if state.max_batch_seq > made.after_batch_seq]
+        rows = lake.read((*contract.lake_columns, *WAREHOUSE_LINEAGE), states)
+        counted[table] = rows.filter(F.col("batch_seq") > made.after_batch_seq).count() if states else 0
+    return counted
