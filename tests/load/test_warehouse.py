@@ -23,7 +23,7 @@ def session(warehouse) -> Iterator[Connection]:
 
 
 def test_an_empty_warehouse_gets_all_tables(session):
-    assert sorted(prepare_warehouse(session, WAREHOUSE)) == sorted([*WAREHOUSE, "load_ledger"])
+    assert sorted(prepare_warehouse(session, WAREHOUSE)) == sorted([*WAREHOUSE, "load_ledger", "reconciliation"])
 
 
 def test_columns_have_the_contracts_types_and_nulls(session, query):

@@ -88,6 +88,18 @@ def ledger_table() -> Table:
     )  # fmt: skip
 
 
+def reconciliation_table() -> Table:
+    """One row per comparison with the source, written by scripts/reconcile.sh: how long ago the two agreed."""
+    return Table(
+        "reconciliation", MetaData(schema=OWN_SCHEMA),
+        Column("reconciled_at", DateTime(timezone=True), primary_key=True, comment="When the warehouse was looked at."),
+        Column("through_batch_seq", BigInteger, nullable=False, comment="Highest batch number that was in; 0: none."),
+        Column("tables", Integer, nullable=False, comment="Tables that were compared."),
+        Column("differences", BigInteger, nullable=False, comment="Differences that were found; 0: they agreed."),
+        comment="Comparisons of the warehouse with the source.",
+    )  # fmt: skip
+
+
 def staging_table(contract: Contract, attempt: str) -> Table:
     """Where one attempt puts a table's rows before they are merged: the lake's columns with the warehouse's types, no constraint.
 

@@ -8,7 +8,7 @@ from sqlalchemy.schema import CreateColumn, CreateSchema
 
 from totesys.contracts import Contract
 from totesys.errors import BadDataError
-from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA, ledger_table, star_tables
+from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA, ledger_table, reconciliation_table, star_tables
 from totesys.secrets import Credentials
 
 # Spark works between our transactions, never within one: a session idle in a transaction is a dead load that holds the ledger.
@@ -46,7 +46,7 @@ def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) ->
         inspector = inspect(connection)
         if not inspector.has_schema(OWN_SCHEMA):
             connection.execute(CreateSchema(OWN_SCHEMA))
-        tables = [*star_tables(warehouse).values(), ledger_table()]
+        tables = [*star_tables(warehouse).values(), ledger_table(), reconciliation_table()]
         existing = inspector.get_multi_columns(schema=STAR_SCHEMA) | inspector.get_multi_columns(schema=OWN_SCHEMA)
         missing = [table for table in tables if (table.schema, table.name) not in existing]
         for table in tables:
