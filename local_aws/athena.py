@@ -1,4 +1,4 @@
-"""Athena's rules over ministack's: registered partitions and their locations, declared columns, results where clients look for them."""
+"""Athena's rules over ministack's: registered partitions and their locations, declared columns, views, results where clients look."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from typing import Any
 from ministack.core.responses import error_response_json
 from ministack.services import athena, glue, s3
 
-from local_aws import objects, parquet
+from local_aws import objects, parquet, views
 from local_aws.api import LOCK, Record, Response
 from local_aws.objects import Stored, split
 from local_aws.seams import replace
@@ -79,7 +79,9 @@ def extend(folder: Path) -> None:
     # ministack asks for files first, and for the empty relation when there are none: so every table comes to `relations`.
     replace(athena, "_materialize_table_files", lambda location, workdirs: [])
     replace(athena, "_empty_relation", relations.of)
-    replace(athena, "_rewrite_data_paths", _off_the_loop(athena._rewrite_data_paths))
+    with_views = views.Views(athena._rewrite_data_paths, athena._run_duckdb)
+    replace(athena, "_rewrite_data_paths", _off_the_loop(with_views.rewrite))
+    replace(athena, "_run_duckdb", with_views.run)
     replace(athena, "_start_query_execution", _with_output_location(athena._start_query_execution))
     replace(athena, "_ensure_default_workgroup", _ensure_primary_workgroup)
     replace(athena, "_save_query_results", _save_results)

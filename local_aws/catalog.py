@@ -19,9 +19,9 @@ _old_versions = AccountRegionScopedDict()  # "database/table" -> the archived ve
 
 def actions() -> dict[str, Action]:
     return {
-        "CreateTable": _create,
-        "UpdateTable": _update,
-        "DeleteTable": _delete,
+        "CreateTable": create,
+        "UpdateTable": update,
+        "DeleteTable": delete,
         "BatchDeleteTable": _batch_delete,
         "GetTableVersion": _get_version,
         "GetTableVersions": _get_versions,
@@ -44,7 +44,7 @@ def _content(table_input: Record) -> Record:
     return {**copy.deepcopy(_DEFAULTS), **given, "Owner": given.get("Owner") or _DEFAULTS["Owner"]}
 
 
-def _create(data: Record) -> Record:
+def create(data: Record) -> Record:
     database, table_input = data["DatabaseName"], data["TableInput"]
     key = f"{database}/{table_input['Name']}"
     if database not in glue._databases:
@@ -58,7 +58,7 @@ def _create(data: Record) -> Record:
     return {}
 
 
-def _update(data: Record) -> Record:
+def update(data: Record) -> Record:
     key = f"{data['DatabaseName']}/{data['TableInput']['Name']}"
     table = table_at(key)
     expected = data.get("VersionId")
@@ -72,7 +72,7 @@ def _update(data: Record) -> Record:
     return {}
 
 
-def _delete(data: Record) -> Record:
+def delete(data: Record) -> Record:
     key = key_of(data, "Name")
     table_at(key)
     for store in (glue._tables, glue._partitions, glue._partition_indexes, _old_versions):
@@ -86,7 +86,7 @@ def _batch_delete(data: Record) -> Record:
     errors = []
     for name in data["TablesToDelete"]:
         try:
-            _delete({"DatabaseName": data["DatabaseName"], "Name": name})
+            delete({"DatabaseName": data["DatabaseName"], "Name": name})
         except AwsError as error:
             errors.append({"TableName": name, "ErrorDetail": {"ErrorCode": error.code, "ErrorMessage": str(error)}})
     return {"Errors": errors}

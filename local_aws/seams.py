@@ -16,7 +16,7 @@ VERSION = "1.5.33"
 
 @dataclass(frozen=True)
 class Seam:
-    """A function (`parameters` given) or a table of state (`parameters` is None) in ministack."""
+    """A function (`parameters` given), or a table of state or a class (`parameters` is None), in ministack."""
 
     module: str
     name: str
@@ -47,6 +47,7 @@ PATCHED = [
         "athena",
         _ensure_default_workgroup="",
         _start_query_execution="data",
+        _run_duckdb="query database catalog",
         _rewrite_data_paths="query database catalog",
         _materialize_table_files="location workdirs",
         _empty_relation="table_data",
@@ -67,7 +68,8 @@ USED = [
     *_functions("eventbridge", _put_events="data allow_aws_source"),
     *_functions("cloudwatch_logs", _create_log_group="data", _create_log_stream="data", _put_log_events="data"),
     *_functions("athena", _table_relation="table_data files", _data_format="table_data", _sql_list="paths"),
-    *_tables("athena", "_executions", "_workgroups"),
+    *_functions("athena", _table_references="query", _qualified_column_prefixes="query database table table_edit"),
+    *_tables("athena", "_executions", "_workgroups", "_Cursor", "_NAME_RE"),
     *_functions("cloudformation.provisioners", _glue_call="fn data resource_type action", _tag_map="tags"),
     *_functions("cloudformation.provisioners", _physical_name="stack_name logical_id lowercase max_len seeded"),
     *_functions("cloudformation.provisioners", _glue_sync_tags="arn old_props new_props resource_type"),

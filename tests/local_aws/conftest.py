@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.local_aws.lake import DATABASE
 from tests.local_aws.machine import SCRIPTS, LocalAws, free_port, start, stop
 
 
@@ -17,3 +18,12 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         yield machine
     finally:
         assert stop(machine) == 0
+
+
+@pytest.fixture(scope="session")
+def lake(aws: LocalAws) -> str:
+    """A bucket for tables, one for answers, and a database."""
+    for bucket in ("lake", "results"):
+        aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+    aws.glue.create_database(DatabaseInput={"Name": DATABASE})
+    return "s3://lake"

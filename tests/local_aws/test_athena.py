@@ -1,75 +1,17 @@
 """Athena reads what the catalog says: registered partitions, their locations, the declared columns."""
 
-import io
 import json
-from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 import awswrangler
 import boto3
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from tests.local_aws.machine import LocalAws, wait_until
+from tests.local_aws.lake import DATABASE, declare, finished, register, rows, storage, write
+from tests.local_aws.machine import LocalAws
 
-DATABASE = "athena_tests"
-PARQUET = "org.apache.hadoop.hive.ql.io.parquet"
 KEYS = [{"Name": "day", "Type": "date"}, {"Name": "part", "Type": "int"}]
-
-
-@pytest.fixture(scope="module")
-def lake(aws: LocalAws) -> str:
-    for bucket in ("lake", "results"):
-        aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
-    aws.glue.create_database(DatabaseInput={"Name": DATABASE})
-    return "s3://lake"
-
-
-def write(aws: LocalAws, key: str, **columns: pa.Array) -> None:
-    file = io.BytesIO()
-    pq.write_table(pa.table(columns), file)
-    aws.s3.put_object(Bucket="lake", Key=key, Body=file.getvalue())
-
-
-def storage(columns: dict[str, str], location: str) -> dict[str, Any]:
-    return {
-        "Columns": [{"Name": name, "Type": kind} for name, kind in columns.items()],
-        "Location": location,
-        "InputFormat": f"{PARQUET}.MapredParquetInputFormat",
-        "SerdeInfo": {"SerializationLibrary": f"{PARQUET}.serde.ParquetHiveSerDe"},
-    }
-
-
-def declare(aws: LocalAws, name: str, columns: dict[str, str], keys: Sequence[dict[str, str]] = ()) -> None:
-    descriptor = storage(columns, f"s3://lake/{name}/")
-    aws.glue.create_table(DatabaseName=DATABASE, TableInput={"Name": name, "StorageDescriptor": descriptor, "PartitionKeys": list(keys)})
-
-
-def register(aws: LocalAws, name: str, columns: dict[str, str], values: list[str], location: str) -> None:
-    given = {"Values": values, "StorageDescriptor": storage(columns, location)}
-    aws.glue.create_partition(DatabaseName=DATABASE, TableName=name, PartitionInput=given)
-
-
-def finished(aws: LocalAws, sql: str, **request: Any) -> dict[str, Any]:
-    """The execution, once it has ended."""
-    athena = aws.client("athena")
-    request = {"ResultConfiguration": {"OutputLocation": "s3://results/q/"}, **request}
-    query_id = athena.start_query_execution(QueryString=sql, QueryExecutionContext={"Database": DATABASE}, **request)["QueryExecutionId"]
-
-    def final() -> dict[str, Any] | None:
-        execution: dict[str, Any] = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
-        return None if execution["Status"]["State"] in ("QUEUED", "RUNNING") else execution
-
-    return wait_until(sql, final)  # type: ignore[no-any-return]
-
-
-def rows(aws: LocalAws, sql: str, **request: Any) -> list[list[str | None]]:
-    execution = finished(aws, sql, **request)
-    assert execution["Status"]["State"] == "SUCCEEDED", execution["Status"]
-    answer = aws.client("athena").get_query_results(QueryExecutionId=execution["QueryExecutionId"])["ResultSet"]["Rows"]
-    return [[datum.get("VarCharValue") for datum in row["Data"]] for row in answer[1:]]
 
 
 def test_a_file_that_no_partition_names_is_never_seen(aws: LocalAws, lake: str) -> None:
