@@ -36,6 +36,7 @@ SETTINGS = {
     "wal_level": "replica",
     "max_prepared_transactions": "10",
     "max_connections": "100",
+    "wal_writer_delay": "10ms",  # ingest waits for up to three of them
     # The data can be made again from its seed, so a crash of the machine (not of the server) may cost it: this is several times faster.
     "fsync": "off",
     "full_page_writes": "off",

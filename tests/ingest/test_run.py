@@ -132,7 +132,7 @@ def test_a_crash_before_registration_is_healed_by_the_next_run(ingest: Any, monk
 def test_another_identity_of_the_source_makes_saved_transactions_meaningless(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ingest.only("address").execute(ADDRESS.format(1))
     first = ingest.tick()
-    restored = replace(first, source=replace(first.source, timeline=first.source.timeline + 1))
-    monkeypatch.setattr(job, "newest_batch", lambda _: restored)
+    earlier = replace(first, source=replace(first.source, timeline=first.source.timeline - 1))
+    monkeypatch.setattr(job, "newest_batch", lambda _: earlier)
     assert job.run(ingest.arguments, ingest.clients, ingest.contracts, Demands()) == 0
     assert ingest.newest().tables["address"].mode == "full"

@@ -40,8 +40,8 @@ class Draft:
         """The table's capture by the previous batch."""
         return self.previous.tables.get(table) if self.previous else None
 
-    def manifest(self, captures: Mapping[str, TableCapture]) -> BatchManifest:
-        """The manifest that commits the batch with these captures."""
+    def manifest(self, captures: Mapping[str, TableCapture], durable_lsn: int) -> BatchManifest:
+        """The manifest that commits the batch with these captures; what its snapshot saw is on disk at the source by `durable_lsn`."""
         last, last_but_one = (self.previous.data_seq, self.previous.previous_data_seq) if self.previous else (0, 0)
         has_work = any(self._is_work(table, capture) for table, capture in captures.items())
         return BatchManifest(
@@ -54,12 +54,31 @@ class Draft:
             data_seq=self.seq if has_work else last,
             previous_data_seq=last if has_work else last_but_one,
             tables=dict(captures),
+            snapshot_lsn=durable_lsn,
         )
 
     def _is_work(self, table: str, capture: TableCapture) -> bool:
         """Whether the transform has something to do: rows, or a table that held rows and holds none now."""
         before = self.before(table)
         return capture.rows > 0 or (before is not None and before.row_count > 0 and capture.row_count == 0)
+
+
+def behind_reason(draft: Draft) -> str | None:
+    """How the source is older than the previous batch; None when it is not, or a person demands to read it as it is.
+
+    A replica that lags would bring back what an earlier batch saw changed and delete what it saw inserted: history that never was.
+    """
+    if draft.previous is None or draft.demands.full:
+        return None
+    now, then = draft.snapshot.identity, draft.previous.source
+    if (now.system_identifier, now.database_oid) != (then.system_identifier, then.database_oid) or now.timeline > then.timeline:
+        return None
+    if now.timeline < then.timeline:
+        return f"it is on timeline {now.timeline}, and batch {draft.previous.seq} read timeline {then.timeline}"
+    if draft.snapshot.lsn_before < draft.previous.snapshot_lsn:
+        behind = draft.previous.snapshot_lsn - draft.snapshot.lsn_before
+        return f"its log is {behind} bytes behind where batch {draft.previous.seq} read it"
+    return None
 
 
 def no_delta_reason(draft: Draft, contract: Contract, oid: int) -> str | None:
@@ -71,9 +90,8 @@ def no_delta_reason(draft: Draft, contract: Contract, oid: int) -> str | None:
         return "not the table of the previous batch"
     if contract.version != before.contract_version:
         return "new contract version"
-    # A snapshot may also be older than the previous one: a replica that lags, or a restored server.
     point = before.held.judged_xmin if before.held else before.capture_xmin
-    if not 0 <= snapshot.xmin - point < FARTHEST:
+    if snapshot.xmin < point or snapshot.xmax - point >= FARTHEST:
         return "too far from the previous snapshot"
     return None
 
@@ -115,13 +133,13 @@ def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
     """The capture of a table without news: its capture point moves to this snapshot. Without candidates there is nothing seen to keep.
     A held table's point stays."""
     if before.held:
-        return held(before, before.held, before.table_oid)
+        return replace(before, mode="delta", rows=0, files=(), since_xmin=None)
     return replace(
         before,
         mode="delta",
         capture_xmin=snapshot.xmin,
         captured_at=snapshot.taken_at,
-        previous_at=before.captured_at,
+        previous_at=previous_at(before, snapshot),
         rows=0,
         seen=None,
         files=(),
@@ -129,6 +147,14 @@ def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
     )
 
 
-def held(before: TableCapture, why: Held, oid: int) -> TableCapture:
-    """The capture of a table that is held back: as of the last batch that was not, and without rows of this one."""
-    return replace(before, mode="delta", table_oid=oid, rows=0, files=(), since_xmin=None, held=why)
+def held(before: TableCapture, why: Held, contract: Contract, oid: int) -> TableCapture:
+    """The capture of a table that is held back: as of the last batch that was not, and without rows of this one. It is of the table and
+    contract that were judged; whatever releases it reads the table in full."""
+    return replace(
+        before, mode="delta", contract_version=contract.version, table_oid=oid, rows=0, files=(), since_xmin=None, held=why
+    )  # fmt: skip
+
+
+def previous_at(before: TableCapture, snapshot: Snapshot) -> str:
+    """The time of the table's previous capture, which is not after this snapshot even when the source's clock was set back."""
+    return min(before.captured_at, snapshot.taken_at)

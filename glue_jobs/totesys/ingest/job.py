@@ -16,7 +16,7 @@ from totesys.arguments import IngestArguments
 from totesys.contracts import Contract
 from totesys.demands import NO_DEMANDS, Demands
 from totesys.errors import BadDataError, RetriableError
-from totesys.ingest.capture import Draft, counts_from, is_unchanged, unchanged
+from totesys.ingest.capture import Draft, behind_reason, counts_from, is_unchanged, unchanged
 from totesys.ingest.source import Source, open_source
 from totesys.ingest.structure import beyond_contract, drift
 from totesys.manifests import BatchManifest, commit, newest_batch
@@ -101,6 +101,12 @@ def read_batch(
     for table in contracts:
         source.lock(table)
     draft = Draft(secrets.token_hex(4), started_at, source.snapshot(), previous, demands)
+    if reason := behind_reason(draft):
+        raise RetriableError(
+            f"totesys ({source.place}) is older than what was read before: {reason}. Nothing was read, or history would go back:"
+            " wait until the replica has caught up, or see that the secret names the right server. If the source itself was set back,"
+            " scripts/run.sh --full reads it as it is"
+        )
     oids = checked_structure(source, contracts)
     points = {table: counts_from(draft, contract, oids[table]) for table, contract in contracts.items()}
     counted = source.count({table: xmin for table, xmin in points.items() if xmin is not None})
@@ -114,7 +120,7 @@ def read_batch(
         from totesys.ingest.table import TableRead
 
         captures[table] = TableRead(source, ingestion, draft, contract, oids[table]).capture(counted.get(table))
-    return draft.manifest(captures)
+    return draft.manifest(captures, source.durable_lsn(draft.snapshot))
 
 
 def checked_structure(source: Source, contracts: Mapping[str, Contract]) -> dict[str, int]:

@@ -1,7 +1,9 @@
-"""The only module that speaks SQL to totesys: one read-only session, one snapshot.
+"""The only module that speaks SQL to totesys: one read-only session, one snapshot. The server may be a replica.
 
 Order matters: locks come before the first query, because that query takes the snapshot. A rewrite or TRUNCATE that committed between
 snapshot and lock would read as an empty table.
+
+Positions in the server's write-ahead log (LSN) are compared within one timeline, where they only grow.
 """
 
 from __future__ import annotations
@@ -41,11 +43,24 @@ _OPTIONS = {
 }
 _COPY_CHUNK = 1 << 18
 
-_SNAPSHOT = """
-SELECT pg_current_snapshot()::text, statement_timestamp(), system_identifier::text, timeline_id, d.oid::bigint
-FROM pg_control_system(), pg_control_checkpoint(), pg_database AS d
+_POSITION = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn"
+
+# A server that was just promoted writes the new timeline before its control file has it. Of a replica the file is all there is to ask.
+_SNAPSHOT = f"""
+SELECT pg_current_snapshot()::text, statement_timestamp(), {_POSITION}, system_identifier::text,
+       CASE WHEN pg_is_in_recovery() THEN greatest(timeline_id, min_recovery_end_timeline)
+            ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
+       d.oid::bigint
+FROM pg_control_system(), pg_control_checkpoint(), pg_control_recovery(), pg_database AS d
 WHERE d.datname = current_database()
 """
+
+# A replica replays only what is on disk at its primary.
+_DURABLE = """
+SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0'::pg_lsn END,
+       extract(epoch FROM current_setting('wal_writer_delay')::interval)
+"""
+_WRITER_ROUNDS = 3  # within so many wal_writer_delay an asynchronous commit is on disk, PostgreSQL promises, and a rollback likewise
 
 _STRUCTURE = """
 SELECT c.relname, c.oid::bigint, row_security_active(c.oid), a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -55,19 +70,27 @@ JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdro
 WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind IN ('r', 'p') AND c.relname = ANY (%s)
 """
 
-# Row versions that were unfinished or newer at the transaction `since`. age() counts back from the next transaction id, and reads rows
-# frozen before the counter's last turn as infinitely old or as negative: neither can be new.
+# Row versions that were unfinished or newer at the transaction `since`. age() counts back from the next transaction id. It knows nothing
+# of turns of the 32-bit counter: a row frozen whole turns ago may look new and is then read again, which changes nothing; none that is
+# new can look old, for a delta never spans half a turn.
 _CANDIDATE = sql.SQL("age(t.xmin) BETWEEN 0 AND age({since}::xid)")
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """The one state of the source that a batch reads. Its transaction ids are 64 bits: below `xmin` all are finished, from `xmax` on
-    none is visible. `taken_at` is UTC, ISO 8601, and not after the snapshot: what had committed by then is in it."""
+    none is visible.
+
+    taken_at    UTC time, ISO 8601, and not after the snapshot: what had committed by then, or had come to the replica, is in it
+    lsn_before  what had committed up to here in the server's log is in the snapshot
+    lsn_after   nothing in the snapshot committed beyond
+    """
 
     text: str
     taken_at: str
     identity: SourceIdentity
+    lsn_before: int
+    lsn_after: int
 
     @property
     def date(self) -> str:
@@ -93,10 +116,12 @@ class Counted:
 
 @dataclass
 class Source:
-    """A session whose transaction is open. RetriableError once the snapshot has been held for too long."""
+    """A session whose transaction is open; `lsn` is where the server's log stood before. RetriableError once the snapshot has been held
+    for too long."""
 
     connection: Any
     place: str
+    lsn: int
     deadline: float = field(default_factory=lambda: time.monotonic() + SNAPSHOT_SECONDS)
 
     def lock(self, table: str) -> None:
@@ -110,8 +135,25 @@ class Source:
 
     def snapshot(self) -> Snapshot:
         """Takes the snapshot, when it is the session's first query after the locks."""
-        text, taken_at, system_identifier, timeline, database_oid = self._execute(_SNAPSHOT, "taking the snapshot")[0]
-        return Snapshot(text, taken_at.isoformat(timespec="microseconds"), SourceIdentity(system_identifier, timeline, database_oid))
+        text, taken_at, lsn, system_identifier, timeline, database_oid = self._execute(_SNAPSHOT, "taking the snapshot")[0]
+        identity = SourceIdentity(system_identifier, timeline, database_oid)
+        return Snapshot(text, taken_at.isoformat(timespec="microseconds"), identity, self.lsn, int(lsn))
+
+    def durable_lsn(self, snapshot: Snapshot) -> int:
+        """Waits until no crash of the server can take back what the snapshot saw, and returns the position by which all of that is on disk.
+
+        A commit with synchronous_commit off, like every rollback, is seen before it is on disk. Were it lost, its transaction id would be
+        given again, to rows that no delta would offer. What is not on disk after the wait belongs to transactions that are still open.
+        """
+        started = time.monotonic()
+        while True:
+            waited = time.monotonic() - started
+            flushed, writer_delay = self._execute(_DURABLE, "asking what is on disk")[0]
+            if flushed is None or flushed >= snapshot.lsn_after:
+                return snapshot.lsn_after
+            if waited > _WRITER_ROUNDS * writer_delay:
+                return int(flushed)
+            time.sleep(float(writer_delay) / 4)
 
     def structure(self, tables: Sequence[str]) -> dict[str, LiveTable]:
         """The named tables as they are; one that does not exist is absent."""
@@ -148,7 +190,7 @@ class Source:
             _table(contract.table),
             sql.SQL("true") if since is None else _candidate(since),
         )
-        with self._explained(f"reading {contract.table}"), self.connection.cursor() as cursor:
+        with _explained(f"reading {contract.table}", self.place), self.connection.cursor() as cursor:
             cursor.copy_expert(statement, sink, size=_COPY_CHUNK)
 
     def _execute(self, statement: str | sql.Composable, doing: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -157,17 +199,9 @@ class Source:
                 f"the snapshot of {self.place} was held for {SNAPSHOT_SECONDS} s, and was given up while {doing}: "
                 "give the ingest job more capacity (MaxCapacity), or look for what slows the source"
             )
-        with self._explained(doing), self.connection.cursor() as cursor:
+        with _explained(doing, self.place), self.connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
-
-    @contextmanager
-    def _explained(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except psycopg2.Error as error:
-            # The server's words can hold values: nothing of them may reach a log, by way of a traceback either.
-            raise query_error(error, doing, self.place) from None
 
 
 @contextmanager
@@ -186,9 +220,27 @@ def open_source(credentials: Credentials) -> Iterator[Source]:
     except psycopg2.Error as error:
         raise connection_error(error, credentials.place, credentials.username) from None
     try:
-        yield Source(connection, credentials.place)
+        yield Source(connection, credentials.place, _log_position(connection, credentials.place))
     finally:
         connection.close()
+
+
+def _log_position(connection: Any, place: str) -> int:
+    """Where the server's log stands, asked in a transaction of its own: the batch's must not have a snapshot yet."""
+    with _explained("asking for the log's position", place), connection.cursor() as cursor:
+        cursor.execute(f"SELECT {_POSITION}")
+        lsn = int(cursor.fetchone()[0])
+        connection.rollback()
+    return lsn
+
+
+@contextmanager
+def _explained(doing: str, place: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.Error as error:
+        # The server's words can hold values: nothing of them may reach a log, by way of a traceback either.
+        raise query_error(error, doing, place) from None
 
 
 def _table(table: str) -> sql.Composable:

@@ -16,7 +16,7 @@ from totesys import layout
 from totesys.arrow_types import arrow_schema
 from totesys.contracts import RAW_LINEAGE, Contract
 from totesys.errors import BadDataError
-from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, held, no_delta_reason
+from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, held, no_delta_reason, previous_at
 from totesys.ingest.keys import add_keys, load_keys, save_keys
 from totesys.ingest.landing import Landing
 from totesys.ingest.seen import Seen, drop_seen, load_seen
@@ -81,8 +81,8 @@ class TableRead:
 
     def _held(self, before: TableCapture, deleted: int, rows: int) -> TableCapture:
         since = before.held.since if before.held else self.draft.snapshot.taken_at
-        reason = f"{deleted} of {before.row_count} rows are gone from the source, more than a fifth"
-        return held(before, Held(reason, since, self.draft.snapshot.xmin, rows), self.oid)
+        reason = f"at least {deleted} of {before.row_count} rows are gone from the source, more than a fifth"
+        return held(before, Held(reason, since, self.draft.snapshot.xmin, rows), self.contract, self.oid)
 
     def _delta(self, before: TableCapture, row_count: int) -> TableCapture | None:
         """Reads the row versions that are new since `before`; None when rows are gone, which only a full read can tell apart."""
@@ -124,7 +124,7 @@ class TableRead:
             table_oid=self.oid,
             capture_xmin=snapshot.xmin,
             captured_at=snapshot.taken_at,
-            previous_at=before.captured_at if before else None,
+            previous_at=previous_at(before, snapshot) if before else None,
             full_at=before.full_at if before and mode == "delta" else snapshot.taken_at,
             rows=sum(landed.rows for landed in files),
             row_count=len(keys),
