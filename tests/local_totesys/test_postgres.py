@@ -1,15 +1,17 @@
-"""A server of our own: private, on loopback, and back with its data after a crash."""
+"""A server of our own: private, on loopback, and back with its data after a crash; a standby that follows it."""
 
 from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg2
 import pytest
 
 from local_totesys.postgres import PostgresError, PostgresServer
+from tests.local_aws.machine import wait_until
 
 
 @pytest.fixture
@@ -56,3 +58,24 @@ def test_a_killed_server_starts_again_on_its_port_with_its_data(server: Postgres
     again.connect("kept").close()
     assert (again.port, again.password) == (server.port, server.password)
     again.stop()
+
+
+def test_a_standby_follows_its_primary_until_it_is_promoted(server: PostgresServer, tmp_path: Path) -> None:
+    standby = PostgresServer.standby_of(server, tmp_path / "standby")
+    try:
+        server.create_database("followed")
+        wait_until("the database is there", lambda: ("followed",) in rows(standby, "SELECT datname FROM pg_database"))
+        with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+            standby.create_database("own")
+        standby.promote()
+        standby.create_database("own")
+        assert rows(standby, "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)") == [("00000002",)]
+        assert ("own",) not in rows(server, "SELECT datname FROM pg_database")
+    finally:
+        standby.stop()
+
+
+def rows(server: PostgresServer, query: str) -> list[tuple[object, ...]]:
+    with closing(server.connect("postgres")) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        return list(cursor.fetchall())
