@@ -16,6 +16,7 @@ from operations.deployment import Deployment
 STARTED = datetime(2026, 3, 2, 8, tzinfo=timezone.utc)
 SNAPSHOT_AT = "2026-03-02T08:00:00+00:00"
 INGEST, PUBLISH = "p-ingest", "p-publish"
+_LOOKS_BEFORE_AN_EVENT = 5
 DEPLOYMENT = Deployment(
     "p", "eu-west-2", None, "ingestion", "processed", "artifacts", "i_db", "c_db", "p_db", "group",
     "ingest", "transform", "load", INGEST, PUBLISH, "p/source", "p/warehouse",
@@ -79,10 +80,12 @@ class Glue:
         self.runs: dict[str, list[Run]] = {INGEST: [], PUBLISH: []}
         self.on_ingest: list[Callable[[], None]] = []
         self.on_publish: dict[str, Any] = {}
+        self.underway: list[Callable[[], None]] = []  # events, delivered one at a time to one who looks again though all is idle
         self.refusals = 0
         self.started_with: list[dict[str, str]] = []
         self.schedule = ["ACTIVATED"]
         self.asked_of_schedule: list[str] = []
+        self._idle_looks = 0
 
     def add(self, workflow: str, **course: Any) -> Run:
         """A run that is under way."""
@@ -124,6 +127,10 @@ class Glue:
         return {"Run": next(run for run in self.runs[Name] if run.id == RunId).ask()}
 
     def get_workflow_runs(self, Name: str, MaxResults: int) -> dict[str, Any]:
+        is_idle = all(run.has_ended for runs in self.runs.values() for run in runs)
+        self._idle_looks = self._idle_looks + 1 if is_idle else 0
+        if self._idle_looks > _LOOKS_BEFORE_AN_EVENT and self.underway:
+            self.underway.pop(0)()
         return {"Runs": [run.summary() for run in self.runs[Name][:MaxResults]]}
 
 

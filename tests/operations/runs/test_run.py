@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from rich.console import Console
+from totesys import waiting
 from totesys.demands import NO_DEMANDS, Demands
 from totesys.manifests import Held
 
@@ -119,14 +120,16 @@ def test_publishes_are_followed_back_by_what_each_says_it_follows(glue: Glue, la
     assert (outcome.first_batch, outcome.through_batch) == (1, 2)
 
 
-def test_a_batch_that_a_backfill_brought_in_again_counts_once(glue: Glue, lake: Lake) -> None:
+def test_a_batch_that_an_unloaded_backfill_brought_in_again_counts_once_or_not_at_all(glue: Glue, lake: Lake) -> None:
     lake.land(1)
-    lake.publish(1)
-    lake.publish(1)
-    glue.on_ingest = [lambda: glue.publishes(through=1)]
+    lake.load(1)
+    lake.land(2)
+    lake.publish(2)
+    lake.publish(1, 2)
+    glue.on_ingest = [lambda: glue.add(PUBLISH, jobs={"load": "SUCCEEDED"}, ends=lambda: waiting.mark_loaded(lake.processed, 3, 2))]
     outcome = tick(glue)
     assert outcome is not None
-    assert outcome.landed["sales_order"] == 3
+    assert (outcome.first_batch, outcome.through_batch, outcome.landed["sales_order"]) == (2, 2, 3)
 
 
 @pytest.mark.parametrize("workflow", [INGEST, PUBLISH])

@@ -38,6 +38,12 @@ def test_a_pause_that_waits_follows_what_the_run_in_progress_announces(glue: Glu
     assert [run.has_ended for run in (*glue.runs[INGEST], *glue.runs[PUBLISH])] == [True, True]
 
 
+def test_a_pause_that_waits_follows_a_publish_whose_announcement_is_still_on_its_way(glue: Glue, lake: Lake, command: Command) -> None:
+    glue.add(INGEST, jobs={"ingest": "SUCCEEDED"}, ends=lambda: lake.land(1))
+    glue.underway = [lambda: glue.publishes(through=1)]
+    assert command(pause, "--wait").out[-1] == "idle: no run is in progress"
+
+
 def test_a_pause_that_waits_says_what_no_run_will_load(glue: Glue, lake: Lake, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workflows, "_EVENT_ARRIVES_WITHIN", 0.1)
     lake.land(1)
