@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     LoadJob(
         processed=Bucket(boto3.client("s3"), arguments.processed_bucket),
         credentials=read_credentials(boto3.client("secretsmanager"), arguments.warehouse_secret),
-        warehouse=load_contracts().warehouse,
+        contracts=load_contracts(),
         spark=lambda: spark_session("totesys-load"),
         attempt=secrets.token_hex(4),
         demands=read_demands(boto3.client("glue"), arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID),

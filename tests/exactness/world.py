@@ -80,7 +80,7 @@ class World:
     def load(self, demands: Demands = NO_DEMANDS) -> None:
         """One run of the load job."""
         LoadJob(
-            processed=self.processed, credentials=self.warehouse, warehouse=load_contracts().warehouse, spark=lambda: self.spark,
+            processed=self.processed, credentials=self.warehouse, contracts=load_contracts(), spark=lambda: self.spark,
             attempt=secrets.token_hex(4), demands=demands,
         ).run()  # fmt: skip
 

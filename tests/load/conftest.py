@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 from totesys.contracts import load_contracts
+from totesys.demands import NO_DEMANDS, Demands
 from totesys.load.job import LoadJob
 from totesys.store import Bucket
 
 from tests.load.lake import Lake
 from tests.local_aws.machine import LocalAws, wait_until
+
+STAGING = "SELECT tablename FROM pg_tables WHERE schemaname = 'etl' AND tablename LIKE 'staging%'"
 
 
 @pytest.fixture
@@ -30,19 +33,19 @@ def new_job(lake: Lake, warehouse: Any, spark: SparkSession, aws: LocalAws) -> C
     spark.sparkContext._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.{lake.bucket.name}.endpoint", aws.endpoint)
     attempts = count(1)
 
-    def create(credentials: Any = None) -> LoadJob:
+    def create(credentials: Any = None, demands: Demands = NO_DEMANDS) -> LoadJob:
         return LoadJob(
-            processed=lake.bucket, credentials=credentials or warehouse.credentials, warehouse=load_contracts().warehouse,
-            spark=lambda: spark, attempt=f"{next(attempts):08x}",
+            processed=lake.bucket, credentials=credentials or warehouse.credentials, contracts=load_contracts(),
+            spark=lambda: spark, attempt=f"{next(attempts):08x}", demands=demands,
         )  # fmt: skip
 
     return create
 
 
 @pytest.fixture
-def load(new_job: Callable[..., LoadJob]) -> Callable[[], Any]:
-    """Runs one load job, and returns what it says the warehouse holds."""
-    return lambda: new_job().run()
+def load(new_job: Callable[..., LoadJob]) -> Callable[..., Any]:
+    """Runs one load job, on demands by their names, and returns what it says the warehouse holds."""
+    return lambda **demands: new_job(demands=Demands(**demands)).run()
 
 
 @pytest.fixture
@@ -67,13 +70,13 @@ def run_until_merge(new_job: Callable[..., LoadJob], warehouse: Any) -> Callable
     Returns what each came to: what the warehouse holds, or the exception. The tables must be there already.
     """
 
-    def run(jobs: int, meanwhile: Callable[[], Any]) -> list[Any]:
+    def run(jobs: int, meanwhile: Callable[[], Any], demands: Demands = NO_DEMANDS) -> list[Any]:
         holder = warehouse.connect()
         with ThreadPoolExecutor(jobs) as pool:
             try:
                 with holder.cursor() as cursor:
                     cursor.execute("LOCK TABLE etl.load_ledger IN SHARE MODE")
-                    started = [pool.submit(new_job().run) for _ in range(jobs)]
+                    started = [pool.submit(new_job(demands=demands).run) for _ in range(jobs)]
                     wait_until("all want the ledger", lambda: waiting_for_ledger(cursor) == jobs)
                     meanwhile()
             finally:

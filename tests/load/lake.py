@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from totesys import layout
 from totesys.arrow_types import arrow_schema
-from totesys.contracts import WAREHOUSE_LINEAGE, Contract, load_contracts
+from totesys.contracts import CURRENT_LINEAGE, WAREHOUSE_LINEAGE, Contract, load_contracts
 from totesys.manifests import PartitionState, PublishManifest, commit
 from totesys.store import Bucket
 
@@ -23,33 +23,69 @@ class Lake:
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
+        self.origin = layout.run_id(1, "00000000")
         self.seq = 0
         self.through = 0
         self._rows: dict[str, dict[str, list[Row]]] = {}
         self._states: dict[str, dict[str, PartitionState]] = {}
 
-    def publish(self, batch_seq: int, tables: dict[str, list[Row]], *, promised: dict[str, int] | None = None) -> PublishManifest:
+    def publish(
+        self,
+        batch_seq: int,
+        tables: dict[str, list[Row]],
+        *,
+        deleted: dict[str, list[int]] | None = None,
+        alive: dict[str, list[int]] | None = None,
+        promised: dict[str, int] | None = None,
+    ) -> PublishManifest:
         """Commits a publish that brings rows in with one batch; a dimension's row replaces the one of its key.
 
-        `promised` overrides the manifest's count of new rows.
+        `deleted` and `alive` are keys of source tables whose mirror says so as of this batch. `promised` overrides the manifest's count of
+        new rows.
         """
         self.seq += 1
-        publish_id = layout.run_id(self.seq, "00000000")
         for table, rows in tables.items():
-            contract = load_contracts().warehouse[table]
-            for value in {self._partition(contract, row, batch_seq) for row in rows}:
-                mine = [{**row, "batch_seq": batch_seq} for row in rows if self._partition(contract, row, batch_seq) == value]
-                self._write(contract, value, self._merged(contract, value, mine), publish_id)
+            self._bring_in(load_contracts().warehouse[table], [{**row, "batch_seq": batch_seq} for row in rows])
+        for is_deleted, keys in ((True, deleted), (False, alive)):
+            for table, some in (keys or {}).items():
+                contract = load_contracts().source[table]
+                self._bring_in(contract, [{contract.key: key, "is_deleted": is_deleted, "batch_seq": batch_seq} for key in some])
+        new_rows = {table: len(rows) for table, rows in tables.items()} if promised is None else promised
+        return self._commit(self.through, batch_seq, new_rows)
+
+    def make_anew(self, through: int | None = None) -> PublishManifest:
+        """Loses the whole lake, and makes it anew from the batches up to `through` (default: all), as publish number 1."""
+        for key, _ in list(self.bucket.objects("")):
+            self.bucket.client.delete_object(Bucket=self.bucket.name, Key=key)
+        self.seq = 1
+        self._states = {}
+        through = self.through if through is None else through
+        new_rows = {}
+        for table, partitions in self._rows.items():
+            contract = load_contracts().source.get(table) or load_contracts().warehouse[table]
+            for value, rows in partitions.items():
+                some = [row for row in rows if row["batch_seq"] <= through]
+                new_rows[table] = new_rows.get(table, 0) + len(some)
+                if some:
+                    self._write(contract, value, some)
+        return self._commit(0, through, new_rows)
+
+    def _commit(self, after: int, through: int, new_rows: dict[str, int]) -> PublishManifest:
+        def states(tables: dict[str, Contract]) -> dict[str, dict[str, PartitionState]]:
+            return {table: dict(states) for table, states in self._states.items() if table in tables}
+
         manifest = PublishManifest(
-            seq=self.seq, publish_id=publish_id, previous_seq=self.seq - 1, published_at="2026-03-02T09:00:00Z",
-            origin=layout.run_id(1, "00000000"), after_batch_seq=self.through, through_batch_seq=batch_seq,
-            batches=((batch_seq, layout.run_id(batch_seq, "00000000")),),
-            warehouse={table: dict(states) for table, states in self._states.items()},
-            new_rows={table: len(rows) for table, rows in tables.items()} if promised is None else promised,
+            seq=self.seq, publish_id=self._publish_id, previous_seq=self.seq - 1, published_at="2026-03-02T09:00:00Z", origin=self.origin,
+            after_batch_seq=after, through_batch_seq=through, batches=((through, layout.run_id(through, "00000000")),),
+            current=states(load_contracts().source), warehouse=states(load_contracts().warehouse), new_rows=new_rows,
         )  # fmt: skip
         commit(self.bucket, manifest)
-        self.through = batch_seq
+        self.through = through
         return manifest
+
+    @property
+    def _publish_id(self) -> str:
+        return layout.run_id(self.seq, "00000000")
 
     def remove_files(self, table: str) -> None:
         """Loses a table's files."""
@@ -60,9 +96,13 @@ class Lake:
         """Puts a second copy of a partition's file beside it."""
         self.bucket.put(f"{prefix}part-00001.parquet", self.bucket.get(f"{prefix}part-00000.parquet"))
 
-    def _partition(self, contract: Contract, row: Row, batch_seq: int) -> str:
+    def _bring_in(self, contract: Contract, rows: list[Row]) -> None:
+        for value in {self._partition(contract, row) for row in rows}:
+            self._write(contract, value, self._merged(contract, value, [row for row in rows if self._partition(contract, row) == value]))
+
+    def _partition(self, contract: Contract, row: Row) -> str:
         if contract.version_of:
-            return "initial" if batch_seq == 1 else f"2026-03-{batch_seq:02d}"
+            return "initial" if row["batch_seq"] == 1 else f"2026-03-{row['batch_seq']:02d}"
         key = row[contract.key]
         return str(key.year if isinstance(key, date) else key // contract.range_size)
 
@@ -73,14 +113,17 @@ class Lake:
             kept = [row for row in kept if row[contract.key] not in keys]
         return kept + rows
 
-    def _write(self, contract: Contract, value: str, rows: list[Row], publish_id: str) -> None:
+    def _write(self, contract: Contract, value: str, rows: list[Row]) -> None:
         self._rows.setdefault(contract.table, {})[value] = rows
-        prefix = layout.partition_prefix(layout.warehouse_prefix(contract.table, publish_id), contract.partition.name, value)
-        schema = arrow_schema((*contract.lake_columns, *WAREHOUSE_LINEAGE))
+        is_mirror = contract.table in load_contracts().source
+        prefix = (layout.current_prefix if is_mirror else layout.warehouse_prefix)(contract.table, self._publish_id)
+        prefix = layout.partition_prefix(prefix, contract.partition.name, value)
+        columns = (*contract.columns, *CURRENT_LINEAGE) if is_mirror else (*contract.lake_columns, *WAREHOUSE_LINEAGE)
         file = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), file)
+        pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(columns)), file)
         self.bucket.put(f"{prefix}part-00000.parquet", file.getvalue())
-        state = PartitionState(prefix, self.seq, len(rows), max(row["batch_seq"] for row in rows))
+        deleted = sum(row.get("is_deleted", False) for row in rows)
+        state = PartitionState(prefix, self.seq, len(rows), max(row["batch_seq"] for row in rows), deleted)
         self._states.setdefault(contract.table, {})[value] = state
 
 
@@ -131,6 +174,10 @@ def currency(currency_id: int) -> Row:
     return {"currency_id": currency_id, "currency_code": "GBP", "currency_name": "British Pound"}
 
 
+def transaction(transaction_id: int) -> Row:
+    return {"transaction_id": transaction_id, "transaction_type": "SALE", "sales_order_id": 1, "purchase_order_id": None}
+
+
 def sales_order(sales_order_id: int, **changes: Any) -> Row:
     row = {
         "sales_order_id": sales_order_id, "created_date": date(2026, 3, 2), "created_time": "08:00:00.000",
@@ -146,4 +193,21 @@ def sales_star(*orders: Row) -> dict[str, list[Row]]:
     return {
         "dim_date": days(2026), "dim_staff": [staff(1)], "dim_counterparty": [counterparty(1)], "dim_currency": [currency(1)],
         "dim_design": [design(1)], "dim_location": [location(1)], "fact_sales_order": list(orders),
+    }  # fmt: skip
+
+
+def payment(payment_id: int, **changes: Any) -> Row:
+    row = {
+        "payment_id": payment_id, "created_date": date(2026, 3, 2), "created_time": "08:00:00.000", "last_updated_date": date(2026, 3, 2),
+        "last_updated_time": "08:00:00.000", "transaction_id": 1, "counterparty_id": 1, "payment_amount": Decimal("130.20"),
+        "currency_id": 1, "payment_type_id": 1, "paid": False, "payment_date": date(2026, 3, 4),
+    }  # fmt: skip
+    return {**row, **changes}
+
+
+def payment_star(*payments: Row) -> dict[str, list[Row]]:
+    """Payments with all that they refer to."""
+    return {
+        "dim_date": days(2026), "dim_transaction": [transaction(1)], "dim_counterparty": [counterparty(1)], "dim_currency": [currency(1)],
+        "dim_payment_type": [{"payment_type_id": 1, "payment_type_name": "SALES_RECEIPT"}], "fact_payment": list(payments),
     }  # fmt: skip

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from totesys.waiting import loaded_through
 
+from tests.load.conftest import STAGING
 from tests.load.lake import design, location, sales_order, sales_star, staff
 
 
@@ -94,7 +95,7 @@ def test_a_dimension_row_that_did_not_change_is_not_written(lake, load, query):
     after = dict(query("SELECT staff_id, xmin::text FROM dim_staff"))
     assert after[1] == before[1]
     assert after[2] != before[2]
-    assert query("SELECT rows FROM etl.load_ledger WHERE publish_seq = 2") == [({"dim_staff": 1},)]
+    assert query("SELECT rows FROM etl.load_ledger WHERE load_seq = 2") == [({"dim_staff": 1},)]
 
 
 def test_a_load_again_changes_nothing(lake, load, query):
@@ -163,4 +164,4 @@ def test_nothing_of_staging_is_left_after_a_load(lake, load, query):
 
     load()
 
-    assert query("SELECT tablename FROM pg_tables WHERE schemaname = 'etl'") == [("load_ledger",)]
+    assert query(STAGING) == []

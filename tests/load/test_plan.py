@@ -3,51 +3,140 @@
 from __future__ import annotations
 
 import pytest
-from totesys.errors import FatalError
-from totesys.load.plan import Loaded, plan_load
+from totesys.contracts import load_contracts
+from totesys.demands import Demands
+from totesys.errors import FatalError, RetriableError
+from totesys.load.backfill import demanded_tables, plan_backfill
+from totesys.load.plan import Loaded, Plan, Rows, plan_load
 from totesys.manifests import PartitionState, PublishManifest
 
+Tables = dict[str, dict[str, PartitionState]]
 
-def publish(seq: int, through: int, publish_id: str = "a", **warehouse: dict[str, PartitionState]) -> PublishManifest:
+
+def publish(
+    through: int, *, seq: int = 2, after: int = 3, origin: str = "first", warehouse: Tables | None = None, current: Tables | None = None
+) -> PublishManifest:
     return PublishManifest(
-        seq,
-        publish_id,
-        seq - 1,
-        "2026-03-02T09:00:00Z",
-        "origin",
-        0,
-        through,
-        (),
-        warehouse=warehouse,
-        new_rows={"dim_staff": 1, "dim_date": 0},
-    )
+        seq=seq, publish_id=f"{seq}", previous_seq=seq - 1, published_at="2026-03-02T09:00:00Z", origin=origin, after_batch_seq=after,
+        through_batch_seq=through, batches=(), warehouse=warehouse or {}, current=current or {}, new_rows={"dim_staff": 1},
+    )  # fmt: skip
+
+
+def loaded(through: int) -> Loaded:
+    return Loaded(load_seq=4, publish_seq=9, publish_id="9", origin="first", through_batch_seq=through)
+
+
+def earlier_load(load_seq: int, through: int) -> Loaded:
+    return Loaded(load_seq, load_seq, f"{load_seq}", "first", through, dict.fromkeys(load_contracts().facts, 0))
+
+
+def planned(newest: PublishManifest, *, after: int, tombstoned: frozenset[str] = frozenset()) -> Plan:
+    plan = plan_load(newest, loaded(after) if after else Loaded(), tombstoned)
+    assert plan
+    return plan
+
+
+def partition(max_batch_seq: int, deleted: int = 0) -> PartitionState:
+    return PartitionState(f"through-{max_batch_seq}/", 1, 10, max_batch_seq, deleted)
 
 
 def test_only_partitions_with_newer_rows_are_read():
-    old, new = PartitionState("dim_staff/old/", 1, 10, 3), PartitionState("dim_staff/new/", 2, 10, 5)
+    tables = {"dim_staff": {"0": partition(3), "1": partition(5)}, "dim_design": {"0": partition(3)}}
 
-    plan = plan_load(publish(2, 5, dim_staff={"0": old, "1": new}, dim_design={"0": old}), Loaded(1, "x", 3))
+    plan = planned(publish(5, warehouse=tables), after=3)
 
-    assert plan.partitions == {"dim_staff": [new]}
+    assert plan.stars == {"dim_staff": Rows((partition(5),), 3, 5)}
     assert plan.after_batch_seq == 3
 
 
-def test_the_manifest_counts_the_rows_of_one_publish_but_not_of_several():
-    assert plan_load(publish(2, 5), Loaded(1, "x", 3)).promised_rows("dim_staff") == 1
-    assert plan_load(publish(3, 5), Loaded(1, "x", 3)).promised_rows("dim_staff") is None
+def test_the_manifest_counts_the_rows_that_are_new_to_a_warehouse_that_has_just_the_batches_before_it():
+    newest = publish(5, after=3, warehouse={"dim_staff": {"0": partition(5)}})
+
+    assert planned(newest, after=3).promised_rows("dim_staff") == 1
+    assert planned(newest, after=2).promised_rows("dim_staff") is None
+    assert planned(newest, after=4).promised_rows("dim_staff") is None
 
 
-def test_a_warehouse_that_holds_the_newest_batch_has_nothing_to_load():
-    assert plan_load(publish(2, 5), Loaded(2, "a", 5)) is None
-    assert plan_load(publish(3, 5), Loaded(2, "a", 5)) is None
+def test_a_warehouse_that_holds_the_newest_batch_has_nothing_to_load_whatever_the_numbers_of_publishes_are():
+    assert plan_load(publish(5, seq=1), loaded(5)) is None
+    assert plan_load(publish(5, seq=20), loaded(5)) is None
     assert plan_load(None, Loaded()) is None
 
 
+def test_a_lake_made_anew_goes_on_where_the_old_one_ended():
+    assert planned(publish(7, seq=1, after=0), after=5).after_batch_seq == 5
+
+
+@pytest.mark.parametrize("newest", [None, publish(4)], ids=["no publish", "older batch"])
+def test_a_lake_behind_the_warehouse_is_waited_for(newest):
+    with pytest.raises(RetriableError, match=r"holds batch 5, but the lake is through batch .* next tick.*scripts/backfill.sh"):
+        plan_load(newest, loaded(5))
+
+
+@pytest.mark.parametrize("through", [4, 5, 6])
+def test_another_lake_needs_a_person(through):
+    with pytest.raises(FatalError, match=r"begins with batch first, .* begins with batch another: .*scripts/backfill.sh"):
+        plan_load(publish(through, origin="another"), loaded(5))
+
+
+def test_mirrors_are_read_only_where_a_new_tombstone_may_be():
+    ranges = {"0": partition(3, deleted=1), "1": partition(5), "2": partition(5, deleted=1)}
+
+    plan = planned(publish(5, current={"payment": ranges, "staff": {"0": partition(5)}}), after=3)
+
+    assert plan.mirrors == {"payment": Rows((partition(5, deleted=1),), 3, 5)}
+    assert not plan.is_revivable("payment")
+
+
+def test_mirrors_of_tables_with_tombstones_are_read_for_keys_that_live_again():
+    ranges = {"0": partition(3, deleted=1), "1": partition(5)}
+
+    plan = planned(publish(5, current={"payment": ranges}), after=3, tombstoned=frozenset({"payment"}))
+
+    assert plan.mirrors == {"payment": Rows((partition(5),), 3, 5)}
+    assert plan.is_revivable("payment")
+
+
+def test_a_first_load_makes_all_tombstones_anew():
+    ranges = {"0": partition(3, deleted=1), "1": partition(5)}
+
+    plan = planned(publish(5, current={"payment": ranges}), after=0, tombstoned=frozenset({"payment"}))
+
+    assert plan.mirrors == {"payment": Rows((partition(3, deleted=1),), 0, 5)}
+    assert plan.is_anew("payment")
+    assert not plan.is_revivable("payment")
+
+
 @pytest.mark.parametrize(
-    "newest",
-    [None, publish(1, 9), publish(9, 1), publish(2, 5, "another"), publish(2, 9, "another")],
-    ids=["no publish", "older publish", "older batch", "same number, other publish", "same number, other publish, newer batch"],
+    ("demanded", "tables"),
+    [
+        ("payment", ["fact_payment"]),
+        ("address", ["dim_counterparty", "dim_location"]),
+        ("dim_date", ["dim_date"]),
+        ("fact_sales_order", ["fact_sales_order"]),
+        (None, list(load_contracts().warehouse)),
+    ],
 )
-def test_a_warehouse_ahead_of_the_lake_needs_a_person(newest):
-    with pytest.raises(FatalError, match="the processed bucket was rebuilt or is another one"):
-        plan_load(newest, Loaded(2, "a", 5))
+def test_a_backfill_is_about_the_warehouse_tables_that_are_made_of_the_demanded_one(demanded, tables):
+    assert demanded_tables(load_contracts(), demanded) == tables
+
+
+def test_a_backfill_of_an_unknown_table_names_those_that_there_are():
+    with pytest.raises(FatalError, match=r"no table fact_refund .* fact_payment"):
+        demanded_tables(load_contracts(), "fact_refund")
+
+
+@pytest.mark.parametrize(
+    ("newest", "error"), [(publish(9, origin="another"), FatalError), (publish(4), RetriableError)], ids=["another lake", "lake behind"]
+)
+def test_a_part_of_the_warehouse_is_not_made_anew_from_a_lake_that_does_not_fit(newest, error):
+    for demands in (Demands(backfill=True, backfill_table="dim_staff"), Demands(backfill=True, backfill_from=4)):
+        with pytest.raises(error):
+            plan_backfill(newest, loaded(5), earlier_load(1, 3), frozenset(), load_contracts(), demands)
+
+
+def test_all_of_the_warehouse_may_be_made_anew_from_another_lake_or_an_older_one():
+    for newest in (publish(9, origin="another"), publish(4)):
+        work = plan_backfill(newest, loaded(5), Loaded(), frozenset(), load_contracts(), Demands(backfill=True))
+        assert work
+        assert work.plan.publish == newest

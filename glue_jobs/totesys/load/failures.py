@@ -52,6 +52,8 @@ def statement_error(state: str, message: str, credentials: Credentials) -> Pipel
         return BadDataError(
             f"{place} cannot hold a value of the lake (SQLSTATE {state}): compare the contract with the warehouse's columns"
         )
+    if state == "42P16":  # of all that the load does, only a view can answer this
+        return FatalError(f"{place} cannot replace a view of the load's ({message}): drop the view, the next run makes it")
     if state.startswith(("08", "53", "55P03", "57", "58", "40")):
         return RetriableError(f"{place} broke off ({message}); nothing was loaded, the next run tries again")
     return FatalError(f"{place} refuses a statement of the load ({message}, SQLSTATE {state}); nothing was loaded")

@@ -1,23 +1,30 @@
-"""The load job: brings the newest publish into the warehouse, and looks again for one that has come meanwhile."""
+"""The load job: brings the newest publish into the warehouse, and looks again for one that has come meanwhile.
+
+The job starts when work is announced, and that hangs on `_loaded.json`, which knows nothing of a warehouse that was lost: until the next
+batch has rows, only scripts/backfill.sh starts it. Whichever comes first, an empty warehouse gets its tables, everything that the newest
+publish holds, and thereby a marker that is right again.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from pyspark.sql import SparkSession
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 
-from totesys.contracts import Contract
+from totesys.contracts import Contracts
 from totesys.demands import NO_DEMANDS, Demands
-from totesys.load import lake, staging
-from totesys.load.failures import spark_errors, warehouse_errors
-from totesys.load.merge import merge, read_ledger
-from totesys.load.models import staging_table
+from totesys.errors import RetriableError
+from totesys.load import backfill, ledger, staging
+from totesys.load.failures import warehouse_errors
+from totesys.load.merge import Staged, merge
 from totesys.load.plan import Loaded, Plan, plan_load
+from totesys.load.stage import Stage
+from totesys.load.tombstones import tombstoned
 from totesys.load.warehouse import prepare_warehouse, warehouse_engine
 from totesys.manifests import newest_publish
 from totesys.secrets import Credentials
@@ -25,7 +32,7 @@ from totesys.store import Bucket
 from totesys.waiting import loaded_through, mark_loaded
 
 _log = logging.getLogger(__name__)
-_TABLES_AT_ONCE = 4  # the warehouse and Spark both have time for another table while one waits
+_BACKFILL_TRIES = 2
 
 
 @dataclass(frozen=True)
@@ -34,29 +41,46 @@ class LoadJob:
 
     processed: Bucket
     credentials: Credentials
-    warehouse: dict[str, Contract]
+    contracts: Contracts
     spark: Callable[[], SparkSession]
     attempt: str
     demands: Demands = NO_DEMANDS
 
     def run(self) -> Loaded:
-        """Loads until the warehouse holds the newest publish; says what it holds. Each publish is in whole or not at all."""
+        """Loads until the warehouse holds the newest publish; says what it holds. Each publish is in whole or not at all.
+
+        A backfill that is demanded comes first.
+        """
         engine = warehouse_engine(self.credentials, staging.session_name(self.attempt))
         # One session from the first look to the commit: it is the sign that this attempt's staging tables are in use.
         with warehouse_errors(self.credentials), engine.connect() as connection:
-            created = prepare_warehouse(connection, self.warehouse)
+            created = prepare_warehouse(connection, self.contracts.warehouse)
             if created:
                 _log.info("created in the warehouse: %s", ", ".join(created))
             staging.drop_dead(connection)
+            if self.demands.backfill:
+                self._backfill(connection)
             while plan := self._plan(connection):
                 self._load(connection, plan)
             with connection.begin():
-                return read_ledger(connection)
+                return ledger.newest(connection)
+
+    def _backfill(self, connection: Connection) -> None:
+        for _ in range(_BACKFILL_TRIES):
+            publish = newest_publish(self.processed)
+            with connection.begin():
+                loaded, base = ledger.newest(connection), ledger.newest_below(connection, self.demands.backfill_from)
+                work = backfill.plan_backfill(publish, loaded, base, tombstoned(connection), self.contracts, self.demands)
+            if work is None:
+                return
+            if self._bring_in(connection, work.plan, partial(backfill.replace, connection, work, self.contracts.warehouse)):
+                return
+        raise RetriableError("other loads were faster than the backfill, twice; nothing was made anew: start scripts/backfill.sh again")
 
     def _plan(self, connection: Connection) -> Plan | None:
         with connection.begin():
-            loaded = read_ledger(connection)
-        plan = plan_load(newest_publish(self.processed), loaded)
+            loaded, with_tombstones = ledger.newest(connection), tombstoned(connection)
+        plan = plan_load(newest_publish(self.processed), loaded, with_tombstones)
         if plan is None:
             _log.info("nothing to load: the warehouse holds publish %d, through batch %d", loaded.publish_seq, loaded.through_batch_seq)
             # A run that died after its commit left the marker behind, and ingest would announce the same work for ever.
@@ -65,31 +89,19 @@ class LoadJob:
         return plan
 
     def _load(self, connection: Connection, plan: Plan) -> None:
-        started = time.monotonic()
-        _log.info("loading publish %d: batches above %d through %d", plan.publish.seq, plan.after_batch_seq, plan.publish.through_batch_seq)
-        staged = {table: staging_table(self.warehouse[table], self.attempt) for table in plan.partitions}
-        staging.create(connection, staged.values())
-        expected = self._stage(plan, staged)
-        if merge(connection, plan, self.warehouse, staged, expected):
+        if self._bring_in(connection, plan, partial(merge, connection, plan, self.contracts.warehouse)):
             mark_loaded(self.processed, plan.publish.seq, plan.publish.through_batch_seq)
-            _log.info("loaded publish %d: %d rows in %.1f s", plan.publish.seq, sum(expected.values()), time.monotonic() - started)
 
-    def _stage(self, plan: Plan, staged: dict[str, Table]) -> dict[str, int]:
-        """Writes all staging tables, a few at once; returns how many rows each must hold."""
-        spark = self.spark()
-        writer = staging.StagingWriter(self.credentials, self.attempt)
-
-        def stage(table: str) -> int:
-            started = time.monotonic()
-            rows, counts = lake.new_rows(spark, self.processed.name, plan, self.warehouse[table])
-            writer.write(rows, staged[table], at_most=sum(state.rows for state in plan.partitions[table]))
-            lake.check_counts(plan, table, **counts.get)
-            _log.info("%s: %d rows staged in %.1f s", table, counts.get["new"], time.monotonic() - started)
-            return int(counts.get["new"])
-
-        with spark_errors(self.credentials):
-            pool = ThreadPoolExecutor(_TABLES_AT_ONCE, thread_name_prefix="stage")
-            try:
-                return dict(zip(staged, pool.map(stage, staged)))
-            finally:
-                pool.shutdown(cancel_futures=True)
+    def _bring_in(self, connection: Connection, plan: Plan, transaction: Callable[[Staged], bool]) -> bool:
+        """Stages the plan's rows and lets the transaction bring them in; False when that stepped back."""
+        started = time.monotonic()
+        publish = plan.publish
+        _log.info("loading publish %d: batches above %d through %d", publish.seq, plan.after_batch_seq, publish.through_batch_seq)
+        stage = Stage(self.processed.name, self.contracts, self.spark, staging.StagingWriter(self.credentials, self.attempt))
+        tables = stage.tables(plan)
+        staging.create(connection, tables.values())
+        staged = stage.fill(plan, tables)
+        is_in = transaction(staged)
+        if is_in:
+            _log.info("loaded publish %d: %d rows in %.1f s", publish.seq, sum(staged.rows.values()), time.monotonic() - started)
+        return is_in

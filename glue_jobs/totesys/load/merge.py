@@ -4,81 +4,103 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, Select, Table, exists, func, select, text, tuple_
+from sqlalchemy import Connection, Select, Table, exists, func, select, tuple_
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.load import staging
-from totesys.load.models import ledger_table, star_tables
-from totesys.load.plan import Loaded, Plan
+from totesys.load import ledger, staging, tombstones
+from totesys.load.models import TOMBSTONE, ledger_table, star_tables
+from totesys.load.plan import Plan
 
 _log = logging.getLogger(__name__)
 
 
-def read_ledger(connection: Connection) -> Loaded:
-    """The newest publish that is in the warehouse, inside the caller's transaction."""
-    ledger = ledger_table()
-    newest = select(ledger.c.publish_seq, ledger.c.publish_id, ledger.c.through_batch_seq).order_by(ledger.c.publish_seq.desc()).limit(1)
-    row = connection.execute(newest).one_or_none()
-    return Loaded(*row) if row else Loaded()
+@dataclass(frozen=True)
+class Staged:
+    """What an attempt has staged for a plan: its tables, by warehouse table or `tombstone`, and how many rows each must hold."""
+
+    tables: Mapping[str, Table]
+    rows: Mapping[str, int]
 
 
-def merge(
-    connection: Connection, plan: Plan, warehouse: Mapping[str, Contract], staged: Mapping[str, Table], expected: Mapping[str, int]
+def merge(connection: Connection, plan: Plan, warehouse: dict[str, Contract], staged: Staged) -> bool:
+    """Brings the staged rows in. All or nothing; False and nothing when another load was first."""
+
+    def load() -> None:
+        stars = star_tables(warehouse)
+        facts = {table: stars[table] for table, contract in warehouse.items() if contract.version_of}
+        if not plan.loaded.load_seq:
+            _refuse_unknown_facts(connection, facts.values())
+        ledger.append(connection, plan, bring_in(connection, plan, warehouse, stars, staged), facts)
+
+    return in_one_transaction(connection, plan, warehouse, staged, load)
+
+
+def in_one_transaction(
+    connection: Connection, plan: Plan, warehouse: Mapping[str, Contract], staged: Staged, work: Callable[[], None]
 ) -> bool:
-    """Brings the staged rows in, all tables or none, and drops staging. False when another load was first, and nothing was changed.
+    """Takes the ledger, checks what is staged, does the work and drops staging. False when the warehouse is not what the plan was made for.
 
-    `expected` says how many rows each staging table must hold. RetriableError or BadDataError when one holds something else.
+    RetriableError or BadDataError when a staging table does not hold what it must; then, as after any error, nothing was changed.
     """
-    ledger = ledger_table()
     with connection.begin():
-        # One load at a time from here on, until the commit; readers of the ledger go on.
-        connection.execute(text(f"LOCK TABLE {ledger.fullname} IN EXCLUSIVE MODE"))
-        loaded = read_ledger(connection)
-        if loaded != plan.loaded:
-            staging.drop(connection, staged.values())
+        ledger.lock(connection)
+        loaded = ledger.newest(connection)
+        if (loaded, tombstones.tombstoned(connection)) != (plan.loaded, plan.tombstoned):
+            staging.drop(connection, staged.tables.values())
             _log.info("another load brought in publish %d meanwhile: this one steps back", loaded.publish_seq)
             return False
-        stars = star_tables(dict(warehouse))
-        if not loaded.publish_seq:
-            _refuse_unknown_facts(connection, [stars[contract.table] for contract in warehouse.values() if contract.version_of])
-        changed = {}
-        for contract in warehouse.values():
-            if contract.table in staged:
-                _check(connection, contract, staged[contract.table], expected[contract.table])
-                changed[contract.table] = _bring_in(connection, contract, stars[contract.table], staged[contract.table])
-        connection.execute(
-            ledger.insert().values(
-                publish_seq=plan.publish.seq, publish_id=plan.publish.publish_id, first_batch_seq=plan.after_batch_seq + 1,
-                through_batch_seq=plan.publish.through_batch_seq, rows=changed,
-            )
-        )  # fmt: skip
-        staging.drop(connection, staged.values())
+        for table, staging_table in staged.tables.items():
+            _check(connection, table, staging_table, _identity(table, warehouse), staged.rows[table])
+        work()
+        staging.drop(connection, staged.tables.values())
     return True
 
 
-def _refuse_unknown_facts(connection: Connection, facts: list[Table]) -> None:
+def bring_in(
+    connection: Connection, plan: Plan, warehouse: Mapping[str, Contract], stars: Mapping[str, Table], staged: Staged
+) -> dict[str, int]:
+    """Merges and appends everything staged, parents first, and says how many rows of each table changed."""
+    changed = {
+        table: _bring_in(connection, contract, stars[table], staged.tables[table])
+        for table, contract in warehouse.items()
+        if table in staged.tables
+    }
+    tombstones.bring_in(connection, plan, staged.tables.get(TOMBSTONE))
+    return changed
+
+
+def _refuse_unknown_facts(connection: Connection, facts: Iterable[Table]) -> None:
     """A ledger without rows beside facts with rows is a lost ledger: a load from the start would bring every fact in twice."""
     for fact in facts:
         if connection.scalar(select(exists(select(fact.primary_key.columns[0])))):
             raise FatalError(
-                f"warehouse table {fact.fullname} has rows, but {ledger_table().fullname} has none: restore the ledger, or empty the tables"
+                f"warehouse table {fact.fullname} has rows, but {ledger_table().fullname} has none: restore the ledger, or make the"
+                " warehouse anew from the lake by scripts/backfill.sh"
             )
 
 
-def _check(connection: Connection, contract: Contract, staged: Table, expected: int) -> None:
+def _identity(table: str, warehouse: Mapping[str, Contract]) -> list[str]:
+    """The columns that tell the rows of a staging table apart."""
+    if table == TOMBSTONE:
+        return ["source_table", "key"]
+    contract = warehouse[table]
+    return [contract.lake_key, "batch_seq"] if contract.version_of else [contract.lake_key]
+
+
+def _check(connection: Connection, table: str, staged: Table, identity: list[str], expected: int) -> None:
     """Staging must hold each expected row once: a crash of the server empties it, and a retried Spark task writes twice."""
-    identity = [staged.c[contract.lake_key], *([staged.c.batch_seq] if contract.version_of else [])]
-    copies = select(func.count().label("copies")).select_from(staged).group_by(*identity).subquery()
+    copies = select(func.count().label("copies")).select_from(staged).group_by(*(staged.c[name] for name in identity)).subquery()
     rows, distinct = connection.execute(select(func.coalesce(func.sum(copies.c.copies), 0), func.count())).one()
     if rows != expected:
         raise RetriableError(f"{staged.fullname} holds {rows} rows instead of {expected}; nothing was loaded, the next run stages afresh")
     if distinct != expected:
         raise BadDataError(
-            f"the lake holds {expected - distinct} rows of {contract.table} twice (same {', '.join(column.name for column in identity)});"
+            f"the lake holds {expected - distinct} rows of {table} twice (same {', '.join(identity)});"
             " nothing was loaded: see what the last publish wrote"
         )
 

@@ -1,4 +1,4 @@
-"""The warehouse's tables as SQLAlchemy sees them, derived from the contracts; and the two kinds of our own in schema `etl`."""
+"""The warehouse's tables as SQLAlchemy sees them, derived from the contracts; and those of our own in schema `etl`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from totesys.contracts import WAREHOUSE_LINEAGE, Contract
 
 STAR_SCHEMA = "public"
 OWN_SCHEMA = "etl"
+TOMBSTONE = "tombstone"
 
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 _SIMPLE: dict[str, TypeEngine] = {
@@ -75,16 +76,30 @@ def _warehouse_type(item: contracts.Column) -> str:
 
 
 def ledger_table() -> Table:
-    """One row per loaded publish, written by the transaction that loaded it: the truth about what the warehouse holds."""
+    """One row per load, written by the transaction that made it: the truth about what the warehouse holds."""
     return Table(
         "load_ledger", MetaData(schema=OWN_SCHEMA),
-        Column("publish_seq", BigInteger, primary_key=True, autoincrement=False, comment="Number of the publish."),
+        Column("load_seq", BigInteger, primary_key=True, autoincrement=False, comment="Number of the load; the newest has the highest."),
+        Column("publish_seq", BigInteger, nullable=False, comment="Number of the publish that it loaded."),
         Column("publish_id", String, nullable=False, comment="Id of the publish."),
+        Column("origin", String, nullable=False, comment="Id of the first landed batch: the ingestion bucket that all rows come from."),
         Column("first_batch_seq", BigInteger, nullable=False, comment="Lowest batch number that this load brought in."),
         Column("through_batch_seq", BigInteger, nullable=False, comment="Highest batch number that is in."),
         Column("loaded_at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()"), comment="When."),
         Column("rows", JSONB, nullable=False, comment="Rows added or changed, by table."),
-        comment="Publishes that are in the warehouse.",
+        Column("last_record_ids", JSONB, nullable=False, comment="Highest record id of each fact after this load; 0 while it is empty."),
+        comment="Loads that the warehouse holds.",
+    )  # fmt: skip
+
+
+def tombstone_table() -> Table:
+    """One row per key that is deleted at the source now."""
+    return Table(
+        TOMBSTONE, MetaData(schema=OWN_SCHEMA),
+        Column("source_table", String, primary_key=True, comment="Table of the source."),
+        Column("key", BigInteger, primary_key=True, autoincrement=False, comment="Key of the deleted row."),
+        Column("batch_seq", BigInteger, nullable=False, comment="Number of the batch that found it gone."),
+        comment="Keys deleted at the source, whose rows the warehouse keeps.",
     )  # fmt: skip
 
 
@@ -107,7 +122,17 @@ def staging_table(contract: Contract, attempt: str) -> Table:
     """
     columns = [Column(item.name, sql_type(_warehouse_type(item))) for item in contract.lake_columns]
     lineage = [Column(item.name, sql_type(item.type)) for item in WAREHOUSE_LINEAGE]
-    return Table(f"{staging_prefix(attempt)}{contract.table}", MetaData(schema=OWN_SCHEMA), *columns, *lineage, prefixes=["UNLOGGED"])
+    return _staging_table(contract.table, attempt, *columns, *lineage)
+
+
+def tombstone_staging_table(attempt: str) -> Table:
+    """The same for keys of mirrors, dead or alive: the columns of etl.tombstone and is_deleted."""
+    columns = [Column(column.name, column.type) for column in tombstone_table().columns]
+    return _staging_table(TOMBSTONE, attempt, *columns, Column("is_deleted", Boolean))
+
+
+def _staging_table(table: str, attempt: str, *columns: Column) -> Table:
+    return Table(f"{staging_prefix(attempt)}{table}", MetaData(schema=OWN_SCHEMA), *columns, prefixes=["UNLOGGED"])
 
 
 def staging_prefix(attempt: str) -> str:

@@ -1,61 +1,121 @@
-"""What a load has to bring in: the difference between the newest publish and the ledger. Pure values, no client."""
+"""What a load has to bring in: the difference between the newest publish and the ledger. Pure values, no client.
+
+What identifies work is the batch. A lake that was made anew from the same ingestion bucket has the same rows in each batch, whatever
+the numbers of its publishes are, and any of its publishes goes on where a load from another has ended.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from totesys.errors import FatalError
+from totesys.errors import FatalError, RetriableError
 from totesys.manifests import NO_PUBLISH, PartitionState, PublishManifest
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """The newest publish that is in the warehouse, as its ledger says; all zero while it is empty."""
+    """One load, as its row of the ledger says; all zero stands for a warehouse before the first.
 
+    origin           id of the first batch of the ingestion bucket that all rows come from
+    last_record_ids  fact table -> highest record id after the load
+    """
+
+    load_seq: int = 0
     publish_seq: int = 0
     publish_id: str = ""
+    origin: str = ""
     through_batch_seq: int = 0
+    last_record_ids: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one table of the lake: those of `partitions` whose batch is above `after` and not above `through`."""
+
+    partitions: tuple[PartitionState, ...]
+    after: int
+    through: int
+
+    @property
+    def in_files(self) -> int:
+        """Rows in the files of the partitions, as the manifest counts them."""
+        return sum(state.rows for state in self.partitions)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One load: the rows of `publish` whose batch_seq is above that of `loaded`.
+    """One load: which rows of `publish` go in.
 
-    partitions  warehouse table -> the partitions of the lake that hold such rows; tables without any are absent
+    loaded, tombstoned  what the warehouse must still say when they do: its newest load, and the source tables with tombstones
+    after_batch_seq     rows of this batch and of older ones are in already, and stay
+    stars               warehouse table -> rows to bring in
+    mirrors             source table -> rows of its mirror that may make or end tombstones
     """
 
     publish: PublishManifest
     loaded: Loaded
-    partitions: dict[str, list[PartitionState]]
-
-    @property
-    def after_batch_seq(self) -> int:
-        """Rows of this batch and of older ones are in the warehouse already."""
-        return self.loaded.through_batch_seq
+    tombstoned: frozenset[str]
+    after_batch_seq: int
+    stars: dict[str, Rows]
+    mirrors: dict[str, Rows]
 
     def promised_rows(self, table: str) -> int | None:
-        """Rows of the table to load as the manifest counts them; None when several publishes go in at once, which no manifest counts."""
-        return self.publish.new_rows.get(table, 0) if self.publish.seq == self.loaded.publish_seq + 1 else None
+        """Rows of a star's table to load as the manifest counts them; None where it counts from another batch on."""
+        rows, publish = self.stars[table], self.publish
+        is_counted = (rows.after, rows.through) == (publish.after_batch_seq, publish.through_batch_seq)
+        return publish.new_rows.get(table, 0) if is_counted else None
+
+    def is_revivable(self, source_table: str) -> bool:
+        """Whether living rows of the mirror matter too: one may have a tombstone in the warehouse, which then must go."""
+        return source_table in self.tombstoned and not self.is_anew(source_table)
+
+    def is_anew(self, source_table: str) -> bool:
+        """Whether the table's tombstones are made anew from all of its mirror."""
+        return self.mirrors[source_table].after == 0
 
 
-def plan_load(publish: PublishManifest | None, loaded: Loaded) -> Plan | None:
-    """What to load; None when the warehouse has it all. FatalError when the warehouse is ahead of the lake."""
-    if publish is None:
-        publish = NO_PUBLISH
-    same_publish = publish.seq == loaded.publish_seq
-    if publish.seq < loaded.publish_seq or publish.through_batch_seq < loaded.through_batch_seq or (
-        same_publish and publish.publish_id != loaded.publish_id
-    ):  # fmt: skip
-        raise FatalError(
-            f"the warehouse holds publish {loaded.publish_seq} ({loaded.publish_id or 'none'}) through batch {loaded.through_batch_seq},"
-            f" but the newest of the lake is publish {publish.seq} ({publish.publish_id or 'none'}) through batch"
-            f" {publish.through_batch_seq}: the processed bucket was rebuilt or is another one."
-            " Restore the bucket, or empty the warehouse (its tables and schema etl) to load it afresh"
-        )
-    if publish.through_batch_seq == loaded.through_batch_seq:
+def plan_load(publish: PublishManifest | None, loaded: Loaded, tombstoned: frozenset[str] = frozenset()) -> Plan | None:
+    """What to load; None when the warehouse has it all. Errors as of `check_lake`."""
+    publish = publish or NO_PUBLISH
+    check_lake(publish, loaded)
+    after, through = loaded.through_batch_seq, publish.through_batch_seq
+    if through == after:
         return None
-    waiting = {
-        table: [state for state in partitions.values() if state.max_batch_seq > loaded.through_batch_seq]
-        for table, partitions in publish.warehouse.items()
-    }
-    return Plan(publish, loaded, {table: states for table, states in waiting.items() if states})
+    stars = {table: newer_rows(publish.warehouse, table, after, through) for table in publish.warehouse}
+    mirrors = {table: mirror_rows(publish, table, after, through, tombstoned) for table in publish.current}
+    return Plan(
+        publish, loaded, tombstoned, after,
+        {table: rows for table, rows in stars.items() if rows.partitions},
+        {table: rows for table, rows in mirrors.items() if rows.partitions or not after},
+    )  # fmt: skip
+
+
+def check_lake(publish: PublishManifest, loaded: Loaded) -> None:
+    """FatalError when the warehouse was loaded from another ingestion bucket, RetriableError when the lake is behind the warehouse."""
+    if publish.seq and loaded.load_seq and publish.origin != loaded.origin:
+        raise FatalError(
+            f"the warehouse was loaded from the lake that begins with batch {loaded.origin}, but this lake begins with batch"
+            f" {publish.origin}: give the job the bucket that belongs to the warehouse, or make the warehouse anew from this one by"
+            " scripts/backfill.sh"
+        )
+    if publish.through_batch_seq < loaded.through_batch_seq:
+        raise RetriableError(
+            f"the warehouse holds batch {loaded.through_batch_seq}, but the lake is through batch {publish.through_batch_seq} only, as it"
+            " may be after a loss of the processed bucket; nothing was loaded. The next tick's transform brings the lake on from the landed"
+            " batches; if they are lost too, scripts/backfill.sh makes the warehouse anew from what the lake has"
+        )
+
+
+def newer_rows(lake: Mapping[str, Mapping[str, PartitionState]], table: str, after: int, through: int) -> Rows:
+    """The rows of a table above one batch and through another, in the partitions that have any above it."""
+    states = lake.get(table, {}).values()
+    return Rows(tuple(state for state in states if state.max_batch_seq > after), after, through)
+
+
+def mirror_rows(publish: PublishManifest, table: str, after: int, through: int, tombstoned: frozenset[str] = frozenset()) -> Rows:
+    """The same of a mirror, in partitions that have a tombstone, or may end one where the warehouse has some of the table."""
+    rows = newer_rows(publish.current, table, after, through)
+    if after and table in tombstoned:
+        return rows
+    return Rows(tuple(state for state in rows.partitions if state.deleted), after, through)

@@ -1,4 +1,4 @@
-"""The warehouse's server: sessions, and the tables of an empty warehouse."""
+"""The warehouse's server: sessions, and the tables and views of an empty warehouse."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from sqlalchemy.schema import CreateColumn, CreateSchema
 
 from totesys.contracts import Contract
 from totesys.errors import BadDataError
-from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA, ledger_table, reconciliation_table, star_tables
+from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA, ledger_table, reconciliation_table, star_tables, tombstone_table
+from totesys.load.views import prepare_views
 from totesys.secrets import Credentials
 
 # Spark works between our transactions, never within one: a session idle in a transaction is a dead load that holds the ledger.
@@ -37,16 +38,17 @@ def warehouse_engine(credentials: Credentials, session_name: str) -> Engine:
 
 
 def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) -> list[str]:
-    """Creates the tables that are missing, keys and foreign keys included, and returns their names; leaves those that exist as they are.
+    """Creates the tables that are missing, keys and foreign keys included, and the views; returns the names of what it made.
 
-    BadDataError when an existing table lacks a column of its contract.
+    Tables that exist are left as they are. BadDataError when an existing table lacks a column of its contract.
     """
     with connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PREPARING})
         inspector = inspect(connection)
         if not inspector.has_schema(OWN_SCHEMA):
             connection.execute(CreateSchema(OWN_SCHEMA))
-        tables = [*star_tables(warehouse).values(), ledger_table(), reconciliation_table()]
+        stars = star_tables(warehouse)
+        tables = [*stars.values(), ledger_table(), tombstone_table(), reconciliation_table()]
         existing = inspector.get_multi_columns(schema=STAR_SCHEMA) | inspector.get_multi_columns(schema=OWN_SCHEMA)
         missing = [table for table in tables if (table.schema, table.name) not in existing]
         for table in tables:
@@ -54,7 +56,7 @@ def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) ->
                 _check_columns(table, {column["name"] for column in existing[table.schema, table.name]}, connection)
         for table in missing:
             table.create(connection, checkfirst=False)
-    return [table.name for table in missing]
+        return [*(table.name for table in missing), *prepare_views(connection, warehouse, stars)]
 
 
 def _check_columns(table: Table, existing: set[str], connection: Connection) -> None:

@@ -1,0 +1,126 @@
+"""The backfill: the warehouse, or a part of it, made anew from the lake. Readers see it as it was until they see it as it is.
+
+The rows are deleted and brought in again, or in a dimension changed where they differ, in one transaction; TRUNCATE would hold readers up,
+and then show older snapshots an empty table.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, false, func, or_, select
+
+from totesys.contracts import Contract, Contracts
+from totesys.demands import Demands
+from totesys.errors import BadDataError, FatalError
+from totesys.load import ledger
+from totesys.load.merge import Staged, bring_in, in_one_transaction
+from totesys.load.models import star_tables
+from totesys.load.plan import Loaded, Plan, Rows, check_lake, mirror_rows, newer_rows
+from totesys.manifests import PublishManifest
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """What to make anew: the rows that came after `base`, by those of the plan.
+
+    base         the load whose fact rows stay, with those before it; the empty `Loaded` when none do
+    with_ledger  whether it is all tables, so that the ledger begins anew after the base as well
+    """
+
+    plan: Plan
+    base: Loaded
+    with_ledger: bool
+
+
+def plan_backfill(
+    publish: PublishManifest | None, loaded: Loaded, base: Loaded, tombstoned: frozenset[str], contracts: Contracts, demands: Demands
+) -> Backfill | None:
+    """The backfill that is demanded; None when an ordinary load does the same.
+
+    All of the warehouse can be made anew from any lake. FatalError or RetriableError when a part is to be, from a lake that does not fit.
+    """
+    tables = demanded_tables(contracts, demands.backfill_table)
+    is_all = demands.backfill_table is None
+    if publish is None or (base == loaded and base.load_seq if is_all else not loaded.load_seq):
+        _log.info("nothing to make anew: the lake is empty, or the warehouse has nothing of batch %d or later", demands.backfill_from)
+        return None
+    if base.load_seq or not is_all:
+        check_lake(publish, loaded)
+    if base.load_seq:
+        # A load may have brought in several batches: its rows stay or go together.
+        _log.info("backfill from batch %d: what came through batch %d stays", demands.backfill_from, base.through_batch_seq)
+    through = publish.through_batch_seq if is_all else loaded.through_batch_seq
+
+    def wanted(table: str) -> Rows:
+        if is_all or contracts.warehouse[table].version_of:
+            # Of one fact no more goes in than is in of the others; what is newer comes to all of them by an ordinary load.
+            return newer_rows(publish.warehouse, table, base.through_batch_seq, through)
+        return newer_rows(publish.warehouse, table, 0, publish.through_batch_seq)  # the lake has a dimension's latest state only
+
+    stars = {table: wanted(table) for table in tables}
+    sources = contracts.source if is_all else {source for table in tables for source in contracts.warehouse[table].inputs}
+    mirrors = {table: mirror_rows(publish, table, 0, through) for table in sources}
+    return Backfill(Plan(publish, loaded, tombstoned, base.through_batch_seq, stars, mirrors), base, is_all)
+
+
+def demanded_tables(contracts: Contracts, table: str | None) -> Sequence[str]:
+    """The warehouse tables that a backfill of a table, of the source or of the warehouse, is about; all when None."""
+    if table is None or table in contracts.warehouse:
+        return [table] if table else list(contracts.warehouse)
+    if table not in contracts.source:
+        known = ", ".join((*contracts.source, *contracts.warehouse))
+        raise FatalError(f"there is no table {table} to backfill: it must be one of {known}")
+    return [name for name, contract in contracts.warehouse.items() if table in contract.inputs]
+
+
+def replace(connection: Connection, backfill: Backfill, warehouse: dict[str, Contract], staged: Staged) -> bool:
+    """Makes the rows anew by the staged ones. All or nothing; False and nothing when another load was first."""
+    plan, base = backfill.plan, backfill.base
+    stars = star_tables(warehouse)
+    facts = {table: stars[table] for table, contract in warehouse.items() if contract.version_of}
+    dimensions = {table: stars[table] for table in plan.stars if table not in facts}
+
+    def make_anew() -> None:
+        for table in facts.keys() & plan.stars.keys():
+            connection.execute(delete(facts[table]).where(*_came_after(base, table, facts[table])))
+        changed = bring_in(connection, plan, warehouse, stars, staged)
+        for table, dimension in dimensions.items():
+            if not plan.stars[table].after:
+                _drop_surplus(connection, dimension, staged.tables[table], facts.values())
+        if backfill.with_ledger:
+            ledger.forget_after(connection, base)
+            ledger.append(connection, plan, changed, facts)
+        else:
+            for table in facts.keys() & plan.stars.keys():
+                ledger.move_boundaries(connection, warehouse[table], facts[table], staged.tables[table], base)
+
+    return in_one_transaction(connection, plan, warehouse, staged, make_anew)
+
+
+def _came_after(base: Loaded, table: str, fact: Table) -> Sequence[ColumnElement[bool]]:
+    return [fact.primary_key.columns[0] > base.last_record_ids[table]] if base.load_seq else []
+
+
+def _drop_surplus(connection: Connection, dimension: Table, staged: Table, facts: Iterable[Table]) -> None:
+    """Deletes the rows that the lake does not have; staging holds all that it has. BadDataError when facts refer to one.
+
+    Not all rows to bring them in again: for each that goes, the server looks through every fact for what refers to it.
+    """
+    [key] = dimension.primary_key.columns
+    surplus = ~exists().where(staged.c[key.name] == key)
+    references = [column for fact in facts for column in fact.columns if column.references(key)]
+    referred = or_(false(), *(exists().where(column == key) for column in references))
+    count = connection.scalar(select(func.count()).select_from(dimension).where(surplus, referred))
+    if count:
+        raise BadDataError(
+            f"warehouse table {dimension.fullname} has {count} rows that the lake does not have, but facts refer to them; nothing was"
+            " changed: make the facts anew as well, by scripts/backfill.sh without --table"
+        )
+    deleted = connection.execute(delete(dimension).where(surplus)).rowcount
+    if deleted:
+        _log.info("%s: %d rows that the lake does not have deleted", dimension.name, deleted)

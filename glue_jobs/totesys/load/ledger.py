@@ -1,0 +1,79 @@
+"""The ledger, etl.load_ledger: which loads the warehouse holds. Each row is written by the transaction that brought its rows in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, Row, Select, Table, delete, func, literal, null, select, text, union_all, update
+
+from totesys.contracts import Contract
+from totesys.load.models import ledger_table
+from totesys.load.plan import Loaded, Plan
+
+
+def lock(connection: Connection) -> None:
+    """Lets one load at a time go on from here, until its commit; readers of the ledger are not held up."""
+    connection.execute(text(f"LOCK TABLE {ledger_table().fullname} IN EXCLUSIVE MODE"))
+
+
+def newest(connection: Connection) -> Loaded:
+    """The newest load."""
+    return _loaded(connection.execute(_newest_first()).first())
+
+
+def newest_below(connection: Connection, batch_seq: int) -> Loaded:
+    """The newest load that brought in nothing of this batch or of a later one; the empty `Loaded` when there is none."""
+    return _loaded(connection.execute(_newest_first().where(ledger_table().c.through_batch_seq < batch_seq)).first())
+
+
+def append(connection: Connection, plan: Plan, changed: Mapping[str, int], facts: Mapping[str, Table]) -> None:
+    """Notes the plan's load as the newest; its number is above every number that was ever in use."""
+    last_record_ids = {
+        name: connection.scalar(select(func.coalesce(func.max(fact.primary_key.columns[0]), 0))) for name, fact in facts.items()
+    }
+    connection.execute(
+        ledger_table().insert().values(
+            load_seq=plan.loaded.load_seq + 1, publish_seq=plan.publish.seq, publish_id=plan.publish.publish_id, origin=plan.publish.origin,
+            first_batch_seq=plan.after_batch_seq + 1, through_batch_seq=plan.publish.through_batch_seq, rows=dict(changed),
+            last_record_ids=last_record_ids,
+        )
+    )  # fmt: skip
+
+
+def forget_after(connection: Connection, base: Loaded) -> None:
+    """Removes every load after `base`."""
+    ledger = ledger_table()
+    connection.execute(delete(ledger).where(ledger.c.load_seq > base.load_seq))
+
+
+def move_boundaries(connection: Connection, contract: Contract, fact: Table, staged: Table, base: Loaded) -> None:
+    """Notes with each load after `base` where its rows of a fact end now, after the staged rows were appended in its rows' place.
+
+    The sequence gives ids in the order of batches, maybe with gaps: the row that is the nth by batch has the nth id.
+    """
+    ledger, record_id = ledger_table(), fact.c[contract.key]
+    before = base.last_record_ids.get(contract.table, 0)
+    ids = select(record_id.label("id"), func.row_number().over(order_by=record_id).label("nth")).where(record_id > before).subquery()
+    through = func.sum(func.count()).over(order_by=staged.c.batch_seq)
+    batches = select(staged.c.batch_seq, through.label("nth")).group_by(staged.c.batch_seq).subquery()
+    ends = select(batches.c.batch_seq, ids.c.id, null().label("load_seq")).join(ids, ids.c.nth == batches.c.nth)
+    loads = select(ledger.c.through_batch_seq, literal(before), ledger.c.load_seq).where(ledger.c.load_seq > base.load_seq)
+    # A load ends where the last batch that it is through ends: a running maximum over both, in one pass.
+    both = union_all(ends, loads).subquery()
+    running = select(both.c.load_seq, func.max(both.c.id).over(order_by=both.c.batch_seq).label("id")).subquery()
+    connection.execute(
+        update(ledger)
+        .where(ledger.c.load_seq == running.c.load_seq)
+        .values(last_record_ids=ledger.c.last_record_ids.op("||")(func.jsonb_build_object(contract.table, running.c.id)))
+    )
+
+
+def _newest_first() -> Select:
+    columns = ledger_table().c
+    return select(
+        columns.load_seq, columns.publish_seq, columns.publish_id, columns.origin, columns.through_batch_seq, columns.last_record_ids
+    ).order_by(columns.load_seq.desc()).limit(1)  # fmt: skip
+
+
+def _loaded(row: Row | None) -> Loaded:
+    return Loaded(*row) if row else Loaded()

@@ -1,0 +1,64 @@
+"""Views of the warehouse's own: each fact as it is now, the latest version of what has not been deleted."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from sqlalchemy import Connection, MetaData, Select, Table, exists, select, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.ddl import DDLElement
+
+from totesys.contracts import Contract
+from totesys.load.models import STAR_SCHEMA, tombstone_table
+
+
+class _CreateView(DDLElement):
+    """CREATE OR REPLACE VIEW, which SQLAlchemy has no construct of."""
+
+    def __init__(self, view: Table, rows: Select) -> None:
+        self.view = view
+        self.rows = rows
+
+
+@compiles(_CreateView)
+def _compile(element: _CreateView, compiler: Any, **_: Any) -> str:
+    rows = compiler.sql_compiler.process(element.rows, literal_binds=True)
+    return f"CREATE OR REPLACE VIEW {compiler.preparer.format_table(element.view)} AS {rows}"
+
+
+def current_rows(contract: Contract, fact: Table) -> Select:
+    """The version with the highest record id of each key that has no tombstone.
+
+    Both orders are descending, so that one index on (key, record id), read backwards, gives one key's row or all of them without a sort.
+    """
+    tombstone, key, record_id = tombstone_table(), fact.c[str(contract.version_of)], fact.c[contract.key]
+    (source_table,) = contract.inputs
+    deleted = exists().where(tombstone.c.source_table == source_table, tombstone.c.key == key)
+    return select(fact).distinct(key).where(~deleted).order_by(key.desc(), record_id.desc())
+
+
+def prepare_views(connection: Connection, warehouse: dict[str, Contract], stars: dict[str, Table]) -> list[str]:
+    """Creates the views that are missing or are not of today's definition, inside the caller's transaction; returns their names.
+
+    Others are left alone: replacing a view waits for all who read it. Each view's comment ends with a digest of what it was made by.
+    """
+    return [
+        view
+        for contract in warehouse.values()
+        if contract.version_of
+        for view in [f"current_{contract.table.removeprefix('fact_')}"]
+        if _prepare(connection, Table(view, MetaData(schema=STAR_SCHEMA)), contract, stars[contract.table])
+    ]
+
+
+def _prepare(connection: Connection, view: Table, contract: Contract, fact: Table) -> bool:
+    create = _CreateView(view, current_rows(contract, fact))
+    digest = hashlib.sha256(str(create.compile(connection)).encode()).hexdigest()[:12]
+    comment = f"The latest version of each {contract.version_of} that is not deleted at the source. Definition {digest}."
+    made_by = text("SELECT obj_description(to_regclass(:name), 'pg_class')")
+    if connection.scalar(made_by, {"name": view.fullname}) == comment:
+        return False
+    connection.execute(create)
+    connection.execute(text(f"COMMENT ON VIEW {view.fullname} IS :comment"), {"comment": comment})
+    return True
