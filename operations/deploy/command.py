@@ -25,6 +25,7 @@ from operations.deploy.databases import pipeline_databases, set_credentials
 from operations.deploy.proof import prove_stack
 from operations.deploy.register import register_tables
 from operations.deploy.stacks import Template, deploy_stack, parameter_values, variable
+from operations.deploy.views import create_views
 from operations.deployment import STACKS, Deployment, aws_session, describe_stack, explain, project_name, stack_outputs
 from operations.schedule.trigger import PAUSED, is_paused, schedule_trigger
 
@@ -119,13 +120,19 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
             "ingestion": deployment.ingestion_database, "current": deployment.current_database, "processed": deployment.processed_database,
         }  # fmt: skip
         buckets = (deployment.ingestion_bucket, deployment.processed_bucket)
-        outcomes = register_tables(session.client("glue"), load_contracts(), databases, *buckets)
-        outcome.append(", ".join(f"{count} {what}" for what, count in sorted(outcomes.items())))
+        outcome.append(counted(register_tables(session.client("glue"), load_contracts(), databases, *buckets)))
+    with report.step("views of Athena") as outcome:
+        outcome.append(counted(create_views(session, deployment, load_contracts())))
     with report.step("proof") as outcome:
         client = lru_cache(session.client)  # making one takes longer than a look-up
         proved = sum(prove_stack(client, f"{project}-{name}", Template.read(name), paused) for name in STACKS)
         outcome.append(f"{proved} resources are there, triggers activated" + (f"; {PAUSED}" if paused else ""))
     return deployment
+
+
+def counted(outcomes: Mapping[str, int]) -> str:
+    """How many there are of each outcome."""
+    return ", ".join(f"{count} {what}" for what, count in sorted(outcomes.items()))
 
 
 def check_network(environment: Mapping[str, str]) -> bool:

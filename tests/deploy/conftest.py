@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from totesys.arrow_types import arrow_schema
+from totesys.contracts import Column
 
 from local_aws.spark import aws_environment
 from local_totesys.postgres import PostgresServer
 from operations.deployment import Deployment
+from operations.query import ask
 from tests.conftest import Database
 from tests.local_aws.machine import LocalAws, free_port, start, stop
 
@@ -38,6 +46,32 @@ class Stack:
     @property
     def deployment(self) -> Deployment:
         return Deployment.read(self.session, PROJECT)
+
+    def ask(self, statement: str) -> list[tuple[str | None, ...]]:
+        """Athena's answer."""
+        deployment = self.deployment
+        answer = ask(self.aws.client("athena"), deployment, statement, deployment.processed_database)
+        return [tuple(row) for row in answer.rows]
+
+    @contextmanager
+    def partition(
+        self, database: str, table: str, value: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]
+    ) -> Iterator[None]:
+        """These rows of Parquet, where a new partition of the table points; gone from the catalog afterwards."""
+        file = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], arrow_schema(columns)), file)
+        bucket, prefix = self.deployment.processed_bucket, f"{database}/{table}/publish_id=0000000001-0a1b2c3d/{value}/"
+        self.aws.s3.put_object(Bucket=bucket, Key=f"{prefix}00000.parquet", Body=file.getvalue())
+        place = {"DatabaseName": database, "TableName": table}
+        descriptor = self.aws.glue.get_table(DatabaseName=database, Name=table)["Table"]["StorageDescriptor"]
+        at_prefix = {**descriptor, "Location": f"s3://{bucket}/{prefix}"}
+        self.aws.glue.create_partition(
+            **place, PartitionInput={"Values": [value], "StorageDescriptor": at_prefix, "Parameters": {"publish_seq": "1"}}
+        )
+        try:
+            yield
+        finally:
+            self.aws.glue.delete_partition(**place, PartitionValues=[value])
 
     def deploy(self, **variables: str) -> subprocess.CompletedProcess[str]:
         return deploy(self.aws, self.source, self.warehouse, **variables)

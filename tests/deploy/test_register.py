@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from totesys.catalog_tables import warehouse_tables
-from totesys.contracts import Column, Contracts, load_contracts
+from totesys.contracts import WAREHOUSE_LINEAGE, Column, Contracts, load_contracts
 
 from operations.deploy.register import register_table, register_tables
 from tests.deploy.conftest import Stack
@@ -23,22 +19,13 @@ ROWS = [("1", "GBP", "British Pound"), ("2", "USD", "US Dollar")]
 @pytest.fixture
 def currencies(stack: Stack) -> Iterator[Stack]:
     """The stack with a published dim_currency: two rows, where its one partition points."""
-    deployment, glue = stack.deployment, stack.aws.glue
-    rows = pa.table({
-        "currency_id": pa.array([1, 2], pa.int32()), "currency_code": ["GBP", "USD"], "currency_name": ["British Pound", "US Dollar"],
-        "batch_seq": pa.array([1, 1], pa.int64()),
-    })  # fmt: skip
-    file = io.BytesIO()
-    pq.write_table(rows, file)
-    prefix = "dim_currency/publish_id=0000000001-0a1b2c3d/key_range=0/"
-    stack.aws.s3.put_object(Bucket=deployment.processed_bucket, Key=f"{prefix}00000.parquet", Body=file.getvalue())
-    descriptor = glue.get_table(DatabaseName=deployment.processed_database, Name="dim_currency")["Table"]["StorageDescriptor"]
-    at_prefix = {**descriptor, "Location": f"s3://{deployment.processed_bucket}/{prefix}"}
-    partition = {"Values": ["0"], "StorageDescriptor": at_prefix, "Parameters": {"publish_seq": "1"}}
-    place = {"DatabaseName": deployment.processed_database, "TableName": "dim_currency"}
-    glue.create_partition(**place, PartitionInput=partition)
-    yield stack
-    glue.delete_partition(**place, PartitionValues=["0"])
+    rows = [
+        {"currency_id": 1, "currency_code": "GBP", "currency_name": "British Pound", "batch_seq": 1},
+        {"currency_id": 2, "currency_code": "USD", "currency_name": "US Dollar", "batch_seq": 1},
+    ]
+    columns = (*load_contracts().warehouse["dim_currency"].columns, *WAREHOUSE_LINEAGE)
+    with stack.partition(stack.deployment.processed_database, "dim_currency", "0", rows, columns):
+        yield stack
     register(stack, load_contracts())
 
 
@@ -57,19 +44,6 @@ def changed(*extra: Column) -> Contracts:
     first = replace(contract.columns[0], description="Number of the currency.")
     columns = (first, *extra, *contract.columns[1:])
     return replace(contracts, warehouse={**contracts.warehouse, "dim_currency": replace(contract, version=2, columns=columns)})
-
-
-def ask(stack: Stack, statement: str) -> list[tuple[str | None, ...]]:
-    """Athena's answer without its heading."""
-    athena, deployment = stack.aws.client("athena"), stack.deployment
-    query = athena.start_query_execution(
-        QueryString=statement, WorkGroup=deployment.workgroup, QueryExecutionContext={"Database": deployment.processed_database}
-    )["QueryExecutionId"]
-    while (status := athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"])["State"] in ("QUEUED", "RUNNING"):
-        time.sleep(0.05)
-    assert status["State"] == "SUCCEEDED", status
-    rows = athena.get_query_results(QueryExecutionId=query)["ResultSet"]["Rows"][1:]
-    return [tuple(cell.get("VarCharValue") for cell in row["Data"]) for row in rows]
 
 
 def registered(stack: Stack) -> dict[str, Any]:
@@ -104,11 +78,11 @@ def test_raw_tables_are_partitioned_by_day_and_batch_and_current_ones_by_range(s
 
 def test_a_new_comment_and_a_new_nullable_column_leave_every_answer_as_it_was(currencies: Stack) -> None:
     question = "SELECT currency_id, currency_code, currency_name FROM dim_currency ORDER BY currency_id"
-    assert ask(currencies, question) == ROWS
+    assert currencies.ask(question) == ROWS
     minor_unit = Column("minor_unit", "int", True, "Digits after the point.")
     assert register(currencies, changed(minor_unit)) == {"updated": 1, "unchanged": 32}
-    assert ask(currencies, question) == ROWS
-    assert ask(currencies, "SELECT count(*), count(minor_unit) FROM dim_currency") == [("2", "0")]
+    assert currencies.ask(question) == ROWS
+    assert currencies.ask("SELECT count(*), count(minor_unit) FROM dim_currency") == [("2", "0")]
     table = registered(currencies)
     assert [column["Name"] for column in table["StorageDescriptor"]["Columns"]][:2] == ["currency_id", "minor_unit"]
     assert table["StorageDescriptor"]["Columns"][0]["Comment"].startswith("Number of the currency.")
