@@ -84,7 +84,7 @@ class Demo:
             after = subject_rows(warehouse, subject)
             counts.append(("after the second run", stage_counts(source, warehouse)))
         answer = self._script("Athena query", "query.sh", QUESTION)
-        verdict = self._script("reconcile", "reconcile.sh")[-1]
+        verdict = next(line for line in self._script("reconcile", "reconcile.sh") if line.startswith("warehouse "))
         print_report(self._console, Story(counts, self._seconds, day, before, after, answer, verdict))
 
     @contextmanager

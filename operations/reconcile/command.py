@@ -1,4 +1,4 @@
-"""The command behind scripts/reconcile.sh: says whether the warehouse is the source, and where it is not.
+"""The command behind scripts/reconcile.sh: says whether the warehouse is the source, where it is not, and since when.
 
 Compares the current rows of the facts and all rows of the dimensions, each database read in one read-only snapshot.
 """
@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
@@ -16,80 +17,100 @@ from botocore.exceptions import BotoCoreError, ClientError
 from totesys.contracts import load_contracts
 from totesys.errors import FatalError, PipelineError, RetriableError
 from totesys.secrets import Credentials, read_credentials
+from totesys.store import Bucket
 
-from operations import query
 from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session, explain
 from operations.reconcile.compare import compare_all
+from operations.reconcile.moments import Held, Reconciliation, describe_agreement, describe_held, read_held, read_reconciliation, record
 from operations.reconcile.result import Comparison
+
+_HINTS = {"source": "does its secret name totesys?", "warehouse": "has scripts/run.sh run?"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was found, and of which moments it speaks."""
+
+    comparisons: list[Comparison]
+    held: Held | None
+    reconciliation: Reconciliation
+
+    @property
+    def agrees(self) -> bool:
+        return all(comparison.matches for comparison in self.comparisons)
 
 
 def main(argv: Sequence[str]) -> int:
     """0: the warehouse matches; 1: it does not, and the differences are listed; 2: could not compare."""
     argparse.ArgumentParser(prog="scripts/reconcile.sh", description="Compares the warehouse with the source.").parse_args(argv)
     try:
-        comparisons = reconcile()
+        outcome = reconcile()
     except (PipelineError, BotoCoreError, ClientError) as error:
         print(f"reconcile: {error if isinstance(error, PipelineError) else explain(error)}", file=sys.stderr)
         return 2
-    print_comparisons(comparisons)
-    return 0 if all(comparison.matches for comparison in comparisons) else 1
+    print_outcome(outcome)
+    return 0 if outcome.agrees else 1
 
 
-def reconcile() -> list[Comparison]:
-    """Every table's comparison, by the credentials that the pipeline itself uses."""
+def reconcile() -> Outcome:
+    """Compares every table, by the credentials that the pipeline itself uses, and writes down in the warehouse what came of it."""
     session = aws_session()
     deployment = Deployment.read(session)
-    secrets, athena = session.client("secretsmanager"), session.client("athena")
-    contracts = load_contracts()
-
-    def tombstones(table: str) -> Iterator[int]:
-        # Athena takes no parameters for names; these are a contract's.
-        key = contracts.source[table].key
-        statement = f'SELECT {key} FROM "{table}" WHERE is_deleted'  # nosec B608
-        for (value,) in query.ask(athena, deployment, statement, deployment.current_database).rows:
-            yield int(value or 0)
-
-    with (
-        snapshot(read_credentials(secrets, deployment.source_secret), "source") as source,
-        snapshot(read_credentials(secrets, deployment.warehouse_secret), "warehouse") as warehouse,
-    ):
-        return list(compare_all(contracts, source, warehouse, tombstones))
+    secrets = session.client("secretsmanager")
+    of_source, of_warehouse = (read_credentials(secrets, secret) for secret in (deployment.source_secret, deployment.warehouse_secret))
+    with snapshot(of_source, "source") as source, snapshot(of_warehouse, "warehouse") as warehouse:
+        comparisons = list(compare_all(load_contracts(), source, warehouse))
+        reconciliation = read_reconciliation(warehouse)
+    held = read_held(Bucket(session.client("s3"), deployment.ingestion_bucket), reconciliation.through_batch_seq)
+    with session_with(of_warehouse, "warehouse") as writing, writing:
+        record(writing, reconciliation, comparisons)
+    return Outcome(comparisons, held, reconciliation)
 
 
 @contextmanager
 def snapshot(credentials: Credentials, name: str) -> Iterator[Any]:
     """A connection in a read-only transaction that sees one moment. RetriableError: unreachable; FatalError: it refused a query."""
+    with session_with(credentials, name) as connection:
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        yield connection
+
+
+@contextmanager
+def session_with(credentials: Credentials, name: str) -> Iterator[Any]:
+    """A connection whose times are UTC, and whose errors are the pipeline's own and name the database."""
     try:
         connection = psycopg2.connect(**credentials.libpq(), application_name="totesys reconcile", options="-c TimeZone=UTC")
     except psycopg2.OperationalError as error:
         raise RetriableError(f"{name} {credentials.place} cannot be reached: {' '.join(str(error).split())}") from error
     try:
-        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         yield connection
     except psycopg2.Error as error:
-        if error.cursor is None or error.cursor.connection is not connection:
+        if error.cursor is not None and error.cursor.connection is not connection:
             raise  # it is the other database's
-        hint = "has scripts/run.sh run?" if isinstance(error, psycopg2.errors.UndefinedTable) else "check the rights of its role"
-        reason = error.diag.message_primary or " ".join(str(error).split())
-        raise FatalError(f"{name} {credentials.place} could not be compared ({reason}): {hint}") from error
+        if error.pgcode is None:
+            raise RetriableError(f"{name} {credentials.place} broke off: {' '.join(str(error).split())}") from error
+        hint = _HINTS[name] if isinstance(error, psycopg2.errors.UndefinedTable) else "check the rights of its role"
+        raise FatalError(f"{name} {credentials.place} could not be compared ({error.diag.message_primary}): {hint}") from error
     finally:
         connection.close()
 
 
-def print_comparisons(comparisons: list[Comparison]) -> None:
-    """A line per table, then the differences, then the verdict."""
+def print_outcome(outcome: Outcome) -> None:
+    """A line per table, then the differences, then the verdict, and the moments that it speaks of."""
     console = make_console()
     columns = [("table", "left"), ("source", "right"), ("warehouse", "right"), ("deleted at source", "right"), ("differences", "right")]
-    console.print(make_table(columns, [_cells(comparison) for comparison in comparisons]))
-    for comparison in comparisons:
+    console.print(make_table(columns, [_cells(comparison) for comparison in outcome.comparisons]))
+    for comparison in outcome.comparisons:
         for difference in comparison.listed:
             console.print(f"  {difference}", markup=False)
-        if unlisted := comparison.differences - len(comparison.listed):
-            console.print(f"  {comparison.table}: {unlisted:,} more")
-    matching = sum(comparison.matches for comparison in comparisons)
-    verdict = "matches" if matching == len(comparisons) else "does not match"
-    console.print(f"warehouse {verdict} source: {matching} of {len(comparisons)} tables")
+        for kind, count in comparison.unlisted.items():
+            console.print(f"  {comparison.table}: {count:,} more {kind}")
+    matching = sum(comparison.matches for comparison in outcome.comparisons)
+    verdict = "matches" if outcome.agrees else "does not match"
+    console.print(f"warehouse {verdict} source: {matching} of {len(outcome.comparisons)} tables")
+    console.print(describe_held(outcome.held, outcome.reconciliation.looked_at))
+    console.print(describe_agreement(outcome.reconciliation, outcome.agrees))
 
 
 def _cells(comparison: Comparison) -> list[str]:

@@ -6,34 +6,52 @@ from collections.abc import Iterator
 from typing import Any
 
 from babel import Locale
+from psycopg2 import sql
 from totesys.contracts import Contracts
 
-from operations.reconcile.dates import check_dates
+from operations.reconcile.cursors import read_all_rows, scalar, stream
+from operations.reconcile.dates import compare_dates
+from operations.reconcile.keys import check_keys
+from operations.reconcile.live import LiveTable, read_tables
 from operations.reconcile.result import Comparison
-from operations.reconcile.rows import Tombstones, compare_table
+from operations.reconcile.rows import compare_rows
+from operations.reconcile.sql import TOMBSTONES, count_rows
+from operations.reconcile.structure import check_structure
 
 
-def compare_all(contracts: Contracts, source: Any, warehouse: Any, tombstones: Tombstones) -> Iterator[Comparison]:
+def compare_all(contracts: Contracts, source: Any, warehouse: Any) -> Iterator[Comparison]:
     """One comparison per table, dimensions first, over two psycopg2 connections whose transactions each see one moment.
 
-    `tombstones` gives the keys of a source table that the lake knows as deleted.
+    psycopg2.errors.UndefinedTable when no load has ever prepared the warehouse, or the source lacks a table. What is otherwise than the
+    contracts say in the warehouse is a difference.
     """
+    for connection in (source, warehouse):
+        read_all_rows(connection)
+    # Asked first: where a load has been, this table is, and a table that is not there is a difference.
+    scalar(warehouse, count_rows(TOMBSTONES))
+    tables = read_tables(warehouse, contracts)
     for contract in contracts.warehouse.values():
-        if not contract.inputs:
-            yield check_dates(contracts, warehouse)
-            continue
-        comparison = compare_table(contract, contracts, source, warehouse, tombstones)
+        table, comparison = tables[contract.table], Comparison(contract.table)
+        check_structure(comparison, table, contracts)
+        check_keys(comparison, table, tables, warehouse)
+        if contract.inputs:
+            compare_rows(comparison, table, contracts, source, warehouse)
+        else:
+            compare_dates(comparison, table, tables, warehouse)
         if contract.table == "dim_currency":
-            _check_names(comparison, warehouse)
+            _check_names(comparison, table, warehouse)
         yield comparison
 
 
-def _check_names(comparison: Comparison, warehouse: Any) -> None:
+def _check_names(comparison: Comparison, table: LiveTable, warehouse: Any) -> None:
     """Adds the currencies whose name is not the one that Unicode CLDR gives their code; the code itself stands for a name it lacks."""
+    columns = ("currency_id", "currency_code", "currency_name")
+    if not table.texts.keys() >= {*columns}:
+        return
     names = Locale("en").currencies
-    with warehouse.cursor() as cursor:
-        cursor.execute("SELECT currency_id, currency_code, currency_name FROM dim_currency ORDER BY currency_id")
-        for key, code, name in cursor.fetchall():
-            expected = names.get(code, code)
-            if name != expected:
-                comparison.add(key, "stale", f"currency_name: wanted {expected!r}, warehouse {name!r}")
+    texts = sql.SQL(", ").join(table.texts[name] for name in columns)
+    query = sql.SQL("SELECT {} FROM {} ORDER BY {}").format(texts, table.name, sql.Identifier(columns[0]))
+    for key, code, name in stream(warehouse, query):
+        expected = names.get(code, code)
+        if name != expected:
+            comparison.add("stale", key=key, detail=f"currency_name: wanted {expected!r}, warehouse {name!r}")

@@ -1,67 +1,100 @@
-"""Checks dim_date, which no source table makes: it must hold every day of every year that a fact uses, each described rightly."""
+"""Checks dim_date, which no source table makes: whole years that cover every date of every fact, each day described rightly.
+
+Days are read as text: PostgreSQL knows days that Python does not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from psycopg2 import sql
-from totesys.contracts import Contract, Contracts
 
+from operations.reconcile.cursors import scalar, stream
+from operations.reconcile.live import LiveTable
 from operations.reconcile.result import Comparison
+from operations.reconcile.sql import count_rows
 
 # What each column must say of its day. Names come from to_char, which speaks English unless it is asked for another language.
 _DESCRIPTION = {
-    "year": "extract(year FROM date_id)::int",
-    "month": "extract(month FROM date_id)::int",
-    "day": "extract(day FROM date_id)::int",
-    "day_of_week": "extract(isodow FROM date_id)::int",
-    "day_name": "to_char(date_id, 'FMDay')",
-    "month_name": "to_char(date_id, 'FMMonth')",
-    "quarter": "extract(quarter FROM date_id)::int",
+    "year": "extract(year FROM {})::int",
+    "month": "extract(month FROM {})::int",
+    "day": "extract(day FROM {})::int",
+    "day_of_week": "extract(isodow FROM {})::int",
+    "day_name": "to_char({}, 'FMDay')",
+    "month_name": "to_char({}, 'FMMonth')",
+    "quarter": "extract(quarter FROM {})::int",
 }
 
 
-def check_dates(contracts: Contracts, warehouse: Any) -> Comparison:
-    """Compares dim_date with the calendar, inside the warehouse."""
-    comparison = Comparison("dim_date")
-    with warehouse.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM dim_date")
-        comparison.warehouse_rows = cursor.fetchone()[0]
-    with warehouse.cursor("missing_days") as cursor:
-        cursor.execute(_missing_days(contracts))
-        for (day,) in cursor:
-            comparison.add(day, "missing", "a fact uses its year")
-    with warehouse.cursor("wrong_days") as cursor:
-        cursor.execute(_wrong_days())
-        for day, columns in cursor:
-            comparison.add(day, "wrong", ", ".join(columns))
-    return comparison
+def compare_dates(comparison: Comparison, table: LiveTable, tables: Mapping[str, LiveTable], warehouse: Any) -> None:
+    """Adds the days that the facts' dates ask for and the calendar lacks, those that it should not have, and those described wrongly."""
+    if not table.exists:
+        return
+    comparison.warehouse_rows = scalar(warehouse, count_rows(table.name))
+    day = table.values.get(table.contract.key)
+    if day is None:
+        comparison.add("not compared", detail="its rows cannot be told apart without their key")
+        return
+    spans = [span for fact in tables.values() if (span := _span_of(fact))]
+    if spans:
+        used = sql.SQL("SELECT date_trunc('year', min(first)) AS first, date_trunc('year', max(last)) AS last FROM ({}) AS facts").format(
+            sql.SQL(" UNION ALL ").join(spans)
+        )
+        for (missing,) in stream(warehouse, _missing_days(table, day, used)):
+            comparison.add("missing", key=missing, detail="the facts' dates span its year")
+        for (extra,) in stream(warehouse, _extra_days(table, day, used)):
+            comparison.add("extra", key=extra, detail="the facts' dates do not span its year, of which there is but a part")
+    for wrong, columns in stream(warehouse, _wrong_days(table, day)):
+        comparison.add("wrong", key=wrong, detail=", ".join(columns))
 
 
-def _missing_days(contracts: Contracts) -> sql.Composed:
-    return sql.SQL("""
-        SELECT day::date
-        FROM ({}) AS used, generate_series(make_date(used.year, 1, 1), make_date(used.year, 12, 31), interval '1 day') AS day
-        EXCEPT SELECT date_id FROM dim_date ORDER BY 1
-    """).format(sql.SQL(" UNION ").join(_years(contract) for contract in contracts.facts.values()))
+def _span_of(fact: LiveTable) -> sql.Composed | None:
+    """The first and the last date of one fact, in one pass over it; None for what is no fact, or has no date that can be read."""
+    dates = [fact.values[column.name] for column in fact.contract.columns if column.references == "dim_date" and column.name in fact.values]
+    if not dates:
+        return None
 
+    def ends(function: str) -> sql.Composed:
+        return sql.SQL(", ").join(sql.SQL(function + "({date}) FILTER (WHERE isfinite({date}))").format(date=date) for date in dates)
 
-def _years(contract: Contract) -> sql.Composed:
-    """The years that one fact uses, in one pass over it."""
-    columns = [sql.Identifier(column.name) for column in contract.columns if column.references == "dim_date"]
-    values = sql.SQL(", ").join(sql.SQL("({})").format(column) for column in columns)
-    return sql.SQL("SELECT extract(year FROM day)::int AS year FROM {} CROSS JOIN LATERAL (VALUES {}) AS dates (day)").format(
-        sql.Identifier(contract.table), values
+    return sql.SQL("SELECT least({})::timestamp AS first, greatest({})::timestamp AS last FROM {}").format(
+        ends("min"), ends("max"), fact.name
     )
 
 
-def _wrong_days() -> sql.Composed:
+def _missing_days(table: LiveTable, day: sql.Composable, used: sql.Composed) -> sql.Composed:
+    return sql.SQL("""
+        SELECT wanted.day::date::text
+        FROM ({}) AS used CROSS JOIN generate_series(first, last + interval '1 year - 1 day', interval '1 day') AS wanted (day)
+        EXCEPT SELECT {}::text FROM {} ORDER BY 1
+    """).format(used, day, table.name)
+
+
+def _extra_days(table: LiveTable, day: sql.Composable, used: sql.Composed) -> sql.Composed:
+    """The days of years that are neither used nor whole: a calendar may have years to spare."""
+    return sql.SQL("""
+        SELECT held.day::text
+        FROM (SELECT day, year, count(*) OVER (PARTITION BY year) AS days
+              FROM (SELECT {day} AS day, date_trunc('year', {day}::timestamp) AS year FROM {table}) AS calendar
+              WHERE day IS NOT NULL) AS held
+        CROSS JOIN ({used}) AS used
+        WHERE (held.year BETWEEN used.first AND used.last) IS NOT TRUE
+            AND CASE WHEN isfinite(held.day) THEN held.days <> extract(doy FROM held.year + interval '1 year - 1 day') ELSE true END
+        ORDER BY held.day
+    """).format(day=day, table=table.name, used=used)
+
+
+def _wrong_days(table: LiveTable, day: sql.Composable) -> sql.Composed:
     checks = [
-        sql.SQL("CASE WHEN {} IS DISTINCT FROM {} THEN {} END").format(sql.Identifier(name), sql.SQL(expected), sql.Literal(name))
+        sql.SQL("CASE WHEN {} IS DISTINCT FROM ({})::text THEN {} END").format(
+            table.texts[name], sql.SQL(expected).format(day), sql.Literal(name)
+        )
         for name, expected in _DESCRIPTION.items()
+        if name in table.texts
     ]
     return sql.SQL("""
-        SELECT date_id, wrong
-        FROM (SELECT date_id, array_remove(ARRAY[{}]::text[], NULL) AS wrong FROM dim_date) AS checked
-        WHERE wrong <> '{{}}' ORDER BY date_id
-    """).format(sql.SQL(", ").join(checks))
+        SELECT day::text, wrong
+        FROM (SELECT {} AS day, array_remove(ARRAY[{}]::text[], NULL) AS wrong FROM {} WHERE isfinite({})) AS checked
+        WHERE wrong <> '{{}}' ORDER BY checked.day
+    """).format(day, sql.SQL(", ").join(checks), table.name, day)

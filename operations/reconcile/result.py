@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
-LISTED = 20  # differences of a table that are listed; the rest is counted
+LISTED = 20  # differences of one kind that are listed per table; the rest is counted
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One disagreement: `kind` is missing, extra, stale, duplicate version or wrong."""
+    """One disagreement, of the row with a key, of a column, or of the table as a whole.
+
+    `kind` is missing, extra, stale, tombstoned, duplicate version, duplicate key, broken key, wrong (a day), missing table,
+    missing column, wrong type or not compared.
+    """
 
     table: str
-    key: str
     kind: str
+    key: str | None = None
+    column: str | None = None
     detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.table} {self.key}: {self.kind}{f' ({self.detail})' if self.detail else ''}"
+        place = f"{self.table}.{self.column}" if self.column else self.table
+        return f"{place if self.key is None else f'{place} {self.key}'}: {self.kind}{f' ({self.detail})' if self.detail else ''}"
 
 
 @dataclass
 class Comparison:
-    """The outcome for one table. `gone` counts the keys that the warehouse keeps though they were deleted at the source."""
+    """The outcome for one table. `gone` counts the keys that the warehouse keeps though they were deleted at the source.
+
+    `source_rows` is None where there is nothing at the source to count: the calendar is generated.
+    """
 
     table: str
     source_rows: int | None = None
     warehouse_rows: int = 0
     gone: int = 0
-    differences: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
     listed: list[Difference] = field(default_factory=list)
 
     @property
-    def matches(self) -> bool:
-        return self.differences == 0
+    def differences(self) -> int:
+        return self.counts.total()
 
-    def add(self, key: object, kind: str, detail: str = "") -> None:
-        """Counts a difference, and keeps it for the list while there is room."""
-        self.differences += 1
-        if len(self.listed) < LISTED:
-            self.listed.append(Difference(self.table, str(key), kind, detail))
+    @property
+    def matches(self) -> bool:
+        return not self.differences
+
+    @property
+    def unlisted(self) -> dict[str, int]:
+        """How many differences of each kind are counted and not listed."""
+        return {kind: count - LISTED for kind, count in self.counts.items() if count > LISTED}
+
+    def add(self, kind: str, *, key: object = None, column: str | None = None, detail: str = "") -> None:
+        """Counts a difference, and keeps it for the list while there is room: every kind has its own, so that none hides another."""
+        self.counts[kind] += 1
+        if self.counts[kind] <= LISTED:
+            self.listed.append(Difference(self.table, kind, None if key is None else str(key), column, detail))

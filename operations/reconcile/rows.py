@@ -2,85 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from totesys.contracts import Contract, Contracts
+from psycopg2.sql import SQL, Composed
+from totesys.contracts import Contracts
 
 from operations.reconcile import sql
+from operations.reconcile.cursors import scalar, stream
+from operations.reconcile.live import LiveTable
 from operations.reconcile.result import Comparison
 
 Texts = list[str | None]
-Row = tuple[int, Texts]
-Tombstones = Callable[[str], Iterable[int]]
 
 
-def compare_table(contract: Contract, contracts: Contracts, source: Any, warehouse: Any, tombstones: Tombstones) -> Comparison:
-    """Compares one table over two psycopg2 connections, each in a transaction of one snapshot.
+class Digest(NamedTuple):
+    """Of a bucket of keys: its rows and the sum of their hashes, without those that are deleted at the source; and how many those are."""
 
-    `tombstones` gives the keys of a source table that the lake knows as deleted; it is asked only when the warehouse has keys
-    that the source has not. Such a key is kept history when it is among them, and an extra row when it is not.
+    rows: int = 0
+    hash_sum: int | None = None
+    deleted: int = 0
+
+    @property
+    def live(self) -> tuple[int, int | None]:
+        return self.rows, self.hash_sum
+
+
+class Row(NamedTuple):
+    """A row as both databases show it."""
+
+    key: int
+    texts: Texts
+    is_deleted: bool
+
+
+def compare_rows(comparison: Comparison, table: LiveTable, contracts: Contracts, source: Any, warehouse: Any) -> None:
+    """Adds the rows that differ, and counts what each side holds, over two psycopg2 connections in transactions of one snapshot each.
+
+    A row that is deleted at the source, and known as deleted, is kept history and no difference.
     """
-    comparison = Comparison(contract.table)
-    wanted, held = sql.source_rows(contract, contracts), sql.warehouse_rows(contract)
-    source_digests, warehouse_digests = _digests(source, wanted), _digests(warehouse, held)
-    comparison.source_rows = sum(rows for rows, _ in source_digests.values())
-    comparison.warehouse_rows = sum(rows for rows, _ in warehouse_digests.values())
-
-    buckets = sorted(
-        bucket for bucket in {*source_digests, *warehouse_digests} if source_digests.get(bucket) != warehouse_digests.get(bucket)
-    )
-    names = [column.name for column in sql.compared_columns(contract)]
-    deleted: set[int] | None = None
-    pairs = _merged(_rows(source, wanted, buckets), _rows(warehouse, held, buckets)) if buckets else iter(())
-    for key, at_source, in_warehouse in pairs:
-        if in_warehouse is None:
-            comparison.add(key, "missing")
-        elif at_source is None:
-            if deleted is None:
-                deleted = set(tombstones(contract.inputs[0]))
-            if key in deleted:
-                comparison.gone += 1
-            else:
-                comparison.add(key, "extra", "the source has no such key, and the lake does not know it as deleted")
-        elif at_source != in_warehouse:
-            comparison.add(key, "stale", _changes(names, at_source, in_warehouse))
-
+    contract = table.contract
+    wanted = sql.source_rows(table, contracts)
+    if not {contract.key, contract.lake_key} <= table.values.keys():
+        comparison.source_rows = scalar(source, sql.count_rows(SQL("({})").format(wanted)))
+        if table.exists:
+            comparison.warehouse_rows = scalar(warehouse, sql.count_rows(table.name))
+            comparison.add("not compared", detail="its rows cannot be told apart without their key")
+        return
+    _compare_current(comparison, table, source, wanted, warehouse, sql.warehouse_rows(table))
+    for (key,) in stream(warehouse, sql.lost_rows(table)):
+        comparison.add("missing", key=key, detail="deleted at the source, but the warehouse keeps such rows")
     if contract.version_of:
-        with warehouse.cursor("duplicate_versions") as cursor:
-            cursor.execute(sql.duplicate_versions(contract))
-            for key, record_id in cursor:
-                comparison.add(key, "duplicate version", f"record {record_id} repeats the version before it")
-    return comparison
+        for key, record_id in stream(warehouse, sql.duplicate_versions(table)):
+            comparison.add("duplicate version", key=key, detail=f"record {record_id} repeats the version before it")
 
 
-def _digests(connection: Any, rows: Any) -> dict[int, tuple[int, int]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql.digests(rows))
-        return {bucket: (count, hash_sum) for bucket, count, hash_sum in cursor}
+def _compare_current(comparison: Comparison, table: LiveTable, source: Any, wanted: Composed, warehouse: Any, held: Composed) -> None:
+    at_source, in_warehouse = _digests(source, wanted), _digests(warehouse, held)
+    comparison.source_rows = sum(digest.rows for digest in at_source.values())
+    comparison.warehouse_rows = sum(digest.rows + digest.deleted for digest in in_warehouse.values())
+    comparison.gone = sum(digest.deleted for digest in in_warehouse.values())
+    buckets = sorted(
+        bucket for bucket in {*at_source, *in_warehouse} if at_source.get(bucket, Digest()).live != in_warehouse.get(bucket, Digest()).live
+    )
+    if not buckets:
+        return
+    names = [column.name for column in sql.compared_columns(table)]
+    for source_row, row in _paired(_rows(source, wanted, buckets), _rows(warehouse, held, buckets)):
+        if row is None:
+            assert source_row is not None
+            comparison.add("missing", key=source_row.key)
+        elif source_row is None:
+            if not row.is_deleted:
+                comparison.add("extra", key=row.key, detail="the source has no such key, and the lake does not know it as deleted")
+        elif row.is_deleted:
+            comparison.gone -= 1
+            comparison.add("tombstoned", key=row.key, detail="tombstoned though the source has it")
+        elif source_row.texts != row.texts:
+            comparison.add("stale", key=row.key, detail=_changes(names, source_row.texts, row.texts))
 
 
-def _rows(connection: Any, rows: Any, buckets: list[int]) -> Iterator[Row]:
-    """Streams rows from a cursor of the server's."""
-    with connection.cursor("rows") as cursor:
-        cursor.execute(sql.rows_of_buckets(rows), (buckets,))
-        yield from cursor
+def _digests(connection: Any, rows: Composed) -> dict[int, Digest]:
+    return {bucket: Digest(*digest) for bucket, *digest in stream(connection, sql.digests(rows))}
 
 
-def _merged(source: Iterator[Row], warehouse: Iterator[Row]) -> Iterator[tuple[int, Texts | None, Texts | None]]:
-    """Both sides by key, in the order of keys; None where a side has no row."""
+def _rows(connection: Any, rows: Composed, buckets: list[int]) -> Iterator[Row]:
+    return (Row(*row) for row in stream(connection, sql.rows_of_buckets(rows), (buckets,)))
+
+
+def _paired(source: Iterator[Row], warehouse: Iterator[Row]) -> Iterator[tuple[Row | None, Row | None]]:
+    """Both sides by key, in the order of keys; None where a side has no row.
+
+    The source's keys are unique; the warehouse's may be repeated, and each such row stands beside the source's.
+    """
     wanted, held = next(source, None), next(warehouse, None)
     while wanted or held:
-        if held is None or (wanted is not None and wanted[0] < held[0]):
-            assert wanted is not None
-            yield wanted[0], wanted[1], None
+        if held is None or (wanted is not None and wanted.key < held.key):
+            yield wanted, None
             wanted = next(source, None)
-        elif wanted is None or held[0] < wanted[0]:
-            yield held[0], None, held[1]
+        elif wanted is None or held.key < wanted.key:
+            yield None, held
             held = next(warehouse, None)
         else:
-            yield wanted[0], wanted[1], held[1]
-            wanted, held = next(source, None), next(warehouse, None)
+            while held is not None and held.key == wanted.key:
+                yield wanted, held
+                held = next(warehouse, None)
+            wanted = next(source, None)
 
 
 def _changes(names: list[str], at_source: Texts, in_warehouse: Texts) -> str:

@@ -1,65 +1,84 @@
 """SQL that shows the same row as the same text in the source and in the warehouse, derived from the contracts' origins.
 
-A table's rows are `SELECT key, texts`: the key as an integer, and every compared column as text in an array, where a null is no ''.
+A table's rows are `SELECT key, texts, is_deleted`: the key as an integer, every compared column as text in an array, where a null is
+no '', and whether the lake knows the key as deleted at the source.
 """
 
 from __future__ import annotations
 
 from psycopg2 import sql
 from totesys.contracts import Column, Contract, Contracts
+from totesys.load.models import tombstone_table
 
-BUCKET_SIZE = 10_000  # keys per digest: small enough to drill into, large enough that a thousand million keys give few digests
+from operations.reconcile.live import LiveTable, to_text
 
-_TO_TEXT = {
-    "date": sql.SQL("to_char({}, 'YYYY-MM-DD')"),
-    "time": sql.SQL("to_char({}, 'HH24:MI:SS.US')"),  # microseconds: a time that lost or gained digits is another time
-}
-_AS_IS = sql.SQL("{}::text")
-
-
-def compared_columns(contract: Contract) -> list[Column]:
-    """The columns whose values are a source column's: neither derived nor assigned by the warehouse."""
-    return [column for column in contract.columns if _is_copied(column)]
+BUCKET_SIZE = 10_000  # keys per digest: small enough to drill into, large enough that all keys an integer can have give few digests
+SOURCE_SCHEMA = "public"
+TOMBSTONES = sql.Identifier(tombstone_table().schema, tombstone_table().name)
 
 
-def source_rows(contract: Contract, contracts: Contracts) -> sql.Composed:
+def compared_columns(table: LiveTable) -> list[Column]:
+    """The columns that the warehouse has and whose values are a source column's: neither derived nor assigned by the warehouse."""
+    return [column for column in table.contract.columns if _is_copied(column) and column.name in table.texts]
+
+
+def source_rows(table: LiveTable, contracts: Contracts) -> sql.Composed:
     """The rows that the source wants in a warehouse table, from the table of its key joined with its other inputs."""
-    base = contracts.source[_origin(contract.column(contract.lake_key))[0]]
-    texts = [_source_text(column, contracts) for column in compared_columns(contract)]
-    joins = [_join(base, contracts.source[table]) for table in contract.inputs if table != base.table]
-    return sql.SQL("SELECT {}::bigint AS key, ARRAY[{}] AS texts FROM {} {}").format(
-        sql.Identifier(base.table, base.key), sql.SQL(", ").join(texts), sql.Identifier(base.table), sql.SQL(" ").join(joins)
+    base = contracts.source[_key_origin(table.contract)]
+    texts = [_source_text(column, contracts) for column in compared_columns(table)]
+    joins = [_join(base, contracts.source[name]) for name in table.contract.inputs if name != base.table]
+    return sql.SQL("SELECT {}::bigint AS key, ARRAY[{}]::text[] AS texts, false AS is_deleted FROM {} {}").format(
+        sql.Identifier(base.table, base.key), sql.SQL(", ").join(texts), sql.Identifier(SOURCE_SCHEMA, base.table), sql.SQL(" ").join(joins)
     )
 
 
-def warehouse_rows(contract: Contract) -> sql.Composed:
+def warehouse_rows(table: LiveTable) -> sql.Composed:
     """The rows that a warehouse table holds now: of a fact, the version with the highest record id."""
-    latest = sql.SQL("")
-    order = sql.SQL("")
+    contract = table.contract
+    key = table.values[contract.lake_key]
+    latest = order = sql.Composed([])
     if contract.version_of:
-        key, record_id = sql.Identifier(contract.version_of), sql.Identifier(contract.key)
         latest = sql.SQL("DISTINCT ON ({})").format(key)
-        order = sql.SQL("ORDER BY {}, {} DESC").format(key, record_id)
-    return sql.SQL("SELECT {} {}::bigint AS key, {} AS texts FROM {} {}").format(
-        latest, sql.Identifier(contract.lake_key), _warehouse_texts(contract), sql.Identifier(contract.table), order
-    )
+        # Both descending: so the index on key and record id, read backwards, spares the sort.
+        order = sql.SQL("ORDER BY {} DESC, {} DESC").format(key, table.values[contract.key])
+    return sql.SQL("""
+        SELECT held.key, texts, tombstone.key IS NOT NULL AS is_deleted
+        FROM (SELECT {} {}::bigint AS key, {} AS texts FROM {} WHERE {} IS NOT NULL {}) AS held
+        LEFT JOIN {} AS tombstone ON tombstone.source_table = {} AND tombstone.key = held.key
+    """).format(latest, key, _warehouse_texts(table), table.name, key, order, TOMBSTONES, sql.Literal(_key_origin(contract)))
 
 
 def digests(rows: sql.Composed) -> sql.Composed:
-    """(bucket, rows, sum of the rows' hashes) per bucket of keys: whatever their order, equal rows give equal sums."""
+    """(bucket, live rows, sum of their hashes, deleted rows) per bucket of keys: whatever their order, equal rows give equal sums."""
     return sql.SQL("""
-        SELECT key / {size} AS bucket, count(*) AS rows,
-            sum(('x' || left(md5(convert_to(texts::text, 'UTF8')), 16))::bit(64)::bigint) AS hash
+        SELECT key / {size} AS bucket, count(*) FILTER (WHERE NOT is_deleted) AS rows,
+            sum(('x' || left(md5(convert_to(texts::text, 'UTF8')), 16))::bit(64)::bigint) FILTER (WHERE NOT is_deleted) AS hash,
+            count(*) FILTER (WHERE is_deleted) AS deleted
         FROM ({rows}) AS r GROUP BY 1
     """).format(size=sql.Literal(BUCKET_SIZE), rows=rows)
 
 
 def rows_of_buckets(rows: sql.Composed) -> sql.Composed:
     """The rows of the buckets given as the parameter, in the order of their keys."""
-    return sql.SQL("SELECT key, texts FROM ({}) AS r WHERE key / {} = ANY(%s) ORDER BY key").format(rows, sql.Literal(BUCKET_SIZE))
+    return sql.SQL("SELECT key, texts, is_deleted FROM ({}) AS r WHERE key / {} = ANY(%s) ORDER BY key").format(
+        rows, sql.Literal(BUCKET_SIZE)
+    )
 
 
-def duplicate_versions(contract: Contract) -> sql.Composed:
+def count_rows(rows: sql.Composable) -> sql.Composed:
+    """How many rows a table or a query has."""
+    return sql.SQL("SELECT count(*) FROM {} AS r").format(rows)
+
+
+def lost_rows(table: LiveTable) -> sql.Composed:
+    """The keys that the lake knows as deleted and of which the warehouse has no row: it keeps what it has ever had."""
+    return sql.SQL("""
+        SELECT tombstone.key FROM {} AS tombstone
+        WHERE tombstone.source_table = {} AND NOT EXISTS (SELECT FROM {} WHERE {} = tombstone.key) ORDER BY 1
+    """).format(TOMBSTONES, sql.Literal(_key_origin(table.contract)), table.name, table.values[table.contract.lake_key])
+
+
+def duplicate_versions(table: LiveTable) -> sql.Composed:
     """(key, record id) of each version of a fact that says the same as the version before it."""
     return sql.SQL("""
         SELECT key, record_id
@@ -70,10 +89,10 @@ def duplicate_versions(contract: Contract) -> sql.Composed:
         ) AS versions
         WHERE texts = before ORDER BY record_id
     """).format(
-        key=sql.Identifier(contract.lake_key),
-        record=sql.Identifier(contract.key),
-        texts=_warehouse_texts(contract),
-        table=sql.Identifier(contract.table),
+        key=table.values[table.contract.lake_key],
+        record=table.values[table.contract.key],
+        texts=_warehouse_texts(table),
+        table=table.name,
     )
 
 
@@ -86,23 +105,27 @@ def _origin(column: Column) -> tuple[str, str]:
     return table, name
 
 
+def _key_origin(contract: Contract) -> str:
+    """The source table whose key is the warehouse table's."""
+    return _origin(contract.column(contract.lake_key))[0]
+
+
 def _source_text(column: Column, contracts: Contracts) -> sql.Composed:
     """A source column as the text that the warehouse column must have. Dates that are text at the source are compared as written."""
     table, name = _origin(column)
+    value = sql.Identifier(table, name)
     is_timestamp = contracts.source[table].column(name).type == "timestamp"
-    form = _TO_TEXT.get(column.warehouse_type or "", _AS_IS) if is_timestamp else _AS_IS
-    text = form.format(sql.Identifier(table, name))
+    text = to_text(column, value) if is_timestamp else sql.SQL("{}::text").format(value)
     return text if column.null_becomes is None else sql.SQL("coalesce({}, {})").format(text, sql.Literal(column.null_becomes))
 
 
-def _warehouse_texts(contract: Contract) -> sql.Composed:
-    texts = [_TO_TEXT.get(column.warehouse_type or "", _AS_IS).format(sql.Identifier(column.name)) for column in compared_columns(contract)]
-    return sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(texts))
+def _warehouse_texts(table: LiveTable) -> sql.Composed:
+    return sql.SQL("ARRAY[{}]::text[]").format(sql.SQL(", ").join(table.texts[column.name] for column in compared_columns(table)))
 
 
 def _join(base: Contract, other: Contract) -> sql.Composed:
     """The join along the foreign key of the base table; there is one, since the contract makes a row of both tables."""
     reference = next(column for column in base.columns if column.references == other.table)
     return sql.SQL("JOIN {} ON {} = {}").format(
-        sql.Identifier(other.table), sql.Identifier(other.table, other.key), sql.Identifier(base.table, reference.name)
+        sql.Identifier(SOURCE_SCHEMA, other.table), sql.Identifier(other.table, other.key), sql.Identifier(base.table, reference.name)
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import psycopg2
+import pytest
+
 from tests.operations.conftest import Pair
 
 
@@ -24,11 +27,15 @@ def test_a_row_that_the_source_never_had_is_extra(agreeing: Pair) -> None:
 
 
 def test_rows_that_were_deleted_at_the_source_are_counted_and_are_no_difference(agreeing: Pair) -> None:
-    agreeing.at_source("DELETE FROM payment; DELETE FROM payment_type")
-    agreeing.tombstones = {"payment": [1], "payment_type": [1, 2]}
+    agreeing.deleted("payment", 1)
+    agreeing.deleted("payment_type", 1)
     comparisons = agreeing.comparisons()
-    assert all(comparison.matches for comparison in comparisons.values())
-    assert comparisons["fact_payment"].gone == 1
+    assert agreeing.differences() == []
+    assert (comparisons["fact_payment"].source_rows, comparisons["fact_payment"].warehouse_rows, comparisons["fact_payment"].gone) == (
+        0,
+        1,
+        1,
+    )
     assert comparisons["dim_payment_type"].gone == 1
 
 
@@ -104,7 +111,7 @@ def test_a_wrong_currency_name_is_found(agreeing: Pair) -> None:
 
 def test_a_day_that_the_calendar_lacks_is_found(agreeing: Pair) -> None:
     agreeing.in_warehouse("DELETE FROM dim_date WHERE date_id = '2024-02-29'")
-    assert agreeing.differences() == ["dim_date 2024-02-29: missing (a fact uses its year)"]
+    assert agreeing.differences() == ["dim_date 2024-02-29: missing (the facts' dates span its year)"]
 
 
 def test_a_day_that_is_described_wrongly_is_found(agreeing: Pair) -> None:
@@ -116,3 +123,88 @@ def test_a_long_list_of_differences_is_cut_and_its_length_told(agreeing: Pair) -
     agreeing.in_warehouse("UPDATE dim_date SET day_of_week = 8")
     calendar = agreeing.comparisons()["dim_date"]
     assert (calendar.differences, len(calendar.listed)) == (366, 20)
+
+
+DESCRIBED = """day, extract(year FROM day), extract(month FROM day), extract(day FROM day), extract(isodow FROM day),
+    to_char(day, 'FMDay'), to_char(day, 'FMMonth'), extract(quarter FROM day)"""
+
+
+def test_a_day_of_a_year_that_no_fact_uses_but_earlier_and_later_ones_is_missing(agreeing: Pair) -> None:
+    days = "generate_series(timestamp '2025-01-01', '2026-12-31', interval '1 day') AS day"
+    agreeing.in_warehouse(f"INSERT INTO dim_date SELECT {DESCRIBED} FROM {days}")
+    agreeing.at_source("UPDATE payment SET payment_date = '2026-03-04'")
+    agreeing.in_warehouse("UPDATE fact_payment SET payment_date = '2026-03-04'; DELETE FROM dim_date WHERE date_id = '2025-07-01'")
+    assert agreeing.differences() == ["dim_date 2025-07-01: missing (the facts' dates span its year)"]
+
+
+def test_a_day_of_a_year_that_the_facts_do_not_span_is_extra(agreeing: Pair) -> None:
+    agreeing.in_warehouse("INSERT INTO dim_date VALUES ('1999-12-31', 1999, 12, 31, 5, 'Friday', 'December', 4)")
+    agreeing.in_warehouse("INSERT INTO dim_date VALUES ('infinity', 1, 1, 1, 1, '', '', 1)")
+    reason = "the facts' dates do not span its year, of which there is but a part"
+    assert agreeing.differences() == [f"dim_date 1999-12-31: extra ({reason})", f"dim_date infinity: extra ({reason})"]
+
+
+def test_a_calendar_may_have_whole_years_to_spare(agreeing: Pair) -> None:
+    days = "generate_series(timestamp '2028-01-01', '2028-12-31', interval '1 day') AS day"
+    agreeing.in_warehouse(f"INSERT INTO dim_date SELECT {DESCRIBED} FROM {days}")
+    assert agreeing.differences() == []
+
+
+def test_a_column_of_a_wrong_type_may_hold_values_that_the_right_one_cannot(agreeing: Pair) -> None:
+    agreeing.in_warehouse("ALTER TABLE fact_payment ALTER payment_amount TYPE double precision, ALTER last_updated_time TYPE text")
+    agreeing.in_warehouse("UPDATE fact_payment SET payment_amount = 1550.004, last_updated_time = 'noon'")
+    assert agreeing.differences() == [
+        "fact_payment.last_updated_time: wrong type (wanted time without time zone, found text)",
+        "fact_payment.payment_amount: wrong type (wanted numeric(10,2), found double precision)",
+        "fact_payment 1: stale (last_updated_time: source '09:30:00.123000', warehouse 'noon';"
+        " payment_amount: source '1550.00', warehouse '1550.004')",
+    ]
+
+
+def test_rows_whose_keys_are_no_numbers_are_not_compared_and_no_reference_finds_them(agreeing: Pair) -> None:
+    agreeing.in_warehouse("ALTER TABLE dim_currency DROP CONSTRAINT dim_currency_pkey CASCADE, ALTER currency_id TYPE text")
+    agreeing.in_warehouse("UPDATE dim_currency SET currency_id = 'two' WHERE currency_id = '2'")
+    comparison = agreeing.comparisons()["dim_currency"]
+    assert [str(difference) for difference in comparison.listed] == [
+        "dim_currency.currency_id: wrong type (wanted integer, found text)",
+        "dim_currency.currency_id: broken key (no primary key)",
+        "dim_currency: not compared (its rows cannot be told apart without their key)",
+    ]
+    assert (comparison.source_rows, comparison.warehouse_rows) == (2, 2)
+    lost = "fact_sales_order 25000: broken key (record 3: currency_id 2 is not in dim_currency)"
+    assert [line for line in agreeing.differences() if "currency_id 2" in line] == [lost]
+
+
+def test_a_foreign_key_that_was_never_checked_is_no_foreign_key(agreeing: Pair) -> None:
+    agreeing.in_warehouse("ALTER TABLE fact_payment DROP CONSTRAINT fact_payment_currency_id_fkey")
+    agreeing.in_warehouse("ALTER TABLE fact_payment ADD FOREIGN KEY (currency_id) REFERENCES dim_currency NOT VALID")
+    assert agreeing.differences() == ["fact_payment.currency_id: broken key (its foreign key to dim_currency is not validated)"]
+
+
+def test_of_two_rows_with_one_key_each_is_compared(agreeing: Pair) -> None:
+    agreeing.in_warehouse("ALTER TABLE dim_design DROP CONSTRAINT dim_design_pkey CASCADE")
+    agreeing.in_warehouse("INSERT INTO dim_design VALUES (1, 'Steel', '/usr', 'wooden.json')")
+    assert agreeing.differences()[:3] == [
+        "dim_design.design_id: broken key (no primary key)",
+        "dim_design 1: duplicate key (2 rows with this design_id)",
+        "dim_design 1: stale (design_name: source 'Wooden', warehouse 'Steel')",
+    ]
+
+
+def test_no_kind_of_difference_hides_another_in_a_long_list(agreeing: Pair) -> None:
+    agreeing.in_warehouse("UPDATE dim_date SET day_of_week = 8; DELETE FROM dim_date WHERE date_id = '2024-12-31'")
+    calendar = agreeing.comparisons()["dim_date"]
+    assert "dim_date 2024-12-31: missing (the facts' dates span its year)" in [str(difference) for difference in calendar.listed]
+    assert calendar.unlisted == {"wrong": 345}
+
+
+def test_a_table_of_another_schema_is_not_the_warehouses(agreeing: Pair) -> None:
+    agreeing.in_warehouse("CREATE SCHEMA owner; CREATE TABLE owner.dim_currency (currency_id text)")
+    agreeing.at_source("CREATE SCHEMA owner; CREATE TABLE owner.currency (currency_id text)")
+    assert agreeing.differences() == []
+
+
+def test_a_warehouse_that_no_load_has_prepared_cannot_be_compared(agreeing: Pair) -> None:
+    agreeing.in_warehouse("DROP TABLE etl.tombstone")
+    with pytest.raises(psycopg2.errors.UndefinedTable):
+        agreeing.comparisons()
