@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from totesys.secrets import Credentials
 
 from local_totesys.postgres import HOST, OWNER, PostgresServer
 from local_totesys.schema import create_source
+from tests.servers import postgres_server
 
 if sys.version_info >= (3, 11):  # ingest's Python has no PySpark
     pytest_plugins = ["tests.spark_fixtures"]
@@ -43,22 +42,8 @@ class Database:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A running server. It goes with this process, even when that is killed: a guard waits for the end of its pipe."""
-    folder = tmp_path_factory.mktemp("postgres")
-    end_server = 'cat > /dev/null; kill -QUIT "$(head -n 1 "$0")" 2> /dev/null'
-    guard = subprocess.Popen(
-        ["sh", "-c", end_server, str(folder / "data" / "postmaster.pid")],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    server = PostgresServer.start(folder)
-    try:
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as server:
         yield server
-    finally:
-        server.stop()
-        guard.communicate()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -22,18 +22,25 @@ from totesys.manifests import BatchManifest, newest_batch
 from totesys.secrets import Credentials
 from totesys.store import Bucket
 
+from local_totesys.postgres import PostgresServer
+from local_totesys.schema import create_source
+from tests.conftest import Database
+from tests.ingest.designs import insert
+from tests.servers import guarded, postgres_server
+
 RAW, PROCESSED, DATABASE, SECRET, PUBLISH, INGEST = "raw", "processed", "ingestion", "totesys/source", "totesys-publish", "totesys-ingest"
+ANNOUNCEMENTS, ALERTS = "announcements", "alerts"
 READER_PASSWORD = "s3cret-of-the-reader"
 
 
 class Ingest:
     """The deployed ingest job as a test sees it."""
 
-    def __init__(self, source: Any, clients: Clients, sqs: Any, queue: str, credentials: Credentials) -> None:
+    def __init__(self, source: Any, clients: Clients, sqs: Any, queues: Mapping[str, str], credentials: Credentials) -> None:
         self.source = source
         self.clients = clients
         self.sqs = sqs
-        self.queue = queue
+        self.queues = queues
         self.credentials = credentials
         self.contracts: Mapping[str, Contract] = load_contracts().source
         self.arguments = IngestArguments("totesys", RAW, PROCESSED, DATABASE, SECRET, PUBLISH)
@@ -48,6 +55,22 @@ class Ingest:
     def put_secret(self, credentials: Credentials) -> None:
         body = {name: getattr(credentials, name) for name in ("host", "port", "dbname", "username", "password", "sslmode")}
         self.clients.secretsmanager.put_secret_value(SecretId=SECRET, SecretString=json.dumps(body))
+
+    def grant(self) -> None:
+        """Gives the reader SELECT on the eleven tables and nothing else."""
+        self.execute(
+            "GRANT USAGE ON SCHEMA public TO ingest_reader", f"GRANT SELECT ON {', '.join(load_contracts().source)} TO ingest_reader"
+        )
+
+    def read_from(self, server: PostgresServer) -> None:
+        """Lets the job read the database of that name of another server; what a test does at the source it still does at the first."""
+        self.put_secret(replace(self.credentials, port=server.port))
+
+    def move_to(self, source: Database) -> None:
+        """Makes another database the source."""
+        self.source = source
+        self.credentials = replace(self.credentials, port=source.server.port, dbname=source.dbname)
+        self.put_secret(self.credentials)
 
     def tick(self, *, full: bool = False, accept_deletes: Collection[str] = ()) -> BatchManifest:
         """One run; the newest batch after it."""
@@ -75,10 +98,17 @@ class Ingest:
 
     def announced(self) -> list[int]:
         """The batches announced since the last look."""
-        messages = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", [])
+        return [event["detail"]["batch_seq"] for event in self._heard(ANNOUNCEMENTS)]
+
+    def alerts(self) -> list[tuple[str, str]]:
+        """Kind and table of the alerts since the last look."""
+        return [(event["detail-type"], event["detail"]["table"]) for event in self._heard(ALERTS)]
+
+    def _heard(self, queue: str) -> list[dict[str, Any]]:
+        messages = self.sqs.receive_message(QueueUrl=self.queues[queue], MaxNumberOfMessages=10).get("Messages", [])
         for message in messages:
-            self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
-        return [json.loads(message["Body"])["detail"]["batch_seq"] for message in messages]
+            self.sqs.delete_message(QueueUrl=self.queues[queue], ReceiptHandle=message["ReceiptHandle"])
+        return [json.loads(message["Body"]) for message in messages]
 
     def execute(self, *statements: str) -> None:
         """Commits statements at the source, as the application does."""
@@ -86,12 +116,59 @@ class Ingest:
             for statement in statements:
                 cursor.execute(statement)
 
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Asks the source."""
+        with closing(self.source.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+
+@pytest.fixture
+def designs(ingest: Ingest) -> Ingest:
+    """Ingest of the table design alone, with designs 1, 2 and 3 read already."""
+    ingest.only("design").execute(insert(1, 2, 3))
+    assert ingest.keys(ingest.tick(), "design") == [1, 2, 3]
+    return ingest
+
+
+@pytest.fixture
+def designs_elsewhere(ingest: Ingest, elsewhere: PostgresServer) -> Ingest:
+    """The same on the other server."""
+    source = Database(elsewhere, f"{ingest.source.dbname}_elsewhere")
+    elsewhere.create_database(source.dbname)
+    with closing(source.connect()) as connection:
+        create_source(connection)
+    ingest.move_to(source)
+    ingest.grant()
+    ingest.only("design").execute(insert(1, 2, 3))
+    assert ingest.keys(ingest.tick(), "design") == [1, 2, 3]
+    return ingest
+
 
 @pytest.fixture(scope="session")
-def reader(postgres: Any) -> str:
+def standby(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A hot standby of the session's server."""
+    folder = tmp_path_factory.mktemp("standby")
+    with guarded(folder):
+        yield PostgresServer.standby_of(postgres, folder)
+
+
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """Another server, which tests may stop and crash; one of them finds it running, with nothing but the reader's role."""
+    with postgres_server(tmp_path_factory.mktemp("elsewhere")) as server:
+        create_reader(server)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def reader(postgres: PostgresServer) -> str:
     """The name of a role that has no right of its own yet."""
-    statement = sql.SQL("CREATE ROLE ingest_reader LOGIN PASSWORD {}").format(sql.Literal(READER_PASSWORD))
-    postgres.execute(statement)
+    return create_reader(postgres)
+
+
+def create_reader(server: PostgresServer) -> str:
+    server.execute(sql.SQL("CREATE ROLE ingest_reader LOGIN PASSWORD {}").format(sql.Literal(READER_PASSWORD)))
     return "ingest_reader"
 
 
@@ -107,13 +184,12 @@ def ingest(source: Any, reader: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
         sqs = boto3.client("sqs")
         ingest = Ingest(source, clients, sqs, deploy(clients, sqs), replace(source.credentials, username=reader, password=READER_PASSWORD))
         ingest.put_secret(ingest.credentials)
-        tables = ", ".join(ingest.contracts)
-        ingest.execute(f"GRANT USAGE ON SCHEMA public TO {reader}", f"GRANT SELECT ON {tables} TO {reader}")
+        ingest.grant()
         yield ingest
 
 
-def deploy(clients: Clients, sqs: Any) -> str:
-    """Makes what the job needs, and a queue that hears the announcements; returns the queue."""
+def deploy(clients: Clients, sqs: Any) -> dict[str, str]:
+    """Makes what the job needs, and queues that hear its events; returns their addresses by name."""
     for bucket in (RAW, PROCESSED):
         clients.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
     clients.glue.create_database(DatabaseInput={"Name": DATABASE})
@@ -125,9 +201,13 @@ def deploy(clients: Clients, sqs: Any) -> str:
     for workflow in (INGEST, PUBLISH):
         clients.glue.create_workflow(Name=workflow)
     clients.secretsmanager.create_secret(Name=SECRET)
-    queue = sqs.create_queue(QueueName="announcements")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    pattern = {"source": ["totesys.ingest"], "detail-type": ["batch waiting"], "detail": {"publish_workflow": [PUBLISH]}}
-    clients.events.put_rule(Name="waiting", EventPattern=json.dumps(pattern))
-    clients.events.put_targets(Rule="waiting", Targets=[{"Id": "queue", "Arn": arn}])
-    return str(queue)
+    patterns = {
+        ANNOUNCEMENTS: {"source": ["totesys.ingest"], "detail-type": ["batch waiting"], "detail": {"publish_workflow": [PUBLISH]}},
+        ALERTS: {"source": ["totesys.alert"]},
+    }
+    queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in patterns}
+    for name, pattern in patterns.items():
+        arn = sqs.get_queue_attributes(QueueUrl=queues[name], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        clients.events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+        clients.events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+    return queues

@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
-STAMP = "'2024-01-05 09:00:00.123'"
-
-
-def insert(*keys: int) -> str:
-    values = ", ".join(f"({key}, 'Design {key}', '/usr', 'd.json', {STAMP}, {STAMP})" for key in keys)
-    return f"INSERT INTO design (design_id, design_name, file_location, file_name, created_at, last_updated) VALUES {values}"
-
-
-def rename(key: int, name: str) -> str:
-    return f"UPDATE design SET design_name = '{name}' WHERE design_id = {key}"
-
-
-@pytest.fixture
-def designs(ingest: Any) -> Any:
-    """Ingest of the table design alone, with designs 1, 2 and 3 read already."""
-    ingest.only("design").execute(insert(1, 2, 3))
-    assert ingest.keys(ingest.tick(), "design") == [1, 2, 3]
-    return ingest
-
-
-@contextmanager
-def transaction(designs: Any) -> Iterator[Any]:
-    """An open transaction at the source; what it did is committed at the end."""
-    connection = designs.source.connect()
-    try:
-        with connection.cursor() as cursor:
-            yield cursor
-        connection.commit()
-    finally:
-        connection.close()
+from tests.ingest.designs import insert, prepared, rename, transaction
 
 
 def test_a_late_commit_is_in_the_next_batch_and_only_there(designs: Any) -> None:
-    with transaction(designs) as early:
+    with transaction(designs.source) as early:
         early.execute(insert(4))
         designs.execute(insert(5))
         assert designs.keys(designs.tick(), "design") == [5]
@@ -50,7 +17,7 @@ def test_a_late_commit_is_in_the_next_batch_and_only_there(designs: Any) -> None
 
 
 def test_a_late_commit_under_a_savepoint_is_in_the_next_batch_and_only_there(designs: Any) -> None:
-    with transaction(designs) as early:
+    with transaction(designs.source) as early:
         early.execute("SAVEPOINT s")
         early.execute(insert(4))
         early.execute("RELEASE s")
@@ -61,7 +28,7 @@ def test_a_late_commit_under_a_savepoint_is_in_the_next_batch_and_only_there(des
 
 
 def test_a_late_commit_from_an_exception_block_is_in_the_next_batch_and_only_there(designs: Any) -> None:
-    with transaction(designs) as early:
+    with transaction(designs.source) as early:
         early.execute(f"DO $$ BEGIN {insert(4)}; EXCEPTION WHEN OTHERS THEN NULL; END $$")
         designs.execute(insert(5))
         assert designs.keys(designs.tick(), "design") == [5]
@@ -70,21 +37,16 @@ def test_a_late_commit_from_an_exception_block_is_in_the_next_batch_and_only_the
 
 
 def test_a_prepared_transaction_is_read_once_it_is_committed(designs: Any) -> None:
-    connection = designs.source.connect()
-    connection.tpc_begin("late")
-    with connection.cursor() as cursor:
-        cursor.execute(insert(4))
-    connection.tpc_prepare()
-    designs.execute(insert(5))
-    assert designs.keys(designs.tick(), "design") == [5]
-    connection.tpc_commit()
-    connection.close()
+    with prepared(designs.source, "late", insert(4)) as late:
+        designs.execute(insert(5))
+        assert designs.keys(designs.tick(), "design") == [5]
+        late.tpc_commit()
     assert designs.keys(designs.tick(), "design") == [4]
     assert designs.keys(designs.tick(), "design") == []
 
 
 def test_rows_seen_beside_an_open_transaction_are_not_read_again_however_long_it_stays_open(designs: Any) -> None:
-    with transaction(designs) as early:
+    with transaction(designs.source) as early:
         early.execute(insert(4))
         designs.execute(insert(5, 6))
         assert designs.keys(designs.tick(), "design") == [5, 6]
