@@ -110,14 +110,15 @@ def test_a_view_that_somebody_has_replaced_by_hand_is_made_again(stack: Stack) -
     assert stack.ask("SELECT payment_id FROM current_payment") == []
 
 
-def test_an_athena_that_says_done_and_makes_nothing_is_found_out(stack: Stack) -> None:
+@pytest.mark.parametrize("left", ["DROP VIEW current_payment", "CREATE OR REPLACE VIEW current_payment AS SELECT 1 AS payment_id"])
+def test_an_athena_that_says_done_and_makes_nothing_is_found_out(stack: Stack, left: str) -> None:
     database = stack.deployment.processed_database
-    stack.ask("DROP VIEW current_payment")
+    stack.ask(left)
     try:
         with pytest.raises(FatalError, match=f"Athena says that it made view {database}.current_payment"):
             create_view(stack.aws.glue, lambda statement: None, database, CONTRACTS.facts["fact_payment"], "SELECT 1")
     finally:
-        assert create_views(stack.session, stack.deployment, CONTRACTS) == {"created": 1, "unchanged": 2}
+        create_views(stack.session, stack.deployment, CONTRACTS)
 
 
 def test_a_view_reads_its_fact_once_and_no_more_of_it_than_it_holds() -> None:
