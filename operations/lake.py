@@ -52,3 +52,8 @@ class Lake:
         while publish.through_batch_seq > batch_seq:
             yield publish
             publish = manifests.read_publish(self.processed, publish.previous_seq) if publish.previous_seq else NO_PUBLISH
+
+
+def span(first: int, last: int) -> str:
+    """A row of batches in words."""
+    return f"batch {last}" if first == last else f"batches {first} to {last}"

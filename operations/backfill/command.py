@@ -16,7 +16,7 @@ from totesys.manifests import NO_PUBLISH, PublishManifest, read_publish
 from operations.attempt import Attempt
 from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session
-from operations.lake import Lake
+from operations.lake import Lake, span
 from operations.run.display import RunDisplay
 from operations.run.workflows import Workflows
 
@@ -114,8 +114,8 @@ def print_made_anew(console: Console, publish: PublishManifest | None) -> None:
                 rows.append([database, table, f"{len(made):,}", f"{sum(made):,}"])
                 total += sum(made)
     console.print(make_table([("database", "left"), ("table", "left"), ("partitions", "right"), ("rows", "right")], rows))
-    batches = [seq for seq, _ in publish.batches]
-    console.print(f"made anew from batches {batches[0]} to {batches[-1]}, and loaded: {total:,} rows in {len(rows)} tables")
+    batches = span(publish.batches[0][0], publish.batches[-1][0])
+    console.print(f"made anew from {batches}, and loaded: {total:,} rows in {len(rows)} tables")
 
 
 def _batch_number(text: str) -> int:

@@ -10,6 +10,7 @@ from rich.console import Console
 from totesys.manifests import Held
 
 from operations.console import make_table
+from operations.lake import span
 from operations.run.tick import Outcome
 
 
@@ -18,10 +19,9 @@ def print_outcome(console: Console, outcome: Outcome | None) -> None:
     if outcome is None:
         console.print("nothing new: the warehouse holds every batch")
         return
-    rows = [[table, f"{count:,}"] for table, count in outcome.loaded.items() if count]
-    console.print(make_table([("warehouse table", "left"), ("new or changed rows", "right")], rows))
-    first, last = outcome.first_batch, outcome.through_batch
-    batches = f"batch {last}" if first == last else f"batches {first} to {last}"
+    if rows := [[table, f"{count:,}"] for table, count in outcome.loaded.items() if count]:
+        console.print(make_table([("warehouse table", "left"), ("new or changed rows", "right")], rows))
+    batches = span(outcome.first_batch, outcome.through_batch)
     console.print(f"loaded {batches}: {outcome.landed.total():,} rows read, {outcome.loaded.total():,} warehouse rows new or changed")
 
 

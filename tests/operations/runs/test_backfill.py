@@ -44,7 +44,7 @@ def test_the_partitions_that_were_made_anew_are_listed_with_their_rows(glue: Glu
 def test_what_waited_and_is_published_beside_it_does_not_count_as_made_anew(glue: Glue, loaded: Lake, command: Command) -> None:
     loaded.land(3)
     glue.on_publish = {"ends": lambda: (loaded.publish(2, through=2), loaded.publish(3))}
-    assert command(backfill, "--from", "2").out[-1] == "made anew from batches 2 to 2, and loaded: 7 rows in 2 tables"
+    assert command(backfill, "--from", "2").out[-1] == "made anew from batch 2, and loaded: 7 rows in 2 tables"
 
 
 def test_a_batch_that_had_only_waited_is_not_called_made_anew(glue: Glue, loaded: Lake, command: Command) -> None:
