@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,16 +20,16 @@ from totesys.store import Bucket
 Row = dict[str, Any]
 
 
+@dataclass
 class Lake:
     """The processed bucket as a history of publishes."""
 
-    def __init__(self, bucket: Bucket) -> None:
-        self.bucket = bucket
-        self.origin = layout.run_id(1, "00000000")
-        self.seq = 0
-        self.through = 0
-        self._rows: dict[str, dict[str, list[Row]]] = {}
-        self._states: dict[str, dict[str, PartitionState]] = {}
+    bucket: Bucket
+    seq: int = 0
+    through: int = 0
+    origin: str = layout.run_id(1, "00000000")
+    _rows: dict[str, dict[str, list[Row]]] = field(default_factory=dict)
+    _states: dict[str, dict[str, PartitionState]] = field(default_factory=dict)
 
     def publish(
         self,
@@ -69,6 +71,12 @@ class Lake:
                 if some:
                     self._write(contract, value, some)
         return self._commit(0, through, new_rows)
+
+    def copied(self, bucket: Bucket) -> Lake:
+        """The same history in another bucket, to be carried on there."""
+        for key, _ in self.bucket.objects(""):
+            bucket.put(key, self.bucket.get(key))
+        return replace(self, bucket=bucket, _rows=deepcopy(self._rows), _states=deepcopy(self._states))
 
     def _commit(self, after: int, through: int, new_rows: dict[str, int]) -> PublishManifest:
         def states(tables: dict[str, Contract]) -> dict[str, dict[str, PartitionState]]:

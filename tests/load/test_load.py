@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime, time
 from decimal import Decimal
 
+import pytest
+from totesys.errors import FatalError, RetriableError
 from totesys.waiting import loaded_through
 
 from tests.load.conftest import STAGING
@@ -117,6 +119,62 @@ def test_a_publish_without_a_new_batch_brings_nothing(lake, load, query):
     assert query("SELECT count(*) FROM fact_sales_order") == [(1,)]
 
 
+def test_a_lake_made_anew_goes_on_where_the_old_one_had_come(lake, load, query):
+    lake.publish(1, sales_star(sales_order(1)))
+    lake.publish(2, {"fact_sales_order": [sales_order(2)]})
+    load()
+    lake.make_anew()
+    lake.publish(3, {"fact_sales_order": [sales_order(3)]})
+
+    load()
+
+    assert query("SELECT sales_order_id FROM fact_sales_order ORDER BY sales_record_id") == [(1,), (2,), (3,)]
+    assert query("SELECT load_seq, publish_seq, through_batch_seq FROM etl.load_ledger ORDER BY 1") == [(1, 2, 2), (2, 2, 3)]
+
+
+def test_while_a_lake_made_anew_is_behind_nothing_is_loaded_and_nothing_lost(lake, load, query):
+    lake.publish(1, sales_star(sales_order(1)))
+    lake.publish(2, {"fact_sales_order": [sales_order(2)]})
+    load()
+    lake.make_anew(through=1)
+
+    with pytest.raises(RetriableError, match=r"holds batch 2, but the lake is through batch 1 .*scripts/backfill.sh"):
+        load()
+
+    lake.publish(2, {"fact_sales_order": [sales_order(2)]})
+    lake.publish(3, {"fact_sales_order": [sales_order(3)]})
+    load()
+    assert query("SELECT sales_order_id FROM fact_sales_order ORDER BY sales_record_id") == [(1,), (2,), (3,)]
+
+
+def test_a_lake_of_another_ingestion_bucket_is_refused(lake, load, query):
+    lake.publish(1, sales_star(sales_order(1)))
+    load()
+    lake.origin = "0000000001-another"
+    lake.publish(2, {"fact_sales_order": [sales_order(2)]})
+
+    with pytest.raises(FatalError, match=r"begins with batch 0000000001-00000000, .* batch 0000000001-another: .*scripts/backfill.sh"):
+        load()
+
+    assert query("SELECT sales_order_id FROM fact_sales_order") == [(1,)]
+
+
+def test_a_lost_warehouse_is_brought_back_by_the_next_load(lake, load, query):
+    lake.publish(1, sales_star(sales_order(1)))
+    load()
+    lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=5)]}, deleted={"sales_order": [1]})
+    load()
+    query("DROP SCHEMA public CASCADE; DROP SCHEMA etl CASCADE; CREATE SCHEMA public")
+    assert loaded_through(lake.bucket) == 2, "the marker knows nothing of it"
+
+    load()
+
+    assert query("SELECT sales_order_id, units_sold FROM fact_sales_order ORDER BY sales_record_id") == [(1, 42), (1, 5)]
+    assert query("SELECT count(*) FROM dim_date") == [(365,)]
+    assert query("SELECT source_table, key, batch_seq FROM etl.tombstone") == [("sales_order", 1, 2)]
+    assert query("SELECT first_batch_seq, through_batch_seq FROM etl.load_ledger") == [(1, 2)]
+
+
 def test_a_publish_that_lands_during_a_load_goes_in_before_it_ends(lake, load, query, run_until_merge):
     lake.publish(1, sales_star(sales_order(1)))
     load()
@@ -157,6 +215,21 @@ def test_the_ledger_says_when_in_utc_and_how_much(lake, load, query):
     assert abs((datetime.now(loaded_at.tzinfo) - loaded_at).total_seconds()) < 60
     assert rows["fact_sales_order"] == 1
     assert rows["dim_date"] == 365
+
+
+def test_the_ledger_says_where_the_lake_begins_and_where_the_rows_of_each_load_end(lake, load, query):
+    lake.publish(1, sales_star(sales_order(1), sales_order(2)))
+    load()
+    lake.publish(2, {"fact_sales_order": [sales_order(3)]})
+
+    load()
+
+    ledger = query("SELECT load_seq, origin, last_record_ids FROM etl.load_ledger ORDER BY 1")
+    empty = {"fact_payment": 0, "fact_purchase_orders": 0}
+    assert ledger == [
+        (1, "0000000001-00000000", {"fact_sales_order": 2, **empty}),
+        (2, "0000000001-00000000", {"fact_sales_order": 3, **empty}),
+    ]
 
 
 def test_nothing_of_staging_is_left_after_a_load(lake, load, query):

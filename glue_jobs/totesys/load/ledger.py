@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 
-from sqlalchemy import Connection, Row, Select, Table, delete, func, literal, null, select, text, union_all, update
+from sqlalchemy import Connection, Select, Table, delete, func, literal, null, select, text, union_all, update
 
 from totesys.contracts import Contract
 from totesys.load.models import ledger_table
@@ -18,12 +19,13 @@ def lock(connection: Connection) -> None:
 
 def newest(connection: Connection) -> Loaded:
     """The newest load."""
-    return _loaded(connection.execute(_newest_first()).first())
+    return _first(connection, _newest_first(ledger_table()))
 
 
 def newest_below(connection: Connection, batch_seq: int) -> Loaded:
     """The newest load that brought in nothing of this batch or of a later one; the empty `Loaded` when there is none."""
-    return _loaded(connection.execute(_newest_first().where(ledger_table().c.through_batch_seq < batch_seq)).first())
+    ledger = ledger_table()
+    return _first(connection, _newest_first(ledger).where(ledger.c.through_batch_seq < batch_seq))
 
 
 def append(connection: Connection, plan: Plan, changed: Mapping[str, int], facts: Mapping[str, Table]) -> None:
@@ -68,12 +70,10 @@ def move_boundaries(connection: Connection, contract: Contract, fact: Table, sta
     )
 
 
-def _newest_first() -> Select:
-    columns = ledger_table().c
-    return select(
-        columns.load_seq, columns.publish_seq, columns.publish_id, columns.origin, columns.through_batch_seq, columns.last_record_ids
-    ).order_by(columns.load_seq.desc()).limit(1)  # fmt: skip
+def _newest_first(ledger: Table) -> Select:
+    return select(*(ledger.c[column.name] for column in fields(Loaded))).order_by(ledger.c.load_seq.desc()).limit(1)
 
 
-def _loaded(row: Row | None) -> Loaded:
+def _first(connection: Connection, loads: Select) -> Loaded:
+    row = connection.execute(loads).first()
     return Loaded(*row) if row else Loaded()

@@ -1,0 +1,102 @@
+"""Keys deleted at the source: the warehouse notes them, keeps their rows, and forgets them when the keys live again."""
+
+from __future__ import annotations
+
+import pytest
+from totesys.errors import BadDataError, RetriableError
+
+from tests.load.conftest import STAGING
+from tests.load.lake import payment_star, sales_order, sales_star, staff
+
+TOMBSTONES = "SELECT source_table, key, batch_seq FROM etl.tombstone ORDER BY 1, 2"
+
+
+@pytest.fixture
+def loaded_once(lake, load):
+    """A warehouse with two orders, as all of it is in the lake's mirrors."""
+    lake.publish(1, sales_star(sales_order(1), sales_order(2)), alive={"sales_order": [1, 2], "staff": [1]})
+    load()
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_deleted_keys_get_tombstones_and_keep_their_rows(lake, load, query):
+    lake.publish(2, {}, deleted={"sales_order": [2], "staff": [100_000, 100_001]})
+
+    load()
+
+    assert query(TOMBSTONES) == [("sales_order", 2, 2), ("staff", 100_000, 2), ("staff", 100_001, 2)]
+    assert query("SELECT sales_order_id FROM fact_sales_order ORDER BY 1") == [(1,), (2,)]
+    assert query(STAGING) == []
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_a_key_that_lives_again_loses_its_tombstone_and_others_keep_theirs(lake, load, query):
+    lake.publish(2, {}, deleted={"sales_order": [1, 2]})
+    load()
+    lake.publish(3, {"fact_sales_order": [sales_order(2, units_sold=7)]}, alive={"sales_order": [2]})
+
+    load()
+
+    assert query(TOMBSTONES) == [("sales_order", 1, 2)]
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_a_key_deleted_again_has_the_batch_that_found_it_gone_last(lake, load, query):
+    lake.publish(2, {}, deleted={"sales_order": [1]})
+    load()
+    lake.publish(3, {"fact_sales_order": [sales_order(1, units_sold=7)]}, alive={"sales_order": [1]})
+    lake.publish(4, {}, deleted={"sales_order": [1]})
+
+    load()
+
+    assert query(TOMBSTONES) == [("sales_order", 1, 4)]
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_no_mirror_is_read_while_nothing_was_ever_deleted(lake, load, query):
+    lake.publish(2, {"dim_staff": [staff(1, first_name="Ada")]}, alive={"staff": [1]})
+    lake.remove_files("current")
+
+    load()
+
+    assert query("SELECT first_name FROM dim_staff") == [("Ada",)]
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_a_batch_of_deletes_alone_needs_no_other_rows(lake, load, query):
+    lake.publish(2, {}, deleted={"sales_order": [1]})
+
+    load()
+
+    assert query("SELECT through_batch_seq, rows FROM etl.load_ledger WHERE load_seq = 2") == [(2, {})]
+
+
+def test_the_first_load_brings_the_tombstones_of_all_that_was(lake, load, query):
+    lake.publish(1, payment_star(), deleted={"payment": [3]}, alive={"payment": [4]})
+
+    load()
+
+    assert query(TOMBSTONES) == [("payment", 3, 1)]
+
+
+@pytest.mark.usefixtures("loaded_once")
+@pytest.mark.parametrize("tamper", ["DELETE FROM {0}", "INSERT INTO {0} SELECT * FROM {0}"], ids=["emptied", "staged twice"])
+def test_staged_keys_that_are_not_as_many_as_were_read_are_refused(lake, load, query, run_until_merge, tamper):
+    lake.publish(2, {}, deleted={"sales_order": [1]})
+
+    [error] = run_until_merge(1, lambda: query(tamper.format(f"etl.{query(STAGING)[0][0]}")))
+
+    assert isinstance(error, RetriableError)
+    assert "_tombstone holds" in str(error)
+    assert query(TOMBSTONES) == []
+    load()
+    assert query(TOMBSTONES) == [("sales_order", 1, 2)]
+
+
+@pytest.mark.usefixtures("loaded_once")
+def test_a_mirror_with_other_tombstones_than_its_manifest_says_is_refused(lake, load):
+    manifest = lake.publish(2, {}, deleted={"sales_order": [1]})
+    lake.copy(manifest.current["sales_order"]["0"].prefix)
+
+    with pytest.raises(BadDataError, match="mirrors hold 4 rows with 2 tombstones, but the manifest of publish 2 says 2 with 1"):
+        load()
