@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from totesys.alerts import Alert, send
+from totesys.errors import FatalError
 
 from local_aws.spark import aws_environment
 from operations.deploy.proof import prove_stack
@@ -38,3 +39,16 @@ def test_an_address_that_is_given_is_subscribed(stack: Stack, monkeypatch: pytes
     topic: Any = stack_outputs(stack.session, "mail-alerts")["AlertsTopic"]
     (subscription,) = stack.aws.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "people@example.com")
+
+
+def test_a_topic_that_lets_no_rule_publish_fails_the_proof(stack: Stack) -> None:
+    sns, topic = stack.aws.client("sns"), stack_outputs(stack.session, f"{PROJECT}-alerts")["AlertsTopic"]
+    policy = sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
+    sns.set_topic_attributes(
+        TopicArn=topic, AttributeName="Policy", AttributeValue=policy.replace("events.amazonaws.com", "s3.amazonaws.com")
+    )
+    try:
+        with pytest.raises(FatalError, match=f"topic {topic} lets no event rule publish"):
+            prove_stack(stack.aws.client, f"{PROJECT}-alerts", Template.read("alerts"))
+    finally:
+        sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
