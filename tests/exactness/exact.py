@@ -27,14 +27,6 @@ Places = dict[tuple[str, ...], str]  # values of a partition -> where it points 
 
 
 @dataclass
-class Expected:
-    """What the history of a source must have left behind. `gone` are the keys of source tables whose rows were deleted."""
-
-    versions: Versions = field(default_factory=Counter)
-    gone: dict[str, set[int]] = field(default_factory=dict)
-
-
-@dataclass
 class Findings:
     """What is not exact: versions that are missing, versions that are there too often, and in words everything that is wrong."""
 
@@ -58,31 +50,31 @@ class Checker:
         self.glue = self.client("glue")
         self.ingestion, self.processed = (Bucket(s3, bucket.name) for bucket in (self.world.ingestion, self.world.processed))
 
-    def findings(self, expected: Expected) -> Findings:
+    def findings(self, expected: Versions) -> Findings:
         """Everything that is not exact after an ordinary run."""
         found = Findings()
         publish = newest_publish(self.processed)
         assert publish, "nothing was ever published"
         with closing(self.source.connect()) as source, closing(self.warehouse.connect()) as warehouse:
-            self._compare_with_source(found, source, warehouse, expected)
+            self._compare_with_source(found, source, warehouse)
             self._compare_versions(found, warehouse, expected)
             self._compare_with_lake(found, warehouse, publish)
             self._find_staging(found, warehouse)
         self._compare_catalog(found, publish)
         return found
 
-    def _compare_with_source(self, found: Findings, source: Any, warehouse: Any, expected: Expected) -> None:
-        for comparison in compare_all(load_contracts(), source, warehouse, lambda table: expected.gone.get(table, ())):
+    def _compare_with_source(self, found: Findings, source: Any, warehouse: Any) -> None:
+        for comparison in compare_all(load_contracts(), source, warehouse):
             found.problems += [str(difference) for difference in comparison.listed]
 
-    def _compare_versions(self, found: Findings, warehouse: Any, expected: Expected) -> None:
+    def _compare_versions(self, found: Findings, warehouse: Any, expected: Versions) -> None:
         held: Versions = Counter()
         for fact in load_contracts().facts.values():
             query = sql.SQL("SELECT {key}, count(*) FROM {table} GROUP BY 1").format(
                 key=sql.Identifier(fact.lake_key), table=sql.Identifier(fact.table)
             )
             held.update({(fact.table, key): count for key, count in _rows(warehouse, query)})
-        lost, duplicated = expected.versions - held, held - expected.versions
+        lost, duplicated = expected - held, held - expected
         found.lost, found.duplicated = lost.total(), duplicated.total()
         found.problems += [f"{fact} {key}: {count} versions lost" for (fact, key), count in lost.items()]
         found.problems += [f"{fact} {key}: {count} versions too many" for (fact, key), count in duplicated.items()]
@@ -145,7 +137,7 @@ class Checker:
         return self._read[bucket.name, key]
 
 
-def assert_exact(checker: Checker, expected: Expected) -> None:
+def assert_exact(checker: Checker, expected: Versions) -> None:
     """Fails with everything that is not exact."""
     found = checker.findings(expected)
     assert not found.problems, "\n".join(found.problems)

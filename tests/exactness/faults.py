@@ -27,14 +27,14 @@ DEADLY = frozenset({Effect.REFUSED, Effect.ANSWER_LOST})
 
 @dataclass(frozen=True)
 class Fault:
-    """The effect upon one call, told by its name and by how often the name has come before: that holds whatever order threads choose.
+    """The effect upon one call, told by its name and by how often the name has come: that holds whatever order threads choose.
 
-    `strike` is called as the call comes, before anything else happens to it.
+    `strike` is called as the call comes, before anything becomes of it; without an effect the call then takes its course.
     """
 
     call: str
     occurrence: int
-    effect: Effect
+    effect: Effect | None
     strike: Callable[[], None] | None = None
 
 

@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def forward(self) -> None:
         calls, body = self.server.proxy.calls, self._body()
-        effect = calls.meet(call_name(self.command, self.path, self.headers, body))
+        effect = calls.meet(call_name(self.command, self.path, dict(self.headers), body))
         if effect is Effect.REFUSED:
             self.close_connection = True
         elif effect in (Effect.UNAVAILABLE, Effect.UNAVAILABLE_ONCE):

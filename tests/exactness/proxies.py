@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import boto3
@@ -31,6 +32,7 @@ class ProxiedWorld:
 
     world: World
     calls: Calls
+    endpoint: str
     aws: LocalAws
     source: Database
     warehouse: Database
@@ -38,26 +40,30 @@ class ProxiedWorld:
     def forget_the_dead(self) -> None:
         """Waits until the servers have noticed which sessions were cut."""
         for database in (self.source, self.warehouse):
-            with closing(database.server.connect("postgres")) as connection, connection.cursor() as cursor:
-
-                def no_session(cursor: Any = cursor, name: str = database.dbname) -> bool:
-                    cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name LIKE 'totesys-%%'", (name,))
-                    connection.rollback()  # noqa: B023 - called within the loop's turn
-                    return bool(cursor.fetchone()[0] == 0)
-
-                wait_until(f"sessions of {database.dbname} end", no_session)
+            wait_until(f"sessions of {database.dbname} end", partial(_is_left, database))
 
 
 @contextmanager
 def proxied_world(spark: SparkSession, aws: LocalAws, source: Database, warehouse: Database) -> Iterator[ProxiedWorld]:
     """A deployed world whose source and warehouse are as they are given."""
     calls = Calls()
-    with closing(HttpProxy(aws.endpoint, calls)) as to_aws, _before(source, "source", calls) as to_source:
-        with _before(warehouse, "warehouse", calls) as to_warehouse:
-            world = World(spark, _clients(to_aws.endpoint), to_source, to_warehouse)
-            lead_through(spark, world, to_aws.endpoint)
-            world.deploy()
-            yield ProxiedWorld(world, calls, aws, source, warehouse)
+    with (
+        closing(HttpProxy(aws.endpoint, calls)) as to_aws,
+        _before(source, "source", calls) as to_source,
+        _before(warehouse, "warehouse", calls) as to_warehouse,
+    ):
+        world = World(spark, _clients(to_aws.endpoint), to_source, to_warehouse)
+        lead_through(spark, world, to_aws.endpoint)
+        world.deploy()
+        yield ProxiedWorld(world, calls, to_aws.endpoint, aws, source, warehouse)
+
+
+def _is_left(database: Database) -> bool:
+    """Whether no job has a session at the server any more."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name LIKE 'totesys-%%'"
+    with closing(database.server.connect("postgres")) as connection, connection.cursor() as cursor:
+        cursor.execute(query, (database.dbname,))
+        return bool(cursor.fetchone()[0] == 0)
 
 
 @contextmanager

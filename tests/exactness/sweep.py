@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from totesys.errors import PipelineError
@@ -28,6 +28,7 @@ _COMMITS = re.compile(
 )
 _MERGE_BEGINS, _MERGE_ENDS = "warehouse LOCK TABLE etl.load_ledger IN", "warehouse COMMIT"
 _EXCLUSIVE = re.compile(r"s3 PUT (ingestion|processed) _manifests")
+_DECIDES = re.compile(r"s3 PUT (ingestion|processed) _manifests|warehouse COMMIT")
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,25 @@ class Point:
 
 @dataclass
 class Swept:
-    """The outcome of a sweep. `inexact` are the points after which something was not exact, with what it was."""
+    """The outcome of a sweep.
+
+    inexact      the points of the turn after which something was not exact, and what
+    unexplained  points at which a job failed with an error that is not the pipeline's own
+    """
 
     swept: int = 0
     lost: int = 0
     duplicated: int = 0
     inexact: list[str] = field(default_factory=list)
+    unexplained: list[str] = field(default_factory=list)
+
+    def note(self, swept: Sequence[str], found: Findings) -> None:
+        """What was found after points were swept."""
+        self.swept += len(swept)
+        self.lost += found.lost
+        self.duplicated += found.duplicated
+        if found.problems:
+            self.inexact = [*swept, *found.problems]
 
 
 def points_of(job: str, calls: Sequence[str]) -> list[Point]:
@@ -88,6 +102,7 @@ class Sweep:
         self.world = proxied.world
         self.deltas = deltas
         self.checker = Checker(self.world, proxied.aws.client, proxied.source, proxied.warehouse)
+        self._misses: Counter[Point] = Counter()
         self.world.run()
         # The second delta of a day is like all later ones: the first makes the day's partitions.
         self.deltas.apply()
@@ -111,45 +126,43 @@ class Sweep:
             self.world.ingest()
 
     def strike(self, points: Iterable[Point], crashes: int = 1) -> Swept:
-        """Sweeps the points: in each turn and job up to `crashes`, one right after the other. Stops at the first that is not exact."""
+        """Sweeps the points: in each turn and job up to `crashes`, one right after the other. Stops at the first turn that is not exact."""
         waiting = {job: [point for point in points if point.job == job] for job in JOBS}
-        misses: Counter[Point] = Counter()
+        self._misses.clear()
         outcome = Swept()
-        while any(waiting.values()):
+        while any(waiting.values()) and not outcome.inexact:
             self.deltas.apply()
-            struck: list[Point] = []
-            problems: list[str] = []
+            struck: list[str] = []
+            unheard: list[str] = []
             for job in JOBS:
-                struck += self._strike_job(job, waiting[job], crashes, misses, problems)
+                for point, error in self._strike_job(job, waiting[job], crashes):
+                    struck.append(str(point))
+                    if error and not isinstance(error, PipelineError):
+                        outcome.unexplained.append(f"{point}: {type(error).__name__}")
+                    if point.effect in DEADLY and not error:
+                        unheard.append(f"{point}: the job ended well")
                 getattr(self.world, job)()
             self.recover()
             found = self.checker.findings(self.deltas.expected)
-            outcome.swept += len(struck)
-            outcome.lost += found.lost
-            outcome.duplicated += found.duplicated
-            problems += found.problems
-            if problems:
-                outcome.inexact = [*map(str, struck), *problems]
-                break
+            found.problems += unheard
+            outcome.note(struck, found)
         return outcome
 
-    def _strike_job(self, job: str, waiting: list[Point], crashes: int, misses: Counter[Point], problems: list[str]) -> list[Point]:
-        struck: list[Point] = []
-        while waiting and len(struck) < crashes:
+    def _strike_job(self, job: str, waiting: list[Point], crashes: int) -> Iterator[tuple[Point, Exception | None]]:
+        """Takes points from those that wait. Each with what the job raised."""
+        for _ in range(crashes):
+            if not waiting:
+                return
             point = waiting[0]
             has_fired, error = self._run_with(point)
             if not has_fired:
-                misses[point] += 1
-                assert misses[point] < _MISSES, f"{point} never came by"
-                break
-            struck.append(waiting.pop(0))
-            if error is not None and not isinstance(error, PipelineError):
-                problems.append(f"{point}: {type(error).__name__} instead of an error of the pipeline's own")
-            if error is None:
-                if point.effect in DEADLY:
-                    problems.append(f"{point}: the job knew nothing of it")
-                break
-        return struck
+                assert error is None, f"{point} has not come by, and {job} failed: {error}"
+                self._misses[point] += 1
+                assert self._misses[point] < _MISSES, f"{point} never came by"
+                return
+            yield waiting.pop(0), error
+            if not error or (point.effect is not Effect.REFUSED and _DECIDES.fullmatch(point.call)):
+                return  # the job's work of this turn is done
 
     def _run_with(self, point: Point) -> tuple[bool, Exception | None]:
         """Runs the point's job with the fault. Whether the point came by, and what the job raised."""

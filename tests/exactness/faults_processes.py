@@ -1,0 +1,123 @@
+"""The job scripts as processes, as Glue starts them, that can be killed at any call or at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import Any
+
+from totesys.arguments import IngestArguments, LoadArguments, TransformArguments
+
+from tests.exactness.faults import Effect, Fault
+from tests.exactness.sweep import Sweep, Swept
+from tests.local_aws.machine import ROOT
+
+SCRIPTS = ROOT / "glue_jobs"
+_LONGEST = 120  # seconds
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Starts the jobs of a sweep's world. `environment` is a job's; its calls to AWS go through the proxies as well."""
+
+    sweep: Sweep
+    environment: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        """The load's secret, which worlds do without."""
+        body = json.dumps(asdict(self.sweep.world.warehouse))
+        self.sweep.world.clients.secretsmanager.create_secret(Name=self._warehouse_secret, SecretString=body)
+
+    @property
+    def _warehouse_secret(self) -> str:
+        return f"{self.sweep.world.name}/warehouse"
+
+    def start(self, job: str, **options: Any) -> subprocess.Popen[str]:
+        """One job, in a process group of its own; `options` are Popen's."""
+        world = self.sweep.world
+        arguments: dict[str, IngestArguments | TransformArguments | LoadArguments] = {
+            "ingest": world.ingest_arguments,
+            "transform": world.transform_arguments,
+            "load": LoadArguments(world.processed.name, self._warehouse_secret),
+        }
+        words = [word for name, value in asdict(arguments[job]).items() if value for word in (f"--{name}", value)]
+        return subprocess.Popen(
+            [sys.executable, str(SCRIPTS / f"{job}.py"), *words],
+            env={**os.environ, **self.environment, "PYTHONPATH": str(SCRIPTS), "AWS_ENDPOINT_URL": self.sweep.proxied.endpoint},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True, **options,
+        )  # fmt: skip
+
+    def kill_at(self, job: str, call: str) -> None:
+        """Runs a job, and kills it at a call: the call is under way by then, and is done."""
+        calls = self.sweep.proxied.calls
+        running: list[subprocess.Popen[str]] = []
+        calls.arm(Fault(call, 1, Effect.ANSWER_LOST_ONCE, strike=lambda: kill(running[0])))
+        running.append(self.start(job))
+        running[0].communicate(timeout=_LONGEST)
+        assert calls.has_fired, f"{job} never came to {call}"
+        self._clean_up()
+
+    def kill_after(self, job: str, seconds: float) -> bool:
+        """Runs a job, and kills it after so long; says whether it was still running."""
+        process = self.start(job)
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=seconds)
+        was_running = process.poll() is None
+        kill(process)
+        process.communicate()
+        self._clean_up()
+        return was_running
+
+    def _clean_up(self) -> None:
+        self.sweep.proxied.calls.arm(None)
+        self.sweep.proxied.forget_the_dead()
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Ends a process and all of its group, as SIGKILL does: at once, and without a last word."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def kill_sweep(processes: Processes, jobs: Mapping[str, int], seed: int) -> Swept:
+    """Kills each job so many times, each at a random moment of its usual duration; after each kill an ordinary run must be exact."""
+    random, sweep, outcome = Random(seed), processes.sweep, Swept()
+    for job, kills in jobs.items():
+        usual = _duration(processes, job)
+        for _ in range(kills):
+            _bring_to(sweep, job)
+            seconds = random.uniform(0, usual)
+            was_running = processes.kill_after(job, seconds)
+            sweep.recover()
+            struck = [f"{job}: killed after {seconds:.3f} s"] if was_running else []
+            outcome.note(struck, sweep.checker.findings(sweep.deltas.expected))
+            if outcome.inexact:
+                return outcome
+    return outcome
+
+
+def _duration(processes: Processes, job: str) -> float:
+    """Seconds that a run of the job takes with one delta waiting."""
+    _bring_to(processes.sweep, job)
+    started = time.monotonic()
+    processes.kill_after(job, _LONGEST)
+    duration = time.monotonic() - started
+    processes.sweep.recover()
+    return duration
+
+
+def _bring_to(sweep: Sweep, job: str) -> None:
+    """A delta that waits for the job."""
+    sweep.deltas.apply()
+    for before in ("ingest", "transform"):
+        if before == job:
+            return
+        getattr(sweep.world, before)()
