@@ -64,11 +64,12 @@ class Draft:
 
 
 def behind_reason(draft: Draft) -> str | None:
-    """How the source is older than the previous batch; None when it is not, or a person demands to read it as it is.
+    """How the source is older than the previous batch; None when it is not.
 
-    A replica that lags would bring back what an earlier batch saw changed and delete what it saw inserted: history that never was.
+    A replica that lags would bring back what an earlier batch saw changed and delete what it saw inserted: history that never was. A source
+    that was set back looks the same, and only a person can tell.
     """
-    if draft.previous is None or draft.demands.full:
+    if draft.previous is None:
         return None
     now, then = draft.snapshot.identity, draft.previous.source
     if (now.system_identifier, now.database_oid) != (then.system_identifier, then.database_oid) or now.timeline > then.timeline:
@@ -88,6 +89,8 @@ def no_delta_reason(draft: Draft, contract: Contract, oid: int) -> str | None:
         return "first read"
     if snapshot.identity != draft.previous.source or oid != before.table_oid:
         return "not the table of the previous batch"
+    if behind_reason(draft):
+        return "older than the previous batch"
     if contract.version != before.contract_version:
         return "new contract version"
     point = before.held.judged_xmin if before.held else before.capture_xmin

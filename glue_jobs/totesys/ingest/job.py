@@ -101,7 +101,7 @@ def read_batch(
     for table in contracts:
         source.lock(table)
     draft = Draft(secrets.token_hex(4), started_at, source.snapshot(), previous, demands)
-    if reason := behind_reason(draft):
+    if not demands.full and (reason := behind_reason(draft)):
         raise RetriableError(
             f"totesys ({source.place}) is older than what was read before: {reason}. Nothing was read, or history would go back:"
             " wait until the replica has caught up, or see that the secret names the right server. If the source itself was set back,"

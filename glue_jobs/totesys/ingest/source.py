@@ -35,6 +35,7 @@ _OPTIONS = {
     "default_transaction_read_only": "on",
     "TimeZone": "UTC",
     "DateStyle": "ISO",
+    "quote_all_identifiers": "off",  # it would quote the names of types too
     "row_security": "off",
     "search_path": SCHEMA,
     "lock_timeout": f"{LOCK_SECONDS}s",

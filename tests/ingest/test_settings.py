@@ -1,0 +1,86 @@
+"""What is set at the source for time zones, formats, limits and clocks changes nothing of what a batch says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from totesys import layout
+from totesys.errors import RetriableError
+
+from tests.ingest.designs import insert, rename
+
+ODD = {
+    "TimeZone": "'Asia/Kathmandu'",
+    "DateStyle": "German, DMY",
+    "IntervalStyle": "'sql_standard'",
+    "lc_monetary": "'POSIX'",
+    "lc_numeric": "'POSIX'",
+    "lc_time": "'POSIX'",
+    "extra_float_digits": "'-15'",
+    "client_encoding": "'LATIN1'",
+    "search_path": "'pg_catalog'",
+    "row_security": "'on'",
+    "standard_conforming_strings": "'off'",
+    "transform_null_equals": "'on'",
+    "quote_all_identifiers": "'on'",
+    "default_transaction_isolation": "'read committed'",
+    "default_transaction_read_only": "'off'",
+    "statement_timeout": "'1ms'",
+    "lock_timeout": "'1ms'",
+    "idle_in_transaction_session_timeout": "'1ms'",
+}
+
+
+@pytest.mark.parametrize("place", ["DATABASE {database}", "ROLE ingest_reader IN DATABASE {database}"])
+def test_what_is_set_for_the_database_or_the_role_changes_no_value(designs: Any, place: str) -> None:
+    designs.execute(rename(1, "Świętokrzyskie O''Keefe"), "UPDATE design SET created_at = '1999-12-31 23:59:59.999' WHERE design_id = 1")
+    place = place.format(database=designs.source.dbname)
+    designs.execute(*(f"ALTER {place} SET {name} = {value}" for name, value in ODD.items()))
+    batch = designs.tick()
+    row = designs.rows(batch, "design")[0]
+    assert (row["design_name"], row["created_at"]) == ("Świętokrzyskie O'Keefe", datetime(1999, 12, 31, 23, 59, 59, 999000))
+    assert row["last_updated"] == datetime(2024, 1, 5, 9, 0, 0, 123000)
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(batch.snapshot_at)
+    assert batch.snapshot_at.endswith("+00:00")
+    assert timedelta() <= age < timedelta(minutes=1)
+
+
+def test_a_limit_to_transactions_that_the_job_cannot_lift_is_explained(designs: Any) -> None:
+    designs.execute(f"ALTER ROLE ingest_reader IN DATABASE {designs.source.dbname} SET transaction_timeout = '1ms'")
+    with pytest.raises(RetriableError, match=r"took too long or was cancelled|the session broke off"):
+        designs.tick()
+
+
+@pytest.fixture
+def from_the_future(designs: Any) -> Any:
+    """Ingest whose last batch was read when the source's clock was two days ahead."""
+    batch = asdict(designs.newest())
+    ahead = (datetime.fromisoformat(batch["snapshot_at"]) + timedelta(days=2)).isoformat(timespec="microseconds")
+    batch["snapshot_at"] = ahead
+    batch["tables"]["design"].update(captured_at=ahead, full_at=ahead)
+    designs.raw.put(layout.manifest_key(batch["seq"]), json.dumps(batch).encode())
+    return designs
+
+
+def test_a_clock_that_was_set_back_costs_a_full_read_and_nothing_else(from_the_future: Any) -> None:
+    ingest = from_the_future
+    ingest.execute(insert(4))
+    batch = ingest.tick()
+    capture = batch.tables["design"]
+    assert (capture.mode, ingest.keys(batch, "design")) == ("full", [1, 2, 3, 4])
+    assert capture.previous_at == capture.captured_at == capture.full_at == batch.snapshot_at
+    ingest.execute(insert(5))
+    batch = ingest.tick()
+    assert (batch.tables["design"].mode, ingest.keys(batch, "design")) == ("delta", [5])
+    assert batch.tables["design"].previous_at < batch.snapshot_at
+
+
+def test_a_held_table_is_not_read_because_a_clock_was_set_back(from_the_future: Any) -> None:
+    ingest = from_the_future
+    ingest.execute("DELETE FROM design")
+    ingest.tick()
+    assert ingest.newest().tables["design"].held.since == ingest.newest().snapshot_at
