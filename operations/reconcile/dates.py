@@ -44,7 +44,7 @@ def compare_dates(comparison: Comparison, table: LiveTable, tables: Mapping[str,
         for (missing,) in stream(warehouse, _missing_days(table, day, used)):
             comparison.add("missing", key=missing, detail="the facts' dates span its year")
         for (extra,) in stream(warehouse, _extra_days(table, day, used)):
-            comparison.add("extra", key=extra, detail="the facts' dates do not span its year, of which there is but a part")
+            comparison.add("extra", key=extra, detail="the facts' dates do not span its year, and the calendar has not all of it")
     for wrong, columns in stream(warehouse, _wrong_days(table, day)):
         comparison.add("wrong", key=wrong, detail=", ".join(columns))
 

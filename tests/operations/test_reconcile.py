@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg2
 import pytest
+from totesys.contracts import load_contracts
 
 from tests.operations.conftest import Pair
 
@@ -140,7 +141,7 @@ def test_a_day_of_a_year_that_no_fact_uses_but_earlier_and_later_ones_is_missing
 def test_a_day_of_a_year_that_the_facts_do_not_span_is_extra(agreeing: Pair) -> None:
     agreeing.in_warehouse("INSERT INTO dim_date VALUES ('1999-12-31', 1999, 12, 31, 5, 'Friday', 'December', 4)")
     agreeing.in_warehouse("INSERT INTO dim_date VALUES ('infinity', 1, 1, 1, 1, '', '', 1)")
-    reason = "the facts' dates do not span its year, of which there is but a part"
+    reason = "the facts' dates do not span its year, and the calendar has not all of it"
     assert agreeing.differences() == [f"dim_date 1999-12-31: extra ({reason})", f"dim_date infinity: extra ({reason})"]
 
 
@@ -205,6 +206,14 @@ def test_a_table_of_another_schema_is_not_the_warehouses(agreeing: Pair) -> None
 
 
 def test_a_warehouse_that_no_load_has_prepared_cannot_be_compared(agreeing: Pair) -> None:
-    agreeing.in_warehouse("DROP TABLE etl.tombstone")
+    agreeing.in_warehouse(f"DROP SCHEMA etl CASCADE; DROP TABLE {', '.join(load_contracts().warehouse)}")
     with pytest.raises(psycopg2.errors.UndefinedTable):
         agreeing.comparisons()
+
+
+def test_a_reference_to_no_row_is_told_once_however_often_its_neighbours_are_found(agreeing: Pair) -> None:
+    agreeing.in_warehouse("ALTER TABLE dim_currency DROP CONSTRAINT dim_currency_pkey CASCADE")
+    agreeing.in_warehouse("INSERT INTO dim_currency SELECT * FROM dim_currency")
+    agreeing.around_keys("UPDATE fact_payment SET payment_type_id = 7")
+    dangling = "fact_payment 1: broken key (record 1: payment_type_id 7 is not in dim_payment_type)"
+    assert agreeing.differences().count(dangling) == 1
