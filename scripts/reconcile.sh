@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compares the warehouse with the source: current rows of the facts, all rows of the dimensions.
+# Compares the warehouse with the source: structure, keys, current rows of the facts, all rows of the dimensions. Writes the outcome
+# into etl.reconciliation of the warehouse, and says of which moment the warehouse is and when the two last agreed.
 # Needs: what scripts/setup.sh installs, and a deployed pipeline; credentials, region and, for a local stack, AWS_ENDPOINT_URL in the
 # environment (eval "$(scripts/local.sh env)" sets them). Options: --help tells them.
 # Exits: 0 they match; 1 they differ, and the differences are listed; 2 could not compare.
