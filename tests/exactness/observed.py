@@ -1,0 +1,118 @@
+"""What is really there: the rows of the warehouse, and of the lake by its newest publish, compared with the truth."""
+
+from __future__ import annotations
+
+import datetime
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow.parquet as pq
+from totesys.contracts import load_contracts
+from totesys.manifests import PartitionState, PublishManifest
+from totesys.store import Bucket
+
+from tests.exactness.oracle import DIMENSIONS, FACTS, SOURCE_TABLES, Difference, Truth, calendar_row, compare, lake_names
+
+
+def loaded_through(connection: Any) -> int:
+    """The newest batch that the warehouse holds, by its ledger; 0 before the first load."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('etl.load_ledger')")
+        if cursor.fetchone()[0] is None:
+            return 0
+        cursor.execute("SELECT through_batch_seq FROM etl.load_ledger ORDER BY load_seq DESC LIMIT 1")
+        newest = cursor.fetchone()
+        return int(newest[0]) if newest else 0
+
+
+def warehouse_differences(connection: Any, truth: Truth, through: int) -> Iterator[Difference]:
+    """How the warehouse differs from the truth after batch `through`. The record ids of a key must follow its versions."""
+    if not through:
+        return
+    used: set[datetime.date] = set()
+    for fact in FACTS:
+        serial = load_contracts().warehouse[fact].key
+        rows = _warehouse_rows(connection, fact, order=serial)
+        expected = [version.values for version in truth.facts(fact, through)]
+        yield from compare("warehouse", fact, expected, rows)
+        yield from _order_differences(fact, expected, rows)
+        used |= {value for row in rows for value in row if isinstance(value, datetime.date)}
+        view = f"current_{fact.removeprefix('fact_')}"
+        yield from compare("warehouse", view, truth.current_facts(fact, through), _rows(connection, view, lake_names(fact)))
+    for dimension in DIMENSIONS:
+        yield from compare("warehouse", dimension, truth.dimension(dimension, through), _warehouse_rows(connection, dimension))
+    tombstones = _rows(connection, "etl.tombstone", ["source_table", "key", "batch_seq"])
+    yield from compare("warehouse", "etl.tombstone", truth.tombstones(through), tombstones)
+    yield from _calendar_differences("warehouse", _warehouse_rows(connection, "dim_date"), used)
+
+
+def lake_differences(processed: Bucket, publish: PublishManifest, truth: Truth, through: int) -> Iterator[Difference]:
+    """How the lake differs from the truth after batch `through`, by the files that the publish names."""
+    used: set[datetime.date] = set()
+    for fact in FACTS:
+        rows = _lake_rows(processed, publish.warehouse.get(fact, {}).values(), [*lake_names(fact), "batch_seq"])
+        expected = truth.facts(fact, through)
+        yield from compare("lake", fact, [(*version.values, version.batch_seq) for version in expected], rows)
+        used |= {value for row in rows for value in row if isinstance(value, datetime.date)}
+    for dimension in DIMENSIONS:
+        rows = _lake_rows(processed, publish.warehouse.get(dimension, {}).values(), lake_names(dimension))
+        yield from compare("lake", dimension, truth.dimension(dimension, through), rows)
+    yield from _calendar_differences("lake", _lake_rows(processed, publish.warehouse["dim_date"].values(), lake_names("dim_date")), used)
+    for table in SOURCE_TABLES:
+        names = [column.name for column in load_contracts().source[table].columns]
+        rows = _lake_rows(processed, publish.current.get(table, {}).values(), ["is_deleted", *names])
+        yield from compare("lake, current", table, truth.current(table, through), [row[1:] for row in rows if not row[0]])
+        yield from compare("lake, deleted", table, truth.deleted(table, through), [row[1:] for row in rows if row[0]])
+
+
+def _calendar_differences(place: str, rows: list[tuple[Any, ...]], used: Iterable[datetime.date]) -> Iterator[Difference]:
+    """Every day that a fact uses is there once, and every row that is there is right."""
+    days = {row[0] for row in rows} | set(used)
+    yield from compare(place, "dim_date", map(calendar_row, days), rows)
+
+
+def _order_differences(fact: str, expected: list[tuple[Any, ...]], rows: list[tuple[Any, ...]]) -> Iterator[Difference]:
+    """Of keys that have the right rows: those whose record ids do not follow the order of their versions."""
+    wanted, found = _by_key(fact, expected), _by_key(fact, rows)
+    disordered = [key for key, versions in found.items() if versions != wanted[key] and sorted(versions) == sorted(wanted[key])]
+    if disordered:
+        yield Difference("warehouse, order of record ids of", fact, unknown=tuple(disordered))
+
+
+def _by_key(fact: str, rows: Iterable[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]]:
+    place = lake_names(fact).index(f"{FACTS[fact][0]}_id")
+    versions = defaultdict(list)
+    for row in rows:
+        versions[row[place]].append(row)
+    return versions
+
+
+def _warehouse_rows(connection: Any, table: str, order: str = "1") -> list[tuple[Any, ...]]:
+    return _rows(connection, table, lake_names(table), order)
+
+
+def _rows(connection: Any, table: str, names: list[str], order: str = "1") -> list[tuple[Any, ...]]:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY {order}")
+        return [tuple(map(_plain, row)) for row in cursor]
+
+
+def _lake_rows(processed: Bucket, states: Iterable[PartitionState], names: list[str]) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for state in states:
+        keys = [key for key, _ in processed.objects(state.prefix) if key.endswith(".parquet")]
+        for key in keys:
+            columns = pq.ParquetFile(io.BytesIO(processed.get(key))).read(names).to_pydict()
+            rows += zip(*([_plain(value) for value in columns[name]] for name in names))
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """A value of the warehouse or of a Parquet file as the truth has it."""
+    if isinstance(value, datetime.time):
+        return value.isoformat(timespec="milliseconds")
+    if isinstance(value, datetime.datetime):
+        return value.replace(tzinfo=None)
+    return value

@@ -1,0 +1,177 @@
+"""The soak behind scripts/soak.sh: random worlds, then faults at a pipeline's every call and kills of its jobs, until the time is over."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from local_aws.spark import spark_environment
+from operations.console import make_console, make_table
+from tests.exactness.faults_processes import Processes, kill_sweep
+from tests.exactness.proxies import proxied_world
+from tests.exactness.random_world import HISTORIES, NotExactError, RandomWorld, Tally
+from tests.exactness.stage import Stage, whole_stage
+from tests.exactness.sweep import JOBS, Sweep, Swept
+from tests.exactness.sweep_deltas import Deltas
+
+MINUTES = 10.0
+_FOR_HISTORIES = 0.6  # of the time; the rest is the sweeps'
+
+
+@dataclass
+class Report:
+    """What the soak has done and found."""
+
+    tried: Tally = field(default_factory=Tally)
+    seeds: list[int] = field(default_factory=list)
+    swept: Swept = field(default_factory=Swept)
+    points: int = 0
+    kills: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    unknown: int = 0
+    failure: str = ""
+
+    def print(self, console: Console, seconds: float) -> None:
+        tried = self.tried
+        rows = [
+            ("minutes", f"{seconds / 60:.1f}"),
+            ("worlds, their seeds", f"{len(self.seeds)}: {', '.join(map(str, self.seeds))}"),
+            ("histories tried, their steps", f"{tried.histories:,}, {tried.steps:,}"),
+            ("runs", ", ".join(f"{runs} {job}" for job, runs in tried.runs.items()) + f"; {tried.backfills} backfills"),
+            ("batches, tables held in them", f"{tried.batches}, {tried.held}"),
+            ("faults injected into histories", f"{tried.faults}"),
+            ("fault points swept", f"{self.swept.swept} of {self.points}" if self.points else "none"),
+            ("jobs killed", f"{self.kills}"),
+            ("comparisons with the truth", f"{tried.comparisons}"),
+            ("rows lost", f"{self.lost + self.swept.lost}"),
+            ("rows duplicated", f"{self.duplicated + self.swept.duplicated}"),
+            ("rows that nobody knows", f"{self.unknown}"),
+        ]
+        console.print(make_table([("", "left"), ("", "left")], rows, title="Soak"))
+        console.print(self.failure or "nothing was lost, and nothing was there twice", markup=False)
+
+
+class Soak:
+    """One soak. `until` is a time of the monotonic clock; None for one whole world and no more."""
+
+    def __init__(self, stage: Stage, seed: int, until: float | None, say: Callable[[str], None]) -> None:
+        self.stage = stage
+        self.seed = seed
+        self.until = until
+        self.say = say
+        self.report = Report()
+
+    def run(self) -> Report:
+        begun = time.monotonic()
+        if self.until is None:
+            self._world(self.seed, lambda: True)
+            return self.report
+        end = begun + (self.until - begun) * _FOR_HISTORIES
+        for seed in count(self.seed):
+            self._world(seed, lambda: time.monotonic() < end)
+            if self.report.failure or time.monotonic() > end:
+                break
+        if not self.report.failure:
+            self._sweep(self.until)
+        return self.report
+
+    def _world(self, seed: int, has_time: Callable[[], bool]) -> None:
+        def on_round(number: int, rounds: int) -> bool:
+            self.say(f"world {seed}: round {number + 1} of {rounds}")
+            return has_time()
+
+        world = RandomWorld(seed, self.stage, HISTORIES, on_round)
+        self.report.seeds.append(seed)
+        try:
+            world.play()
+        except NotExactError as error:
+            self.report.failure = str(error)
+            for difference in error.differences:
+                self.report.lost += len(difference.lost)
+                self.report.duplicated += len(difference.duplicated)
+                self.report.unknown += len(difference.unknown)
+        except Exception:
+            self.report.failure = f"{traceback.format_exc()}\nworld {seed} failed; again: scripts/soak.sh --seed {seed}"
+        self.report.tried.add(world.tally)
+
+    def _sweep(self, until: float) -> None:
+        """Some points of every job in each turn, in the seed's order, and now and then a kill."""
+        self.say("sweep: a first run, and the calls of a clean one")
+        with ExitStack() as stack:
+            source = stack.enter_context(self.stage.database("sweep_source", self.stage.source_template))
+            warehouse = stack.enter_context(self.stage.database("sweep_warehouse"))
+            proxied = stack.enter_context(proxied_world(self.stage.spark, self.stage.aws, source, warehouse))
+            sweep = Sweep(proxied, Deltas(source))
+            processes = Processes(sweep, spark_environment(self.stage.folder / "jobs", proxied.endpoint))
+            self.report.points = len(sweep.points)
+            order = Random(self.seed).sample(sweep.points, len(sweep.points))
+            waiting = {job: [point for point in order if point.job == job] for job in JOBS}
+            while any(waiting.values()) and time.monotonic() < until and not self.report.failure:
+                self.say(f"sweep: {self.report.swept.swept} of {self.report.points} points")
+                turn = [points.pop() for points in waiting.values() if points]
+                self._note(sweep.strike(turn))
+                if self.report.swept.swept % 10 == 0 and not self.report.failure:
+                    self.say("sweep: kills")
+                    killed = kill_sweep(processes, dict.fromkeys(JOBS, 1), seed=self.report.swept.swept)
+                    self.report.kills += killed.swept
+                    self._note(Swept(0, killed.lost, killed.duplicated, killed.inexact))
+
+    def _note(self, outcome: Swept) -> None:
+        swept = self.report.swept
+        swept.swept, swept.lost, swept.duplicated = (
+            swept.swept + outcome.swept, swept.lost + outcome.lost, swept.duplicated + outcome.duplicated,
+        )  # fmt: skip
+        if outcome.inexact:
+            told = "\n".join(outcome.inexact)
+            self.report.failure = (
+                f"{told}\nafter these points the pipeline is not exact; again: scripts/soak.sh --minutes N --seed {self.seed}"
+            )
+
+
+def main(argv: Sequence[str]) -> int:
+    """0: nothing lost and nothing twice; 1: not so, and the last lines say what, and the seed; 130: interrupted."""
+    parser = argparse.ArgumentParser(prog="scripts/soak.sh")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--seed", type=int)
+    arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    logging.disable(logging.WARNING)  # what jobs say of the faults that meet them
+    console = make_console()
+    begun = time.monotonic()
+    only_one = arguments.seed is not None and arguments.minutes is None
+    until = None if only_one else begun + 60 * (arguments.minutes or MINUTES)
+    seed = arguments.seed if arguments.seed is not None else int(time.time())
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("starting PostgreSQL, AWS and Spark", total=until and until - begun)
+
+        def say(what: str) -> None:
+            progress.update(task, description=what, completed=time.monotonic() - begun)
+            if not console.is_terminal:
+                console.print(f"{time.monotonic() - begun:6.0f} s  {what}")
+
+        try:
+            with whole_stage() as stage:
+                report = Soak(stage, seed, until, say).run()
+        except KeyboardInterrupt:
+            console.print("soak: stopped before the end")
+            return 130
+    report.print(console, time.monotonic() - begun)
+    return 1 if report.failure else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

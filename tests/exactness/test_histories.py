@@ -1,0 +1,26 @@
+"""Random histories, many in one world, against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pyspark.sql import SparkSession
+
+from tests.exactness.random_world import HISTORIES, RandomWorld
+from tests.exactness.stage import Stage, stage_beside
+from tests.local_aws.machine import LocalAws
+
+SEEDS = (3,)
+
+
+@pytest.fixture(scope="module")
+def stage(spark: SparkSession, aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with stage_beside(spark, aws, tmp_path_factory.mktemp("histories")) as stage:
+        yield stage
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_histories_lose_no_row_and_bring_none_twice(stage: Stage, seed: int) -> None:
+    tally = RandomWorld(seed, stage).play()
+    assert tally.histories == HISTORIES and tally.faults and tally.comparisons
