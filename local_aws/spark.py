@@ -28,6 +28,7 @@ _JAVA_OPTIONS = (
     "-XX:TieredStopAtLevel=1",  # small data is compile time, not work
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",
+    "-XX:ReservedCodeCacheSize=240m",  # without the second compiler it is 48 MB, which a session of some publishes fills: then it crawls
     "-Duser.timezone=UTC",
 )
 
