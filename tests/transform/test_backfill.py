@@ -97,6 +97,8 @@ def test_a_backfill_of_one_table_leaves_what_is_made_of_others(lived: Lived) -> 
     assert lived.all_rows(made) == lived.rows
     assert {table for table, states in made.warehouse.items() if states != before.warehouse[table]} == {"dim_staff"}
     assert lived.catalog_shows(made)
+    assert made.after_batch_seq == 0
+    assert made.new_rows == {table: sum(state.rows for state in states.values()) for table, states in made.warehouse.items()}
 
 
 def test_the_calendar_alone_is_made_anew_with_all_its_years(lived: Lived) -> None:

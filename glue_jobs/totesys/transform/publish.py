@@ -13,7 +13,7 @@ from datetime import datetime
 from pyspark.sql import functions as F
 
 from totesys import layout
-from totesys.contracts import WAREHOUSE_LINEAGE, Contract, Contracts
+from totesys.contracts import Contract, Contracts
 from totesys.manifests import BatchManifest, PublishManifest
 from totesys.transform.changes import Publishing, SourceChange, TableChange, partitions_after
 from totesys.transform.dimensions import publish_calendar, publish_joined_dimension
@@ -52,7 +52,9 @@ def publish(lake: Lake, contracts: Contracts, work: Work, seq: int, attempt: str
     for number, batches in enumerate(several):
         pass_id = publish_id if number == 0 else f"{publish_id}-{number}"
         log.info("publish %s: batches %d to %d", pass_id, batches[0].seq, batches[-1].seq)
-        state = _pass(lake, contracts, Publishing(state, batches, seq, pass_id, origin, work.tables, work.years))
+        # Years that facts do not ask for come last: a batch before the one that first asked may be in the warehouse without them.
+        years = work.years if batches is several[-1] else frozenset()
+        state = _pass(lake, contracts, Publishing(state, batches, seq, pass_id, origin, work.tables, years))
         misses.update(state.misses)
     made = replace(
         state,
@@ -65,8 +67,9 @@ def publish(lake: Lake, contracts: Contracts, work: Work, seq: int, attempt: str
         batches=tuple((batch.seq, batch.batch_id) for batch in work.batches),
         misses=dict(misses),
     )
-    # A row that several passes changed is new once.
-    return replace(made, new_rows=_new_rows(lake, contracts, made)) if len(several) > 1 else made
+    # A row that several passes changed is new once, and tables that were left alone have rows above the start as well.
+    is_counted = len(several) == 1 and len(work.tables) == len(contracts.source)
+    return made if is_counted else replace(made, new_rows=_new_rows(lake, contracts, made))
 
 
 def passes(batches: Sequence[BatchManifest]) -> Iterator[tuple[BatchManifest, ...]]:
@@ -132,6 +135,6 @@ def _new_rows(lake: Lake, contracts: Contracts, made: PublishManifest) -> dict[s
     counted = {}
     for table, contract in contracts.warehouse.items():
         states = [state for state in made.warehouse.get(table, {}).values() if state.max_batch_seq > made.after_batch_seq]
-        rows = lake.read((*contract.lake_columns, *WAREHOUSE_LINEAGE), states)
+        rows = lake.read(contract.file_columns, states)
         counted[table] = rows.filter(F.col("batch_seq") > made.after_batch_seq).count() if states else 0
     return counted
