@@ -70,13 +70,13 @@ def run_until_merge(new_job: Callable[..., LoadJob], warehouse: Any) -> Callable
     Returns what each came to: what the warehouse holds, or the exception. The tables must be there already.
     """
 
-    def run(jobs: int, meanwhile: Callable[[], Any], demands: Demands = NO_DEMANDS) -> list[Any]:
+    def run(jobs: int, meanwhile: Callable[[], Any]) -> list[Any]:
         holder = warehouse.connect()
         with ThreadPoolExecutor(jobs) as pool:
             try:
                 with holder.cursor() as cursor:
                     cursor.execute("LOCK TABLE etl.load_ledger IN SHARE MODE")
-                    started = [pool.submit(new_job(demands=demands).run) for _ in range(jobs)]
+                    started = [pool.submit(new_job().run) for _ in range(jobs)]
                     wait_until("all want the ledger", lambda: waiting_for_ledger(cursor) == jobs)
                     meanwhile()
             finally:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from totesys import layout
 from totesys.arrow_types import arrow_schema
-from totesys.contracts import CURRENT_LINEAGE, WAREHOUSE_LINEAGE, Contract, load_contracts
+from totesys.contracts import CURRENT_LINEAGE, Contract, load_contracts
 from totesys.manifests import PartitionState, PublishManifest, commit
 from totesys.store import Bucket
 
@@ -47,7 +47,7 @@ class Lake:
         """
         self.seq += 1
         for table, rows in tables.items():
-            self._bring_in(load_contracts().warehouse[table], [{**row, "batch_seq": batch_seq} for row in rows])
+            self._bring_in(load_contracts().warehouse[table], [{"is_put_back": False, **row, "batch_seq": batch_seq} for row in rows])
         for is_deleted, keys in ((True, deleted), (False, alive)):
             for table, some in (keys or {}).items():
                 contract = load_contracts().source[table]
@@ -126,7 +126,7 @@ class Lake:
         is_mirror = contract.table in load_contracts().source
         prefix = (layout.current_prefix if is_mirror else layout.warehouse_prefix)(contract.table, self._publish_id)
         prefix = layout.partition_prefix(prefix, contract.partition.name, value)
-        columns = (*contract.columns, *CURRENT_LINEAGE) if is_mirror else (*contract.lake_columns, *WAREHOUSE_LINEAGE)
+        columns = (*contract.columns, *CURRENT_LINEAGE) if is_mirror else contract.file_columns
         file = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(columns)), file)
         self.bucket.put(f"{prefix}part-00000.parquet", file.getvalue())
