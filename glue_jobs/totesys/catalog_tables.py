@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from totesys import layout
-from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, WAREHOUSE_LINEAGE, Column, Contract, Contracts, Partition
+from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Column, Contract, Contracts, Partition
 
 OWNER = "totesys"  # some clients cannot read a table without an owner
 RAW_PARTITIONS = (
@@ -21,7 +21,13 @@ RAW_PARTITIONS = (
 def raw_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
     """TableInputs of the ingestion database: every row version that a batch read."""
     return [
-        table_input(contract, RAW_LINEAGE, RAW_PARTITIONS, layout.uri(bucket, f"{contract.table}/"), f"{contract.grain} and batch")
+        table_input(
+            contract,
+            (*contract.columns, *RAW_LINEAGE),
+            RAW_PARTITIONS,
+            layout.uri(bucket, f"{contract.table}/"),
+            f"{contract.grain} and batch",
+        )
         for contract in contracts.source.values()
     ]
 
@@ -29,7 +35,13 @@ def raw_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
 def current_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
     """TableInputs of the current database: the latest row of each key."""
     return [
-        table_input(contract, CURRENT_LINEAGE, (contract.partition,), layout.uri(bucket, f"current/{contract.table}/"), contract.grain)
+        table_input(
+            contract,
+            (*contract.columns, *CURRENT_LINEAGE),
+            (contract.partition,),
+            layout.uri(bucket, f"current/{contract.table}/"),
+            contract.grain,
+        )
         for contract in contracts.source.values()
     ]
 
@@ -37,16 +49,15 @@ def current_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
 def warehouse_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
     """TableInputs of the processed database: the three stars."""
     return [
-        table_input(contract, WAREHOUSE_LINEAGE, (contract.partition,), layout.uri(bucket, f"{contract.table}/"), contract.grain)
+        table_input(contract, contract.file_columns, (contract.partition,), layout.uri(bucket, f"{contract.table}/"), contract.grain)
         for contract in contracts.warehouse.values()
     ]
 
 
 def table_input(
-    contract: Contract, lineage: Sequence[Column], partitions: Sequence[Partition], location: str, grain: str
+    contract: Contract, columns: Sequence[Column], partitions: Sequence[Partition], location: str, grain: str
 ) -> dict[str, Any]:
     """One table as Glue's CreateTable takes it."""
-    columns = (*contract.lake_columns, *lineage)
     return {
         "Name": contract.table,
         "Description": contract.description,

@@ -52,7 +52,11 @@ CURRENT_LINEAGE = (
     Column("is_deleted", "boolean", False, "Whether the row is gone from the source; its last values stay."),
     Column("batch_seq", "bigint", False, "Number of the batch that brought this state."),
 )
-WAREHOUSE_LINEAGE = (Column("batch_seq", "bigint", False, "Number of the batch that brought this state."),)
+DIMENSION_LINEAGE = (Column("batch_seq", "bigint", False, "Number of the batch that brought this state."),)
+FACT_LINEAGE = (
+    *DIMENSION_LINEAGE,
+    Column("is_put_back", "boolean", False, "Whether it says the same as the version before: the row was deleted, and then put back."),
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ class Contract:
     def lake_columns(self) -> tuple[Column, ...]:
         """The columns that lake files hold: all but those that the warehouse assigns."""
         return tuple(column for column in self.columns if column.assigned_by is None)
+
+    @property
+    def file_columns(self) -> tuple[Column, ...]:
+        """The columns of a warehouse table's files in the lake: its own and its lineage."""
+        return (*self.lake_columns, *(FACT_LINEAGE if self.version_of else DIMENSION_LINEAGE))
 
     @property
     def lake_key(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 from sqlalchemy import and_, column, func, select, table
-from totesys.contracts import WAREHOUSE_LINEAGE, Contract, Contracts
+from totesys.contracts import Contract, Contracts
 from totesys.errors import FatalError
 
 from operations.deployment import Deployment
@@ -37,7 +37,7 @@ def view_name(fact: Contract) -> str:
 
 def view_columns(fact: Contract) -> dict[str, str]:
     """Name and type of a fact's view's columns: all that the fact has in the lake."""
-    return {held.name: held.type for held in (*fact.lake_columns, *WAREHOUSE_LINEAGE)}
+    return {held.name: held.type for held in fact.file_columns}
 
 
 def current_versions(fact: Contract, processed_database: str, current_database: str) -> str:

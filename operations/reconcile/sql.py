@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from psycopg2 import sql
 from totesys.contracts import Column, Contract, Contracts
-from totesys.load.models import tombstone_table
+from totesys.load.models import put_back_table, tombstone_table
 
 from operations.reconcile.live import LiveTable, to_text
 
 BUCKET_SIZE = 10_000  # keys per digest: small enough to drill into, large enough that all keys an integer can have give few digests
 SOURCE_SCHEMA = "public"
 TOMBSTONES = sql.Identifier(tombstone_table().schema, tombstone_table().name)
+PUT_BACK = sql.Identifier(put_back_table().schema, put_back_table().name)
 
 
 def compared_columns(table: LiveTable) -> list[Column]:
@@ -79,16 +80,23 @@ def lost_rows(table: LiveTable) -> sql.Composed:
 
 
 def duplicate_versions(table: LiveTable) -> sql.Composed:
-    """(key, record id) of each version of a fact that says the same as the version before it."""
+    """(key, record id) of each version of a fact that says the same as the version before it, beyond those whose row was put back."""
     return sql.SQL("""
         SELECT key, record_id
         FROM (
-            SELECT {key}::bigint AS key, {record} AS record_id, {texts} AS texts,
-                lag({texts}) OVER (PARTITION BY {key} ORDER BY {record}) AS before
-            FROM {table}
-        ) AS versions
-        WHERE texts = before ORDER BY record_id
+            SELECT key, record_id, row_number() OVER (PARTITION BY key ORDER BY record_id) AS repeats
+            FROM (
+                SELECT {key}::bigint AS key, {record} AS record_id, {texts} AS texts,
+                    lag({texts}) OVER (PARTITION BY {key} ORDER BY {record}) AS before
+                FROM {table}
+            ) AS versions
+            WHERE texts = before
+        ) AS repeated
+        WHERE repeats > (SELECT count(*) FROM {put_back} AS p WHERE p.fact_table = {name} AND p.key = repeated.key)
+        ORDER BY record_id
     """).format(
+        put_back=PUT_BACK,
+        name=sql.Literal(table.contract.table),
         key=table.values[table.contract.lake_key],
         record=table.values[table.contract.key],
         texts=_warehouse_texts(table),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from totesys.catalog_tables import warehouse_tables
-from totesys.contracts import WAREHOUSE_LINEAGE, Column, Contracts, load_contracts
+from totesys.contracts import Column, Contracts, load_contracts
 
 from operations.deploy.register import register_table, register_tables
 from tests.deploy.conftest import Stack
@@ -23,7 +23,7 @@ def currencies(stack: Stack) -> Iterator[Stack]:
         {"currency_id": 1, "currency_code": "GBP", "currency_name": "British Pound", "batch_seq": 1},
         {"currency_id": 2, "currency_code": "USD", "currency_name": "US Dollar", "batch_seq": 1},
     ]
-    columns = (*load_contracts().warehouse["dim_currency"].columns, *WAREHOUSE_LINEAGE)
+    columns = load_contracts().warehouse["dim_currency"].file_columns
     with stack.partition(stack.deployment.processed_database, "dim_currency", "0", rows, columns):
         yield stack
     register(stack, load_contracts())

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from totesys.contracts import CURRENT_LINEAGE, WAREHOUSE_LINEAGE, load_contracts
+from totesys.contracts import CURRENT_LINEAGE, load_contracts
 from totesys.errors import FatalError
 
 from operations.deploy.views import create_view, create_views, current_views
@@ -51,7 +51,7 @@ def history(stack: Stack) -> Iterator[Stack]:
     }
     with ExitStack() as partitions:
         for day, rows in versions.items():
-            partitions.enter_context(stack.partition(processed, "fact_sales_order", day, rows, (*FACT.lake_columns, *WAREHOUSE_LINEAGE)))
+            partitions.enter_context(stack.partition(processed, "fact_sales_order", day, rows, FACT.file_columns))
         for key_range, rows in mirror.items():
             partitions.enter_context(stack.partition(current, "sales_order", key_range, rows, (*ORDER.columns, *CURRENT_LINEAGE)))
         yield stack

@@ -80,6 +80,15 @@ def test_a_key_inserted_again_is_a_version_even_with_the_same_values(merged: Mer
     assert merged([(1, "a", "x", True, 2)], {3: [(1, "a", "x")]}) == [(1, "a", "x", False, 3, True, True)]
 
 
+def test_a_version_that_repeats_the_one_before_a_deletion_says_so(spark: SparkSession) -> None:
+    current = [(1, "a", "x", True, 2), (2, "a", "x", True, 2), (3, "a", "x", False, 2)]
+    known = spark.createDataFrame(current, "item_id int, kept string, dropped string, is_deleted boolean, batch_seq bigint")
+    rows = [(1, "a", "y", 3, True), (2, "b", "x", 3, True), (3, "a", "y", 3, True), (4, "a", "x", 3, True)]
+    captured = spark.createDataFrame(rows, "item_id int, kept string, dropped string, batch_seq bigint, is_offered boolean")
+    put_back = merge(known, captured, (), ITEM, ["item_id", "kept"]).filter("is_put_back")
+    assert [(row.item_id, row.is_version) for row in put_back.collect()] == [(1, True)]
+
+
 def test_deleted_and_inserted_again_across_waiting_batches(merged: Merge) -> None:
     assert merged([(1, "a", "x", False, 1), (2, "b", "x", False, 1)], {2: [(2, "b", "x")], 3: [(1, "a", "x")]}, full=(2,)) == [
         (1, "a", "x", True, 2, False, False),

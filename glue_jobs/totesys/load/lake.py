@@ -12,17 +12,17 @@ from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from totesys import contracts, layout
-from totesys.contracts import CURRENT_LINEAGE, WAREHOUSE_LINEAGE, Contract
+from totesys.contracts import CURRENT_LINEAGE, Contract
 from totesys.errors import BadDataError
 from totesys.load.plan import Plan, Rows
 from totesys.spark_types import spark_schema
 
 
 def star_rows(spark: SparkSession, bucket: str, plan: Plan, contract: Contract) -> tuple[DataFrame, Observation]:
-    """The rows of a warehouse table that the plan wants: the lake's columns and `batch_seq`. Counts `total` rows read and `wanted` ones."""
+    """The rows of a warehouse table that the plan wants: the columns of its files. Counts `total` rows read and `wanted` ones."""
     rows = plan.stars[contract.table]
     counts = Observation()
-    read = _read(spark, bucket, rows, (*contract.lake_columns, *WAREHOUSE_LINEAGE))
+    read = _read(spark, bucket, rows, contract.file_columns)
     wanted = _is_within(rows)
     return read.observe(counts, F.count("*").alias("total"), F.count_if(wanted).alias("wanted")).where(wanted), counts
 

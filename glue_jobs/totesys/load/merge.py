@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.load import ledger, staging, tombstones
+from totesys.load import ledger, put_back, staging, tombstones
 from totesys.load.models import TOMBSTONE, ledger_table, star_tables
 from totesys.load.plan import Plan
 
@@ -70,6 +70,7 @@ def bring_in(
         for table, contract in warehouse.items()
         if table in staged.tables
     }
+    put_back.bring_in(connection, plan, warehouse, staged.tables)
     tombstones.bring_in(connection, plan, staged.tables.get(TOMBSTONE))
     return changed
 

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from totesys import contracts
-from totesys.contracts import WAREHOUSE_LINEAGE, Contract
+from totesys.contracts import Contract
 
 STAR_SCHEMA = "public"
 OWN_SCHEMA = "etl"
@@ -103,6 +103,17 @@ def tombstone_table() -> Table:
     )  # fmt: skip
 
 
+def put_back_table() -> Table:
+    """One row per fact version that says the same as the one before it, and rightly so."""
+    return Table(
+        "put_back", MetaData(schema=OWN_SCHEMA),
+        Column("fact_table", String, primary_key=True, comment="Table of the fact."),
+        Column("key", BigInteger, primary_key=True, autoincrement=False, comment="Key that the versions are of."),
+        Column("batch_seq", BigInteger, primary_key=True, autoincrement=False, comment="Number of the batch that brought the version."),
+        comment="Rows that were deleted at the source and put back as they had been: their versions repeat each other.",
+    )  # fmt: skip
+
+
 def reconciliation_table() -> Table:
     """One row per comparison with the source, written by scripts/reconcile.sh: how long ago the two agreed."""
     return Table(
@@ -120,9 +131,8 @@ def staging_table(contract: Contract, attempt: str) -> Table:
 
     Unlogged, since nothing of it outlives the attempt; a crash of the server empties it, which the merge notices.
     """
-    columns = [Column(item.name, sql_type(_warehouse_type(item))) for item in contract.lake_columns]
-    lineage = [Column(item.name, sql_type(item.type)) for item in WAREHOUSE_LINEAGE]
-    return _staging_table(contract.table, attempt, *columns, *lineage)
+    columns = [Column(item.name, sql_type(item.warehouse_type or item.type)) for item in contract.file_columns]
+    return _staging_table(contract.table, attempt, *columns)
 
 
 def tombstone_staging_table(attempt: str) -> Table:

@@ -25,7 +25,8 @@ def merge(
       is_deleted, batch_seq  the state, and the batch that brought it: an equal state keeps the batch of the first
       seen_seq               the batch that saw it; 0 for the state that was known before
       is_changed             differs from the state before, in any column
-      is_version             is a new fact version: alive, and new or different in the version columns
+      is_version             is a new fact version: alive, and new, put back, or different in the version columns
+      is_put_back            is a new fact version with the same version columns as before: the key was deleted meanwhile
       is_last                is the key's newest state: these rows are the new current state
       is_miss                is alive and changed, though no delta would have offered it: only a full read noticed
     """
@@ -51,6 +52,7 @@ def merge(
             {
                 "is_changed": is_new & ~F.col("before").eqNullSafe(F.struct("values", "is_deleted")),
                 "is_version": is_new & _is_version(version_columns),
+                "is_put_back": is_new & _is_put_back(version_columns),
             }
         )
     )
@@ -63,6 +65,7 @@ def merge(
         "seen_seq",
         "is_changed",
         "is_version",
+        "is_put_back",
         "is_last",
         is_miss.alias("is_miss"),
     )
@@ -84,7 +87,16 @@ def _is_version(version_columns: Sequence[str]) -> Column:
     if not version_columns:
         return F.lit(False)
     was_alive = F.coalesce(~F.col("before.is_deleted"), F.lit(False))
-    same = F.struct(*[F.col(f"values.{name}") for name in version_columns]).eqNullSafe(
-        F.struct(*[F.col(f"before.values.{name}") for name in version_columns])
-    )
-    return ~F.col("is_deleted") & ~(was_alive & same)
+    return ~F.col("is_deleted") & ~(was_alive & _says_the_same(version_columns))
+
+
+def _is_put_back(version_columns: Sequence[str]) -> Column:
+    if not version_columns:
+        return F.lit(False)
+    was_deleted = F.coalesce(F.col("before.is_deleted"), F.lit(False))
+    return ~F.col("is_deleted") & was_deleted & _says_the_same(version_columns)
+
+
+def _says_the_same(version_columns: Sequence[str]) -> Column:
+    now, before = (F.struct(*[F.col(f"{state}.{name}") for name in version_columns]) for state in ("values", "before.values"))
+    return now.eqNullSafe(before)

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from totesys import layout
-from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, WAREHOUSE_LINEAGE, Contract, Contracts
+from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Contract, Contracts
 from totesys.errors import BadDataError
 from totesys.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
@@ -184,7 +184,7 @@ def _append(lake: Lake, publishing: Publishing, fact: Contract, rows: DataFrame,
         before: PartitionState | None = known.get(value)
         counts[value] = RangeCount(new_rows + (before.rows if before else 0), new_rows, max(seqs))
         if before:
-            earlier = lake.read((*fact.lake_columns, *WAREHOUSE_LINEAGE), [before])
+            earlier = lake.read(fact.file_columns, [before])
             dated = dated.unionByName(earlier.withColumn(fact.partition.name, F.lit(value)))
     files = math.ceil(sum(count.rows for count in counts.values()) / ROWS_PER_FILE)
     prefix = layout.warehouse_prefix(fact.table, publishing.publish_id)

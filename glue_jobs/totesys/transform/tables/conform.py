@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from totesys.contracts import WAREHOUSE_LINEAGE, load_contracts
+from totesys.contracts import load_contracts
 from totesys.spark_types import spark_type
 
 
 def conform(rows: DataFrame, table: str, made: Mapping[str, Column]) -> DataFrame:
     """The select that is the contract: every lake column of `table` in order, cast to its type, from `made` or from its namesake."""
-    columns = (*load_contracts().warehouse[table].lake_columns, *WAREHOUSE_LINEAGE)
+    columns = load_contracts().warehouse[table].file_columns
     return rows.select(*[made.get(column.name, F.col(column.name)).cast(spark_type(column.type)).alias(column.name) for column in columns])
 
 

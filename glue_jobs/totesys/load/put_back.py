@@ -1,0 +1,25 @@
+"""Versions that repeat the one before them, etl.put_back: without it nobody could tell them from rows that were loaded twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, Table, delete, insert, literal, select
+
+from totesys.contracts import Contract
+from totesys.load.models import put_back_table
+from totesys.load.plan import Plan
+
+
+def bring_in(connection: Connection, plan: Plan, warehouse: Mapping[str, Contract], staged: Mapping[str, Table]) -> None:
+    """Notes the staged versions that repeat the one before them, in place of what is noted of the same batches: a backfill's rows are
+    known already."""
+    put_back = put_back_table()
+    for table, rows in plan.stars.items():
+        contract = warehouse[table]
+        if contract.version_of:
+            connection.execute(delete(put_back).where(put_back.c.fact_table == table, put_back.c.batch_seq > rows.after))
+        if contract.version_of and table in staged:
+            versions = staged[table].c
+            repeats = select(literal(table), versions[contract.lake_key], versions.batch_seq).where(versions.is_put_back)
+            connection.execute(insert(put_back).from_select(["fact_table", "key", "batch_seq"], repeats))
