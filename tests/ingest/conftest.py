@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import boto3
 import pyarrow.parquet as pq
 import pytest
+from botocore.config import Config
 from moto import mock_aws
 from psycopg2 import sql
 from totesys.arguments import IngestArguments
@@ -172,16 +174,19 @@ def create_reader(server: PostgresServer) -> str:
     return "ingest_reader"
 
 
+@pytest.fixture(scope="session")
+def client() -> Callable[[str], Any]:
+    """Makes clients for moto, each once in all tests: to read a service's model takes longer than most tests."""
+    session = boto3.Session("testing", "testing", region_name="eu-west-2")
+    return cache(partial(session.client, config=Config(ignore_configured_endpoint_urls=True)))
+
+
 @pytest.fixture
-def ingest(source: Any, reader: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ingest]:
+def ingest(source: Any, reader: str, client: Callable[[str], Any]) -> Iterator[Ingest]:
     """A source without rows, empty buckets, and a role with SELECT on the eleven tables and nothing else."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
     with mock_aws():
-        clients = Clients(*(boto3.client(name) for name in ("s3", "glue", "events", "secretsmanager")))
-        sqs = boto3.client("sqs")
+        clients = Clients(*(client(name) for name in ("s3", "glue", "events", "secretsmanager")))
+        sqs = client("sqs")
         ingest = Ingest(source, clients, sqs, deploy(clients, sqs), replace(source.credentials, username=reader, password=READER_PASSWORD))
         ingest.put_secret(ingest.credentials)
         ingest.grant()
