@@ -46,7 +46,7 @@ def history(new_bucket, postgres, new_database, warehouse_template, spark, aws) 
         4,
         {
             "fact_sales_order": [sales_order(2, units_sold=4)],
-            "fact_payment": [payment(2, paid=True)],
+            "fact_payment": [payment(2, is_put_back=True)],
             "dim_location": [location(1, city="X")],
         },
         alive={"payment": [2]},
@@ -82,7 +82,7 @@ def state(query: Callable[..., list[tuple]]) -> Callable[[], State]:
     """What the warehouse holds, record ids apart: facts in the order of their ids, all else in the order of its keys."""
 
     def read() -> State:
-        found = {"tombstone": query("SELECT * FROM etl.tombstone ORDER BY 1, 2")}
+        found = {table: query(f"SELECT * FROM etl.{table} ORDER BY 1, 2") for table in ("tombstone", "put_back")}
         for table, contract in load_contracts().warehouse.items():
             columns = ", ".join(column.name for column in contract.lake_columns)
             found[table] = query(f"SELECT {columns} FROM {table} ORDER BY {contract.key}")
@@ -103,7 +103,8 @@ def damage(query: Callable[..., list[tuple]]) -> Callable[[], Any]:
         " counterparty_id, units_sold, unit_price, currency_id, design_id, agreed_payment_date, agreed_delivery_date, 1"
         " FROM fact_sales_order LIMIT 1;"
         "UPDATE dim_location SET city = 'Y' WHERE location_id = 1;"
-        "DELETE FROM etl.tombstone; INSERT INTO etl.tombstone VALUES ('payment', 1, 4), ('staff', 1, 1)"
+        "DELETE FROM etl.tombstone; INSERT INTO etl.tombstone VALUES ('payment', 1, 4), ('staff', 1, 1);"
+        "UPDATE etl.put_back SET key = 1"
     )
 
 

@@ -24,7 +24,9 @@ def session(warehouse) -> Iterator[Connection]:
 
 def test_an_empty_warehouse_gets_all_tables_and_views(session):
     views = ["current_payment", "current_purchase_orders", "current_sales_order"]
-    assert sorted(prepare_warehouse(session, WAREHOUSE)) == sorted([*WAREHOUSE, "load_ledger", "tombstone", "reconciliation", *views])
+    assert sorted(prepare_warehouse(session, WAREHOUSE)) == sorted(
+        [*WAREHOUSE, "load_ledger", "put_back", "reconciliation", "tombstone", *views]
+    )
 
 
 def test_columns_have_the_contracts_types_and_nulls(session, query):
