@@ -28,7 +28,7 @@ def query_error(error: psycopg2.Error, doing: str, place: str) -> PipelineError:
     words = error.diag.message_primary or ""
     if state == "55P03":
         return RetriableError(f"{where}: somebody holds an exclusive lock; the next run tries again, or end the session that holds it")
-    if state in ("57014", "25P04"):  # 25P04: transaction_timeout, of PostgreSQL 17 and newer
+    if state == "57014":
         return RetriableError(f"{where} took too long or was cancelled: give the job more capacity, or look for what slows the source")
     if state == "42501":
         return FatalError(f"{where} was not permitted ({words}): grant the job's role SELECT on the table and USAGE on its schema")
