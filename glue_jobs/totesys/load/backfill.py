@@ -103,7 +103,7 @@ def replace(connection: Connection, backfill: Backfill, warehouse: dict[str, Con
 
 
 def _came_after(base: Loaded, table: str, fact: Table) -> Sequence[ColumnElement[bool]]:
-    return [fact.primary_key.columns[0] > base.last_record_ids[table]] if base.load_seq else []
+    return [fact.primary_key.columns[0] > base.last_record_ids.get(table, 0)] if base.load_seq else []
 
 
 def _drop_surplus(connection: Connection, dimension: Table, staged: Table, facts: Iterable[Table]) -> None:
