@@ -1,7 +1,8 @@
 """One deployed local stack, driven through the scripts that a user has, in rounds: each round is run once, and many tests look at it.
 
 The rounds follow each other, since Spark's start is what costs: failures, first run, quiet tick, second run, third run with the
-warehouse down at first. A round's fixture asks for the round before it.
+warehouse down at first, a run whose transform is killed and which is resumed during a deploy, and a backfill after everything but the
+landed batches is lost. A round's fixture asks for the round before it.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,7 @@ import psycopg2
 import pytest
 
 from local_totesys.postgres import PostgresServer
+from tests.local_aws.machine import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTS = ("fact_sales_order", "fact_purchase_orders", "fact_payment")
@@ -103,9 +107,9 @@ def run(command: list[str], environment: dict[str, str]) -> Done:
     return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
 
-def tick(stack: Stack, *options: str) -> Round:
-    """One run.sh, and what the warehouse holds after it."""
-    done = stack.script("run.sh", *options)
+def tick(stack: Stack, script: str = "run.sh") -> Round:
+    """One run of a script, and what the warehouse holds after it."""
+    done = stack.script(script)
     glue = stack.client("glue")
     return Round(
         done,
@@ -250,3 +254,62 @@ def without_warehouse(stack: Stack, orders: Orders, quiet: Round) -> Done:
 def third(stack: Stack, without_warehouse: Done) -> Round:
     """The run after that: the warehouse is back."""
     return tick(stack)
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run that was killed; how the deploy ended that was made while its resumed run went on; and the state after that run."""
+
+    killed: Done
+    deployed: Done
+    status: str
+    after: Round
+
+
+@pytest.fixture(scope="session")
+def resumed(stack: Stack, orders: Orders, third: Round) -> Resumed:
+    """Transform is killed by SIGKILL. Its workflow run is resumed, as by the Glue console, and a deploy is made meanwhile."""
+    stack.at_source(change(orders.updated))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(stack.script, "run.sh")
+        os.kill(wait_until("transform runs", lambda: job_process(stack, "transform.py")), signal.SIGKILL)
+        killed = running.result()
+    workflow, glue = "totesys-publish", stack.client("glue")
+    run = glue.get_workflow_runs(Name=workflow, MaxResults=1, IncludeGraph=True)["Runs"][0]
+    failed = [node["UniqueId"] for node in run["Graph"]["Nodes"] if node["Type"] == "JOB" and node["JobDetails"].get("JobRuns")]
+    resumed = glue.resume_workflow_run(Name=workflow, RunId=run["WorkflowRunId"], NodeIds=failed)["RunId"]
+    deployed = stack.script("deploy.sh")
+
+    def ended() -> str | None:
+        status: str = glue.get_workflow_run(Name=workflow, RunId=resumed)["Run"]["Status"]
+        return None if status == "RUNNING" else status
+
+    status = wait_until("the resumed run has ended", ended)
+    return Resumed(killed, deployed, str(status), tick(stack))
+
+
+def job_process(stack: Stack, script: str) -> int | None:
+    """The process of this stack that runs a job's script."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_ours = stack.environment["AWS_ENDPOINT_URL"].encode() in (process / "environ").read_bytes()
+            if is_ours and script.encode() in (process / "cmdline").read_bytes():
+                return int(process.name)
+        except OSError:
+            continue  # it has ended meanwhile
+    return None
+
+
+@pytest.fixture(scope="session")
+def rebuilt(stack: Stack, resumed: Resumed) -> Round:
+    """The processed bucket is emptied, the warehouse's tables are dropped, and backfill.sh makes both anew."""
+    s3 = stack.client("s3")
+    bucket = next(bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if bucket["Name"].startswith("totesys-processed"))
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": entry["Key"]} for entry in page["Contents"]]})
+    with closing(stack.connect("warehouse")) as connection, connection.cursor() as cursor:
+        cursor.execute("DROP SCHEMA etl CASCADE")
+        cursor.execute("SELECT format('DROP TABLE %I CASCADE', tablename) FROM pg_tables WHERE schemaname = 'public'")
+        for (drop,) in cursor.fetchall():
+            cursor.execute(drop)
+    return tick(stack, script="backfill.sh")

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.acceptance.conftest import FACTS, Done, Orders, Round, Stack
+from tests.acceptance.conftest import FACTS, Done, Orders, Resumed, Round, Stack
 
 
 @pytest.mark.parametrize(
@@ -35,10 +35,8 @@ def test_a_broken_part_gives_a_failed_job_with_one_line_about_what_to_do(
 def test_a_comparison_with_a_warehouse_that_has_no_tables_says_what_to_do(failures: dict[str, Done]) -> None:
     done = failures["nothing loaded"]
     assert done.code == 2
-    warehouse = r"reconcile: warehouse warehouse on 127\.0\.0\.1:\d+"
-    assert re.fullmatch(rf'{warehouse} could not be compared \(relation "\w+" does not exist\): has scripts/run\.sh run\?\n', done.err), (
-        done.err
-    )
+    place, reason = r"warehouse warehouse on 127\.0\.0\.1:\d+", r'relation "etl\.tombstone" does not exist'
+    assert re.fullmatch(rf"reconcile: {place} could not be compared \({reason}\): has scripts/run\.sh run\?\n", done.err), done.err
 
 
 def test_the_first_run_after_failures_brings_everything_in(stack: Stack, first: Round) -> None:
@@ -78,7 +76,7 @@ def test_the_graph_of_a_workflow_run_has_nodes_and_edges(stack: Stack, first: Ro
 def test_a_second_run_leaves_source_and_warehouse_equal(second: Round) -> None:
     assert second.run.code == 0, second.run.err
     assert second.reconciled.code == 0, second.reconciled.out
-    assert second.reconciled.out.endswith("warehouse matches source: 11 of 11 tables\n")
+    assert "warehouse matches source: 11 of 11 tables\n" in second.reconciled.out
 
 
 def test_an_order_updated_twice_between_runs_gives_one_more_version(second: Round, orders: Orders) -> None:
@@ -126,6 +124,32 @@ def test_the_run_after_a_failure_brings_in_what_waits(third: Round, orders: Orde
     assert third.reconciled.code == 0, third.reconciled.out
 
 
+def test_a_run_that_was_killed_is_resumed_during_a_deploy_and_everything_arrives_once(resumed: Resumed, orders: Orders) -> None:
+    assert resumed.killed.code == 1 and "totesys-transform FAILED" in resumed.killed.err
+    assert resumed.deployed.code == 0, resumed.deployed.err
+    assert resumed.status == "COMPLETED"
+    assert "nothing new" in resumed.after.run.out
+    assert len(resumed.after.versions("fact_sales_order", orders.updated)) == 4
+    assert resumed.after.reconciled.code == 0, resumed.after.reconciled.out
+
+
+def test_the_processed_bucket_and_the_warehouse_are_made_anew_from_landed_batches(resumed: Resumed, rebuilt: Round) -> None:
+    assert rebuilt.run.code == 0, rebuilt.run.err
+    assert rebuilt.reconciled.code == 0, rebuilt.reconciled.out
+    for fact in FACTS:
+        assert sorted(row[1:] for row in rebuilt.facts[fact]) == sorted(row[1:] for row in resumed.after.facts[fact])
+
+
+@pytest.mark.parametrize("script", ["psql", "query.sh"])
+def test_the_current_state_leaves_out_what_was_deleted(stack: Stack, rebuilt: Round, script: str) -> None:
+    statement = "SELECT count(*), count(DISTINCT payment_id), max(payment_id) FROM current_payment"
+    newest = stack.rows("SELECT max(payment_id) FROM payment", "source")[0][0]
+    if script == "psql":
+        assert stack.rows(statement) == [(799, 799, newest)]
+    else:
+        assert stack.script("query.sh", statement).out.split()[-5:] == ["799", "799", str(newest), "1", "row"]
+
+
 def test_versions_once_loaded_never_change(first: Round, second: Round, third: Round) -> None:
     for fact in FACTS:
         assert second.facts[fact][: len(first.facts[fact])] == first.facts[fact]
@@ -166,7 +190,7 @@ def test_a_difference_in_the_warehouse_is_found_by_the_script(stack: Stack, thir
             cursor.execute("UPDATE dim_staff SET last_name = 'O''Hara' WHERE staff_id = 1")
     assert done.code == 1
     assert "dim_staff 1: stale (last_name: source \"O'Hara\", warehouse 'OHara')" in done.out
-    assert done.out.endswith("warehouse does not match source: 10 of 11 tables\n")
+    assert "warehouse does not match source: 10 of 11 tables\n" in done.out
 
 
 def test_a_run_that_cannot_start_says_so(stack: Stack) -> None:
