@@ -91,14 +91,16 @@ class Backfill:
         self._workflows.follow(self._workflows.publish, run_id)
 
     def made_anew(self) -> PublishManifest | None:
-        """The publish of what was made anew; None when the run found nothing of it.
+        """The publish of what was made anew: the first of the run; None when the run found nothing of it.
 
-        It brings the lake no further than it was. What waited beside it has a publish of its own.
+        It brings the lake no further than it was, unless the lake was lost. What waited beside it has a publish of its own.
         """
-        if self._lake.newest_publish().seq == self._before.seq:
+        publish = self._lake.newest_publish()
+        if publish.seq == self._before.seq:
             return None
-        publish = read_publish(self._lake.processed, self._before.seq + 1)
-        return publish if publish.through_batch_seq == self._before.through_batch_seq else None
+        while publish.previous_seq != self._before.seq:
+            publish = read_publish(self._lake.processed, publish.previous_seq)
+        return publish if publish.through_batch_seq == self._before.through_batch_seq or not self._before.seq else None
 
 
 def print_made_anew(console: Console, publish: PublishManifest | None) -> None:

@@ -155,6 +155,7 @@ def failures(stack: Stack) -> dict[str, Done]:
     right = secrets.get_secret_value(SecretId="totesys/source")["SecretString"]
     wrong = json.dumps({**json.loads(right), "password": "wrong"})
     bucket = next(bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if bucket["Name"].startswith("totesys-ingestion"))
+    policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
     return {
         "nothing loaded": stack.script("reconcile.sh"),
         "source down": broken(lambda: stack.stop("source"), stack.up),
@@ -162,11 +163,15 @@ def failures(stack: Stack) -> dict[str, Done]:
             lambda: secrets.put_secret_value(SecretId="totesys/source", SecretString=wrong),
             lambda: secrets.put_secret_value(SecretId="totesys/source", SecretString=right),
         ),
-        "bucket missing": broken(
-            lambda: s3.delete_bucket(Bucket=bucket),
-            lambda: s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": stack.environment["AWS_REGION"]}),
-        ),
+        "bucket missing": broken(lambda: s3.delete_bucket(Bucket=bucket), lambda: make_again(stack, bucket, policy)),
     }
+
+
+def make_again(stack: Stack, bucket: str, policy: str) -> None:
+    """An empty bucket as the deploy makes it, as far as the deploy looks for it."""
+    s3 = stack.client("s3")
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": stack.environment["AWS_REGION"]})
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
 
 
 @dataclass(frozen=True)
