@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
 
@@ -28,6 +28,7 @@ from tests.exactness.sweep_deltas import Deltas
 
 MINUTES = 10.0
 _FOR_HISTORIES = 0.6  # of the time; the rest is the sweeps'
+_TURNS_BETWEEN_KILLS = 4  # a kill needs a job in a process of its own, which takes as long as several turns
 
 
 @dataclass
@@ -119,15 +120,17 @@ class Soak:
             self.report.points = len(sweep.points)
             order = Random(self.seed).sample(sweep.points, len(sweep.points))
             waiting = {job: [point for point in order if point.job == job] for job in JOBS}
+            turns = 0
             while any(waiting.values()) and time.monotonic() < until and not self.report.failure:
                 self.say(f"sweep: {self.report.swept.swept} of {self.report.points} points")
                 turn = [points.pop() for points in waiting.values() if points]
                 self._note(sweep.strike(turn))
-                if self.report.swept.swept % 10 == 0 and not self.report.failure:
+                turns += 1
+                if turns % _TURNS_BETWEEN_KILLS == 0 and not self.report.failure:
                     self.say("sweep: kills")
-                    killed = kill_sweep(processes, dict.fromkeys(JOBS, 1), seed=self.report.swept.swept)
+                    killed = kill_sweep(processes, dict.fromkeys(JOBS, 1), seed=self.seed + turns)
                     self.report.kills += killed.swept
-                    self._note(Swept(0, killed.lost, killed.duplicated, killed.inexact))
+                    self._note(replace(killed, swept=0))
 
     def _note(self, outcome: Swept) -> None:
         swept = self.report.swept

@@ -71,5 +71,6 @@ def whole_stage() -> Iterator[Stage]:
         stack.callback(stop, aws)
         stack.enter_context(patch.dict(os.environ, spark_environment(folder / "spark", aws.endpoint)))
         spark = spark_session("soak")
+        spark.sparkContext.setLogLevel("OFF")  # the faults would fill pages
         stack.callback(spark.stop)
         yield stack.enter_context(stage_beside(spark, aws, folder))
