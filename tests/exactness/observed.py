@@ -76,7 +76,7 @@ def _calendar_differences(place: str, rows: list[tuple[Any, ...]], used: Iterabl
 def _order_differences(fact: str, expected: list[tuple[Any, ...]], rows: list[tuple[Any, ...]]) -> Iterator[Difference]:
     """Of keys that have the right rows: those whose record ids do not follow the order of their versions."""
     wanted, found = _by_key(fact, expected), _by_key(fact, rows)
-    disordered = [key for key, versions in found.items() if versions != wanted[key] and sorted(versions) == sorted(wanted[key])]
+    disordered = [(key,) for key, versions in found.items() if versions != wanted[key] and sorted(versions) == sorted(wanted[key])]
     if disordered:
         yield Difference("warehouse, order of record ids of", fact, unknown=tuple(disordered))
 
