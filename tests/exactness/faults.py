@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -39,7 +40,8 @@ class Fault:
 
 
 class Calls:
-    """The calls of a run as they come, and the armed fault. `on_death` are told when no call gets through any more."""
+    """The calls of a run as they come, and the armed fault. `on_death` are told when no call gets through any more; `has_fired` says
+    whether the last fault has."""
 
     def __init__(self) -> None:
         self.on_death: list[Callable[[], None]] = []
@@ -51,10 +53,21 @@ class Calls:
         self._lock = threading.Lock()
 
     def arm(self, fault: Fault | None) -> None:
-        """Begins a new list; with a fault, or with none to record what a run calls, or to let everything through again."""
+        """Begins a new list; with none, everything gets through again."""
         with self._lock:
-            self._armed, self._lasting, self.has_fired = fault, None, False
+            self._armed, self._lasting = fault, None
             self._seen, self._counts = [], Counter()
+            if fault:
+                self.has_fired = False
+
+    @contextmanager
+    def armed(self, fault: Fault) -> Iterator[None]:
+        """A fault for as long as the context lasts."""
+        self.arm(fault)
+        try:
+            yield
+        finally:
+            self.arm(None)
 
     @property
     def seen(self) -> list[str]:

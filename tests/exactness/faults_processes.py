@@ -59,11 +59,11 @@ class Processes:
         """Runs a job, and kills it at a call: the call is under way by then, and is done."""
         calls = self.sweep.proxied.calls
         running: list[subprocess.Popen[str]] = []
-        calls.arm(Fault(call, 1, Effect.ANSWER_LOST_ONCE, strike=lambda: kill(running[0])))
-        running.append(self.start(job))
-        running[0].communicate(timeout=_LONGEST)
+        with calls.armed(Fault(call, 1, Effect.ANSWER_LOST_ONCE, strike=lambda: kill(running[0]))):
+            running.append(self.start(job))
+            running[0].communicate(timeout=_LONGEST)
         assert calls.has_fired, f"{job} never came to {call}"
-        self._clean_up()
+        self.sweep.proxied.forget_the_dead()
 
     def kill_after(self, job: str, seconds: float) -> bool:
         """Runs a job, and kills it after so long; says whether it was still running."""
@@ -73,12 +73,8 @@ class Processes:
         was_running = process.poll() is None
         kill(process)
         process.communicate()
-        self._clean_up()
-        return was_running
-
-    def _clean_up(self) -> None:
-        self.sweep.proxied.calls.arm(None)
         self.sweep.proxied.forget_the_dead()
+        return was_running
 
 
 def kill(process: subprocess.Popen[str]) -> None:

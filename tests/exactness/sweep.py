@@ -167,12 +167,10 @@ class Sweep:
     def _run_with(self, point: Point) -> tuple[bool, Exception | None]:
         """Runs the point's job with the fault. Whether the point came by, and what the job raised."""
         calls, error = self.proxied.calls, None
-        calls.arm(Fault(point.call, point.occurrence, point.effect))
-        try:
-            getattr(self.world, point.job)()
-        except Exception as raised:
-            error = raised
-        has_fired = calls.has_fired
-        calls.arm(None)
+        with calls.armed(Fault(point.call, point.occurrence, point.effect)):
+            try:
+                getattr(self.world, point.job)()
+            except Exception as raised:
+                error = raised
         self.proxied.forget_the_dead()
-        return has_fired, error
+        return calls.has_fired, error

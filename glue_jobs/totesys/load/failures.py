@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from py4j.java_gateway import is_instance_of
 from py4j.protocol import Py4JJavaError
-from pyspark import SparkContext
-from pyspark.errors import AnalysisException
 from sqlalchemy.exc import DBAPIError
 
 from totesys.errors import BadDataError, FatalError, PipelineError, RetriableError
+from totesys.lake_errors import causes, is_a, lake_errors
 from totesys.secrets import Credentials
 
 # What a server says when it refuses a connection that it may accept later; every other refusal needs a person.
@@ -61,32 +58,13 @@ def statement_error(state: str, message: str, credentials: Credentials) -> Pipel
 
 @contextmanager
 def spark_errors(credentials: Credentials) -> Iterator[None]:
-    """Turns what Spark fails with into the pipeline's own errors, where we know what it means; the rest goes on as it is."""
-    try:
-        yield
-    except AnalysisException as error:
-        if error.getErrorClass() != "PATH_NOT_FOUND":
+    """Turns what Spark fails with into the pipeline's own errors, whether it is the warehouse's or the lake's."""
+    with lake_errors():
+        try:
+            yield
+        except Py4JJavaError as error:
+            for cause in causes(error):
+                if is_a(cause, "java.sql.SQLException"):  # before what caused it in turn: a broken connection is an IOException too
+                    state, message = cause.getSQLState() or "", (cause.getMessage() or "").partition("\n")[0]
+                    raise statement_error(state, message, credentials) from error
             raise
-        path = (error.getMessageParameters() or {}).get("path", "an address of the manifest")
-        raise BadDataError(f"{path} has no files, but the newest publish names it: restore the objects") from error
-    except Py4JJavaError as error:
-        for cause in _causes(error.java_exception):
-            if _is(cause, "java.sql.SQLException"):
-                state, message = cause.getSQLState() or "", (cause.getMessage() or "").partition("\n")[0]
-                raise statement_error(state, message, credentials) from error
-            if _is(cause, "org.apache.spark.sql.execution.datasources.SchemaColumnConvertNotSupportedException"):
-                raise BadDataError(
-                    f"column {cause.getColumn()} of a lake file is {cause.getPhysicalType()}, its contract says {cause.getLogicalType()}:"
-                    " publish the table again with the contract's types"
-                ) from error
-        raise
-
-
-def _causes(exception: Any) -> Iterator[Any]:
-    while exception is not None:
-        yield exception
-        exception = exception.getCause()
-
-
-def _is(exception: Any, name: str) -> bool:
-    return bool(is_instance_of(SparkContext._gateway, exception, name))

@@ -16,6 +16,7 @@ from totesys.arguments import TransformArguments
 from totesys.contracts import load_contracts
 from totesys.demands import Demands
 from totesys.errors import RetriableError
+from totesys.lake_errors import lake_errors
 from totesys.manifests import NO_PUBLISH, PartitionState, PublishManifest
 from totesys.pointers import follow, newest_publish_seq
 from totesys.store import AlreadyThereError, Bucket
@@ -80,7 +81,8 @@ class TransformJob:
 
     def _make(self, work: Work, seq: int) -> PublishManifest:
         lake = Lake(self.spark, self._ingestion.name, self._processed.name)
-        return publish(lake, load_contracts(), work, seq, self.attempt, self.now)
+        with lake_errors():
+            return publish(lake, load_contracts(), work, seq, self.attempt, self.now)
 
     def _commit(self, manifest: PublishManifest) -> PublishManifest | None:
         """Commits a publish; None when another run has taken its number, and whose work then stands."""

@@ -1,0 +1,134 @@
+"""A pipeline that dies, loses answers, runs out of disk or sees its warehouse crash: the next ordinary run makes everything good."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from pyspark.sql import SparkSession
+from totesys.errors import RetriableError
+
+from local_totesys.postgres import PostgresServer
+from tests.conftest import Database
+from tests.exactness.exact import assert_exact
+from tests.exactness.faults import Calls, Effect, Fault
+from tests.exactness.faults_processes import Processes
+from tests.exactness.proxies import proxied_world
+from tests.exactness.sweep import JOBS, Sweep
+from tests.exactness.sweep_deltas import Deltas
+from tests.local_aws.machine import LocalAws
+from tests.servers import guarded
+
+SAMPLED = 8  # points per job beside those that commit; the soak takes all
+CRASHES = 6  # of a job, one right after the other, before an ordinary run; in the soak each is alone
+TOO_SMALL = 512  # bytes: less than the smallest Parquet file
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A sweep whose warehouse has a server of its own, which may crash."""
+
+    sweep: Sweep
+    warehouse: PostgresServer
+
+    @property
+    def calls(self) -> Calls:
+        return self.sweep.proxied.calls
+
+    def bring_a_delta_to_the_lake(self) -> None:
+        self.sweep.deltas.apply()
+        self.sweep.world.ingest()
+        self.sweep.world.transform()
+
+    def assert_exact_after_an_ordinary_run(self) -> None:
+        self.sweep.recover()
+        assert_exact(self.sweep.checker, self.sweep.deltas.expected)
+
+
+@pytest.fixture(scope="module")
+def rig(
+    aws: LocalAws,
+    spark: SparkSession,
+    postgres: PostgresServer,
+    source_template: str,
+    new_database: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Rig]:
+    """A world after its first run and some deltas."""
+    folder = tmp_path_factory.mktemp("warehouse")
+    source = Database(postgres, new_database(source_template))
+    with guarded(folder):
+        server = PostgresServer.start(folder)
+        server.create_database("warehouse")
+        with proxied_world(spark, aws, source, Database(server, "warehouse")) as proxied:
+            yield Rig(Sweep(proxied, Deltas(source)), server)
+
+
+@pytest.fixture(scope="module")
+def processes(rig: Rig, job_environment: dict[str, str]) -> Processes:
+    return Processes(rig.sweep, job_environment)
+
+
+def test_whatever_call_a_run_dies_at_the_next_run_is_exact(rig: Rig) -> None:
+    seed = int(os.environ.get("SWEEP_SEED") or random.randrange(10**6))
+    print(f"SWEEP_SEED={seed} repeats this sample")
+    committing = [point for point in rig.sweep.points if point.commits and point.effect is not Effect.UNAVAILABLE]
+    sampled = []
+    for job in JOBS:
+        others = [point for point in rig.sweep.points if point.job == job and point not in committing]
+        sampled += random.Random(seed).sample(others, SAMPLED)
+
+    outcome = rig.sweep.strike([*committing, *sampled], CRASHES)
+
+    assert not outcome.inexact, "\n".join(outcome.inexact)
+    assert outcome.swept == len(committing) + len(sampled)
+    rest = len(rig.sweep.points) - len(committing)
+    print(f"swept: all {len(committing)} points of calls that commit, {len(sampled)} of {rest} others")
+
+
+@pytest.mark.parametrize("call", ["source COPY", "s3 PUT ingestion _manifests"])
+def test_an_ingest_that_is_killed_is_made_good(rig: Rig, processes: Processes, call: str) -> None:
+    rig.sweep.deltas.apply()
+
+    processes.kill_at("ingest", call)
+
+    rig.assert_exact_after_an_ordinary_run()
+
+
+def test_an_ingest_without_room_on_its_disk_says_so_and_is_made_good(rig: Rig, processes: Processes) -> None:
+    rig.sweep.deltas.apply()
+
+    process = processes.start("ingest", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (TOO_SMALL, TOO_SMALL)))
+    _, said = process.communicate()
+
+    assert process.returncode == 1
+    assert said.splitlines()[-1].startswith("RetriableError: the local disk of the ingest job failed")
+    rig.assert_exact_after_an_ordinary_run()
+
+
+def test_a_load_that_loses_the_lake_while_spark_reads_it_says_so(rig: Rig) -> None:
+    rig.bring_a_delta_to_the_lake()
+
+    with (
+        rig.calls.armed(Fault("s3 GET processed fact_payment", 1, Effect.UNAVAILABLE)),
+        pytest.raises(RetriableError, match="the lake cannot"),
+    ):
+        rig.sweep.world.load()
+
+    rig.assert_exact_after_an_ordinary_run()
+
+
+def test_a_warehouse_that_crashes_in_the_merge_is_made_good(rig: Rig) -> None:
+    rig.bring_a_delta_to_the_lake()
+    crash = Fault("warehouse INSERT INTO public.fact_payment", 1, None, strike=rig.warehouse.kill)
+
+    with rig.calls.armed(crash), pytest.raises(RetriableError, match=r"broke off|cannot be reached"):
+        rig.sweep.world.load()
+
+    assert rig.calls.has_fired
+    PostgresServer.start(rig.warehouse.folder, rig.warehouse.port)
+    rig.assert_exact_after_an_ordinary_run()
