@@ -71,7 +71,8 @@ class RandomWorld:
         self.rounds = LONG_ROUNDS if seed % LONG_EVERY == 0 else ROUNDS
         self.holds = seed % HOLDS_EVERY == 0
         self.truth = Truth()
-        self.tally = Tally(worlds=1, histories=histories)
+        self.size = histories
+        self.tally = Tally(worlds=1)
         self.calls: defaultdict[str, Counter[str]] = defaultdict(Counter)  # each job's, the most that a run made
 
     def play(self) -> Tally:
@@ -82,7 +83,7 @@ class RandomWorld:
             warehouse = stack.enter_context(self.stage.database(f"{name}_warehouse"))
             self.proxied = stack.enter_context(proxied_world(self.stage.spark, self.stage.aws, source, warehouse))
             self.sessions = stack.enter_context(closing(Sessions(source.connect)))
-            self.histories = [History(name, number, self.sessions) for number in range(self.tally.histories)]
+            self.histories = [History(name, number, self.sessions) for number in range(self.size)]
             stack.callback(lambda: [history.abandon() for history in self.histories])
             self.events = TableEvents(self.random, self.sessions, self.histories, self.stage.crash_postgres)
             self._live()
@@ -95,9 +96,10 @@ class RandomWorld:
             if not self.on_round(number, self.rounds) and number:
                 break
             # Half of the histories begin before the first run, half in the midst of others.
-            newcomers = {0: self.tally.histories // 2, self.rounds // 2: len(waiting)}.get(number, 0)
+            newcomers = {0: self.size // 2, self.rounds // 2: len(waiting)}.get(number, 0)
             for history in waiting[:newcomers]:
                 history.begin()
+                self.tally.histories += 1
             living, waiting = [*living, *waiting[:newcomers]], waiting[newcomers:]
             self._steps(living)
             self.events.maybe(deletes_many=self.holds)

@@ -61,7 +61,7 @@ class Report:
             ("rows duplicated", f"{self.duplicated + self.swept.duplicated}"),
             ("rows that nobody knows", f"{self.unknown}"),
         ]
-        console.print(make_table([("", "left"), ("", "left")], rows, title="Soak"))
+        console.print(make_table([("what", "left"), ("how much", "left")], rows, title="Soak"))
         console.print(self.failure or "nothing was lost, and nothing was there twice", markup=False)
 
 
@@ -121,7 +121,7 @@ class Soak:
             order = Random(self.seed).sample(sweep.points, len(sweep.points))
             waiting = {job: [point for point in order if point.job == job] for job in JOBS}
             turns = 0
-            while any(waiting.values()) and time.monotonic() < until and not self.report.failure:
+            while any(waiting.values()):
                 self.say(f"sweep: {self.report.swept.swept} of {self.report.points} points")
                 turn = [points.pop() for points in waiting.values() if points]
                 self._note(sweep.strike(turn))
@@ -131,6 +131,8 @@ class Soak:
                     killed = kill_sweep(processes, dict.fromkeys(JOBS, 1), seed=self.seed + turns)
                     self.report.kills += killed.swept
                     self._note(replace(killed, swept=0))
+                if self.report.failure or time.monotonic() > until:
+                    break
 
     def _note(self, outcome: Swept) -> None:
         swept = self.report.swept
