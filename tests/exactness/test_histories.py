@@ -20,6 +20,7 @@ def stage(spark: SparkSession, aws: LocalAws, tmp_path_factory: pytest.TempPathF
         yield stage
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_histories_lose_no_row_and_bring_none_twice(stage: Stage, seed: int) -> None:
     tally = RandomWorld(seed, stage).play()
