@@ -78,7 +78,7 @@ def test_before_the_first_publish_a_view_is_empty_and_has_its_facts_columns(stac
     deployment = stack.deployment
     answer = ask(stack.aws.client("athena"), deployment, f"SELECT * FROM {view}", deployment.processed_database)
     contract = CONTRACTS.facts[view.replace("current_", "fact_")]
-    assert [name for name, _ in answer.columns] == [*(column.name for column in contract.lake_columns), "batch_seq"]
+    assert [name for name, _ in answer.columns] == [column.name for column in contract.file_columns]
     assert list(answer.rows) == []
 
 
