@@ -103,9 +103,11 @@ def lead_through(spark: SparkSession, world: World, endpoint: str) -> None:
 def interpreted(spark: SparkSession) -> Iterator[None]:
     """Lets Spark interpret its plans: for a few rows, compiling them takes half the time of a transform."""
     settings = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-    before = {name: spark.conf.get(name) for name in settings}
+    before = {name: spark.conf.get(name) or "" for name in settings}
     for name, value in settings.items():
         spark.conf.set(name, value)
-    yield
-    for name, value in before.items():
-        spark.conf.set(name, value or "")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            spark.conf.set(name, value)
