@@ -85,6 +85,7 @@ def test_whatever_call_a_run_dies_at_the_next_run_is_exact(rig: Rig) -> None:
     outcome = rig.sweep.strike([*committing, *sampled], CRASHES)
 
     assert not outcome.inexact, "\n".join(outcome.inexact)
+    assert not outcome.unexplained, "\n".join(outcome.unexplained)
     assert outcome.swept == len(committing) + len(sampled)
     rest = len(rig.sweep.points) - len(committing)
     print(f"swept: all {len(committing)} points of calls that commit, {len(sampled)} of {rest} others")

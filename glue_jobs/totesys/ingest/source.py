@@ -54,7 +54,7 @@ SELECT pg_current_snapshot()::text, statement_timestamp(), {_POSITION}, system_i
        d.oid::bigint
 FROM pg_control_system(), pg_control_checkpoint(), pg_control_recovery(), pg_database AS d
 WHERE d.datname = current_database()
-"""
+"""  # nosec B608
 
 # A replica replays only what is on disk at its primary.
 _DURABLE = """
