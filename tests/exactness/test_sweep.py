@@ -73,6 +73,7 @@ def processes(rig: Rig, job_environment: dict[str, str]) -> Processes:
     return Processes(rig.sweep, job_environment)
 
 
+@pytest.mark.timeout(1200)  # some minutes on an idle machine
 def test_whatever_call_a_run_dies_at_the_next_run_is_exact(rig: Rig) -> None:
     seed = int(os.environ.get("SWEEP_SEED") or random.randrange(10**6))
     print(f"SWEEP_SEED={seed} repeats this sample")
