@@ -17,22 +17,11 @@ main() {
   log "linters"
   scripts/lint.sh
   if [[ -x .venv/ingest/bin/python ]]; then
-    # Beside the rest, which leaves a core to it for most of the time. What it prints comes at the end.
-    log "ingest on $(.venv/ingest/bin/python --version), in the background"
-    printed="$(mktemp)"
-    .venv/ingest/bin/python -m pytest -p no:cacheprovider tests/ingest > "${printed}" 2>&1 &
-    ingest=$!
-    trap 'kill "${ingest}" 2> /dev/null || true; rm -f "${printed}"' EXIT
+    log "ingest on $(.venv/ingest/bin/python --version)"
+    .venv/ingest/bin/python -m pytest -p no:cacheprovider tests/ingest
   fi
   log "everything on $(.venv/main/bin/python --version)"
   .venv/main/bin/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under="${LEAST_COVERAGE}"
-  if [[ -n "${ingest:-}" ]]; then
-    local ended=0
-    wait "${ingest}" || ended=$?
-    log "ingest on $(.venv/ingest/bin/python --version)"
-    cat "${printed}"
-    (( ended == 0 )) || exit 1
-  fi
 }
 
 main "$@"
