@@ -87,6 +87,11 @@ class Contract:
         return (*self.lake_columns, *(FACT_LINEAGE if self.version_of else DIMENSION_LINEAGE))
 
     @property
+    def current_view(self) -> str:
+        """Of a fact, the view of its current state, in Athena and in the warehouse: current_payment for fact_payment."""
+        return f"current_{self.table.removeprefix('fact_')}"
+
+    @property
     def lake_key(self) -> str:
         """The column that identifies a row (of a fact: with its batch) in the lake."""
         return self.version_of or self.key

@@ -27,12 +27,9 @@ _KEPT = (
 
 def current_views(contracts: Contracts, processed_database: str, current_database: str) -> dict[str, str]:
     """The query of each view, by the view's name."""
-    return {view_name(contract): current_versions(contract, processed_database, current_database) for contract in contracts.facts.values()}
-
-
-def view_name(fact: Contract) -> str:
-    """current_sales_order for fact_sales_order."""
-    return "current_" + fact.table[len("fact_") :]
+    return {
+        contract.current_view: current_versions(contract, processed_database, current_database) for contract in contracts.facts.values()
+    }
 
 
 def view_columns(fact: Contract) -> dict[str, str]:
@@ -66,13 +63,13 @@ def create_views(session: boto3.Session, deployment: Deployment, contracts: Cont
     def ask_athena(statement: str) -> object:
         return ask(athena, deployment, statement, processed)
 
-    return Counter(create_view(glue, ask_athena, processed, fact, queries[view_name(fact)]) for fact in contracts.facts.values())
+    return Counter(create_view(glue, ask_athena, processed, fact, queries[fact.current_view]) for fact in contracts.facts.values())
 
 
 def create_view(glue: Any, ask_athena: Ask, database: str, fact: Contract, query: str) -> str:
     """Makes a fact's view what `query` says, and proves that it is; answers created, replaced or unchanged."""
     # With the types: Athena refuses to read a view whose tables have changed theirs since it was made.
-    name, digest = view_name(fact), hashlib.sha256(f"{query} {view_columns(fact)}".encode()).hexdigest()
+    name, digest = fact.current_view, hashlib.sha256(f"{query} {view_columns(fact)}".encode()).hexdigest()
     before = find_table(glue, database, name)
     if before and before.get("Parameters", {}).get(DIGEST) == digest:
         return "unchanged"

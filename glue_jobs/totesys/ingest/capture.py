@@ -153,9 +153,7 @@ def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
 def held(before: TableCapture, why: Held, contract: Contract, oid: int) -> TableCapture:
     """The capture of a table that is held back: as of the last batch that was not, and without rows of this one. It is of the table and
     contract that were judged; whatever releases it reads the table in full."""
-    return replace(
-        before, mode="delta", contract_version=contract.version, table_oid=oid, rows=0, files=(), since_xmin=None, held=why
-    )  # fmt: skip
+    return replace(before, mode="delta", contract_version=contract.version, table_oid=oid, rows=0, files=(), since_xmin=None, held=why)
 
 
 def previous_at(before: TableCapture, snapshot: Snapshot) -> str:

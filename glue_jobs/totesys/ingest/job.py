@@ -86,8 +86,9 @@ def held_alerts(previous: BatchManifest | None, batch: BatchManifest) -> list[Al
     return [
         Alert(
             "table held", table, batch.seq,
-            f"{table}: {why.reason}. Nothing of the table is read until then, the others go on, nothing is lost. If the deletes are meant:"
-            f" scripts/run.sh --accept-deletes {table}; if not, bring the rows back at the source",
+            f"{table}: {why.reason}. Nothing of the table is brought in until that is settled, and nothing is lost; a row of another table"
+            f" that refers to a new one of it keeps the load waiting. If the deletes are meant: scripts/run.sh --accept-deletes {table};"
+            " if not, bring the rows back at the source",
         )
         for table, why in held.items() if table not in held_before
     ]  # fmt: skip

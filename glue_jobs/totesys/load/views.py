@@ -44,11 +44,10 @@ def prepare_views(connection: Connection, warehouse: dict[str, Contract], stars:
     Others are left alone: replacing a view waits for all who read it. Each view's comment ends with a digest of what it was made by.
     """
     return [
-        view
+        contract.current_view
         for contract in warehouse.values()
         if contract.version_of
-        for view in [f"current_{contract.table.removeprefix('fact_')}"]
-        if _prepare(connection, Table(view, MetaData(schema=STAR_SCHEMA)), contract, stars[contract.table])
+        and _prepare(connection, Table(contract.current_view, MetaData(schema=STAR_SCHEMA)), contract, stars[contract.table])
     ]
 
 
