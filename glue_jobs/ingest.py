@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import boto3
 from boto3.compat import filter_python_deprecation_warnings
 from totesys.arguments import IngestArguments, parse_arguments
-from totesys.contracts import load_contracts
 from totesys.demands import read_demands
 from totesys.entry import run_job
 from totesys.ingest.job import Clients, run
+from totesys.registry import registered_contracts
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     session = boto3.Session()
     clients = Clients(*(session.client(name) for name in ("s3", "glue", "events", "secretsmanager")))
     demands = read_demands(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
-    return run(arguments, clients, load_contracts().source, demands)
+    return run(arguments, clients, registered_contracts(clients.glue, arguments.ingestion_database), demands)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ Deploys to AWS, or to a local stack when AWS_ENDPOINT_URL is set.
                                 Without a URL, what the secret <project>/source or <project>/warehouse holds is kept.
   TOTESYS_<PARAMETER>           any parameter of a template in cloudformation/, such as
                                 TOTESYS_SCHEDULE, TOTESYS_WORKERS, TOTESYS_SUBNET_ID
+  TOTESYS_ACCEPT_BREAKING       tables, with commas between, whose contracts may break their readers in this deploy
 TEXT
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 from totesys import layout
 from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Column, Contract, Contracts, Partition
 
+CONTRACT = "contract"  # the parameter of a table that holds its contract's body
 OWNER = "totesys"  # some clients cannot read a table without an owner
 RAW_PARTITIONS = (
     Partition("ingest_date", "string", "Day of the batch's snapshot, YYYY-MM-DD in UTC."),
@@ -74,6 +75,7 @@ def table_input(
         "Parameters": {
             "EXTERNAL": "TRUE",
             "classification": "parquet",
+            CONTRACT: contract.body,
             "contract_version": str(contract.version),
             "grain": grain,
             "kind": contract.kind,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -61,7 +62,12 @@ FACT_LINEAGE = (
 
 @dataclass(frozen=True)
 class Contract:
-    """One table's contract. `key` is its primary key; of a fact, `version_of` is the key whose versions the rows are."""
+    """One table's contract.
+
+    key         its primary key; of a fact, `version_of` is the key whose versions the rows are
+    drift       of a source table: what happens when the source drifts, by kind of drift, where that is not the default
+    body        the contract's JSON, compact and sorted: what the Data Catalog registers
+    """
 
     table: str
     kind: str
@@ -75,6 +81,8 @@ class Contract:
     load: str | None = None
     partition: Partition = KEY_RANGE
     version_of: str | None = None
+    drift: Mapping[str, str] = field(default_factory=dict, hash=False)
+    body: str = field(default="", compare=False, repr=False)
 
     @property
     def lake_columns(self) -> tuple[Column, ...]:
@@ -122,7 +130,7 @@ class Contracts:
 
 def parse_contract(body: dict[str, Any]) -> Contract:
     """A contract from the JSON of its file, which the schema beside the contracts has checked."""
-    parsed = {name: value for name, value in body.items() if name != "on_violation"}
+    parsed = {**body, "body": json.dumps(body, sort_keys=True, separators=(",", ":"))}
     parsed["columns"] = tuple(Column(**{**column, "values": tuple(column.get("values", ()))}) for column in body["columns"])
     parsed["inputs"] = tuple(body.get("inputs", ()))
     if "partition" in body:

@@ -21,6 +21,7 @@ from totesys.store import Bucket
 
 from operations.console import make_console, make_table
 from operations.deploy.artifacts import upload_artifacts
+from operations.deploy.compatible import check_contracts
 from operations.deploy.databases import pipeline_databases, set_credentials
 from operations.deploy.proof import prove_stack
 from operations.deploy.register import register_tables
@@ -91,6 +92,12 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
             parameters = parameter_values(template, {"Project": project, **known}, environment)
             outcome.append(deploy_stack(session, f"{project}-{name}", template, parameters))
 
+    if describe_stack(session, f"{project}-catalog"):
+        with report.step("contracts") as outcome:  # before anything changes: code and tables come from the same contracts
+            outputs = stack_outputs(session, f"{project}-catalog")
+            registered = {"ingestion": outputs["IngestionDatabase"], "processed": outputs["ProcessedDatabase"]}
+            differing = check_contracts(session.client("glue"), load_contracts(), registered, environment)
+            outcome.append(f"{differing} to be registered anew" if differing else "as registered")
     stack("storage", {})
     stack("secrets", {})
     credentials = {}

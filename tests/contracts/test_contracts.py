@@ -13,7 +13,7 @@ from pyspark.sql.types import StructField
 from totesys.arguments import IngestArguments, LoadArguments, TransformArguments, parse_arguments
 from totesys.arrow_types import arrow_schema
 from totesys.catalog_tables import current_tables, raw_tables, warehouse_tables
-from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Contract, load_contracts
+from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Contract, load_contracts, parse_contract
 from totesys.spark_types import spark_schema
 from totesys.transform.tables import TABLES
 
@@ -36,11 +36,45 @@ def test_a_contract_follows_the_schema_and_is_named_as_its_file(path: Path) -> N
     assert len(names) == len(set(names)) and body["key"] in names
 
 
-@pytest.mark.parametrize("change", [{"kind": "view"}, {"columns": []}, {"key": "Payment Id"}, {"surprise": 1}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "view"},
+        {"columns": []},
+        {"key": "Payment Id"},
+        {"surprise": 1},
+        {"drift": {"column_dropped": "ignore"}},
+        {"drift": {"type_widened": "ignore"}},
+        {"drift": {"column_added": "evolve"}},
+        {"drift": {"surprise": "hold"}},
+    ],
+    ids=str,
+)
 def test_the_schema_refuses_what_is_no_contract(change: dict[str, Any]) -> None:
     body = {**json.loads((CATALOG / "source" / "payment.json").read_text("utf-8")), **change}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(json.loads((CATALOG / "contract.schema.json").read_text("utf-8"))).validate(body)
+
+
+def test_a_contract_says_what_happens_when_the_source_drifts() -> None:
+    body = json.loads((CATALOG / "source" / "payment.json").read_text("utf-8"))
+    body["drift"] = {"column_added": "hold", "type_widened": "evolve", "column_dropped": "fail"}
+    jsonschema.Draft202012Validator(json.loads((CATALOG / "contract.schema.json").read_text("utf-8"))).validate(body)
+    assert parse_contract(body).drift == {"column_added": "hold", "type_widened": "evolve", "column_dropped": "fail"}
+
+
+@pytest.mark.parametrize("contract", [*CONTRACTS.source.values(), *CONTRACTS.warehouse.values()], ids=lambda contract: contract.table)
+def test_a_contract_comes_back_from_its_body(contract: Contract) -> None:
+    assert parse_contract(json.loads(contract.body)) == contract
+
+
+@pytest.mark.parametrize("fact", CONTRACTS.facts.values(), ids=lambda fact: fact.table)
+def test_every_date_of_a_fact_is_in_the_calendars_range_at_the_source(fact: Contract) -> None:
+    for column in fact.columns:
+        if column.references == "dim_date":
+            table, _, name = str(column.origin).partition(".")
+            origin = CONTRACTS.source[table].column(name)
+            assert (origin.minimum, origin.maximum) == ("1990-01-01", "2100-12-31"), column.origin
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.source.values(), ids=lambda contract: contract.table)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from totesys.catalog_tables import warehouse_tables
-from totesys.contracts import Column, Contracts, load_contracts
+from totesys.contracts import Contracts, load_contracts, parse_contract
+from totesys.manifests import PartitionState
+from totesys.pointers import follow
+from totesys.registry import registered_contracts
 
 from operations.deploy.register import register_table, register_tables
 from tests.deploy.conftest import Stack
@@ -37,13 +41,13 @@ def register(stack: Stack, contracts: Contracts) -> dict[str, int]:
     return dict(register_tables(stack.aws.glue, contracts, databases, deployment.ingestion_bucket, deployment.processed_bucket))
 
 
-def changed(*extra: Column) -> Contracts:
+def changed(*extra: dict[str, Any]) -> Contracts:
     """The contracts, with another comment on dim_currency and these columns in its middle."""
     contracts = load_contracts()
-    contract = contracts.warehouse["dim_currency"]
-    first = replace(contract.columns[0], description="Number of the currency.")
-    columns = (first, *extra, *contract.columns[1:])
-    return replace(contracts, warehouse={**contracts.warehouse, "dim_currency": replace(contract, version=2, columns=columns)})
+    body = json.loads(contracts.warehouse["dim_currency"].body)
+    first = {**body["columns"][0], "description": "Number of the currency."}
+    contract = parse_contract({**body, "version": 2, "columns": [first, *extra, *body["columns"][1:]]})
+    return replace(contracts, warehouse={**contracts.warehouse, "dim_currency": contract})
 
 
 def registered(stack: Stack) -> dict[str, Any]:
@@ -79,7 +83,7 @@ def test_raw_tables_are_partitioned_by_day_and_batch_and_current_ones_by_range(s
 def test_a_new_comment_and_a_new_nullable_column_leave_every_answer_as_it_was(currencies: Stack) -> None:
     question = "SELECT currency_id, currency_code, currency_name FROM dim_currency ORDER BY currency_id"
     assert currencies.ask(question) == ROWS
-    minor_unit = Column("minor_unit", "int", True, "Digits after the point.")
+    minor_unit = {"name": "minor_unit", "type": "int", "warehouse_type": "int", "nullable": True, "description": "Digits after the point."}
     assert register(currencies, changed(minor_unit)) == {"updated": 1, "unchanged": 32}
     assert currencies.ask(question) == ROWS
     assert currencies.ask("SELECT count(*), count(minor_unit) FROM dim_currency") == [("2", "0")]
@@ -124,3 +128,19 @@ def test_a_table_that_appears_meanwhile_is_brought_up_to_its_contract(stack: Sta
     wanted = next(table for table in warehouse_tables(changed(), deployment.processed_bucket) if table["Name"] == "dim_currency")
     assert register_table(stack.aws.glue, deployment.processed_database, wanted, None) == "updated"
     assert register(stack, load_contracts()) == {"updated": 1, "unchanged": 32}
+
+
+@pytest.mark.parametrize("kind", ["ingestion", "current"])
+def test_a_registered_table_gives_its_contract_back(stack: Stack, kind: str) -> None:
+    assert registered_contracts(stack.aws.glue, getattr(stack.deployment, f"{kind}_database")) == load_contracts().source
+
+
+def test_moving_data_makes_no_version_and_a_new_contract_makes_one(currencies: Stack) -> None:
+    glue, where = currencies.aws.glue, {"DatabaseName": currencies.deployment.processed_database, "TableName": "dim_currency"}
+    before = glue.get_table_versions(**where)["TableVersions"]
+    state = PartitionState("dim_currency/publish_id=0000000009-0a1b2c3d/key_range=0/", 9, 2, 1)
+    assert follow(glue, where["DatabaseName"], "dim_currency", {"0": state}, 9, currencies.deployment.processed_bucket) == 1
+    assert glue.get_table_versions(**where)["TableVersions"] == before
+    register(currencies, changed())
+    newest, previous = glue.get_table_versions(**where)["TableVersions"][:2]
+    assert [json.loads(version["Table"]["Parameters"]["contract"])["version"] for version in (newest, previous)] == [2, 1]
