@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Connection
-from totesys.contracts import load_contracts
+from totesys.contracts import load_contracts, parse_contract
 from totesys.errors import BadDataError
 from totesys.load import staging
 from totesys.load.models import staging_table
@@ -68,7 +70,7 @@ def test_the_latest_version_of_an_order_is_found_by_an_index(session, query):
 
 
 def test_tables_that_exist_are_left_as_they_are(session, query):
-    query("CREATE TABLE dim_currency (currency_id int, currency_code text, currency_name text, note text)")
+    query("CREATE TABLE dim_currency (currency_id int, currency_code varchar, currency_name varchar, note text)")
     query("INSERT INTO dim_currency VALUES (1, 'GBP', 'Pound', 'ours')")
     query("ALTER TABLE dim_currency ADD PRIMARY KEY (currency_id)")
 
@@ -79,10 +81,77 @@ def test_tables_that_exist_are_left_as_they_are(session, query):
     assert prepare_warehouse(session, WAREHOUSE) == []
 
 
-def test_a_table_that_lacks_a_column_is_named_with_the_remedy(session, query):
-    query("CREATE TABLE dim_location (location_id int PRIMARY KEY)")
+COLOUR = {"name": "colour", "type": "string", "warehouse_type": "varchar", "nullable": True, "description": "Colour.", "origin": "made"}
 
-    with pytest.raises(BadDataError, match=r"public.dim_location lacks address_line_1.*ADD COLUMN city VARCHAR NOT NULL"):
+
+CHECKED = {**COLOUR, "name": "checked_date", "type": "date", "warehouse_type": "date", "references": "dim_date"}
+
+
+def with_column(table, column):
+    """The warehouse contracts, with a column more in the middle of a table."""
+    body = json.loads(WAREHOUSE[table].body)
+    contract = parse_contract({**body, "version": 2, "columns": [*body["columns"][:2], column, *body["columns"][2:]]})
+    return {name: contract if name == table else other for name, other in WAREHOUSE.items()}
+
+
+def test_a_new_nullable_column_is_added_with_its_comment_and_rows_stay(session, query):
+    prepare_warehouse(session, WAREHOUSE)
+    query("INSERT INTO dim_design VALUES (1, 'Wooden', '/usr', 'wooden.json')")
+
+    assert prepare_warehouse(session, with_column("dim_design", COLOUR)) == ["public.dim_design.colour"]
+
+    assert query("SELECT design_name, colour FROM dim_design") == [("Wooden", None)]
+    assert query("SELECT col_description('dim_design'::regclass, 5)") == [("Colour.",)]
+    assert prepare_warehouse(session, with_column("dim_design", COLOUR)) == []
+
+
+def test_a_new_column_of_a_fact_refers_to_its_dimension_and_stands_in_the_view(session, query):
+    prepare_warehouse(session, WAREHOUSE)
+
+    made = prepare_warehouse(session, with_column("fact_payment", CHECKED))
+
+    assert (made[0], made[-1]) == ("public.fact_payment.checked_date", "current_payment")
+
+    assert query("SELECT confrelid::regclass::text FROM pg_constraint WHERE conname = 'fact_payment_checked_date_fkey'") == [("dim_date",)]
+    assert query("SELECT checked_date FROM current_payment") == []
+
+
+def test_two_loads_that_add_the_same_column_at_once_both_go_on(session, warehouse):
+    prepare_warehouse(session, WAREHOUSE)
+
+    def prepare(attempt):
+        with warehouse_engine(warehouse.credentials, staging.session_name(attempt)).connect() as connection:
+            return prepare_warehouse(connection, with_column("dim_design", COLOUR))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(prepare, ["00000002", "00000003"])) == [[], ["public.dim_design.colour"]]
+
+
+def test_a_column_that_must_not_be_null_is_added_only_while_the_table_is_empty(session, query):
+    prepare_warehouse(session, WAREHOUSE)
+    required = with_column("dim_design", {**COLOUR, "nullable": False})
+    query("INSERT INTO dim_design VALUES (1, 'Wooden', '/usr', 'wooden.json')")
+
+    with pytest.raises(BadDataError, match=r"public.dim_design lacks colour.*ADD COLUMN colour VARCHAR NOT NULL"):
+        prepare_warehouse(session, required)
+
+    query("DELETE FROM dim_design")
+    assert prepare_warehouse(session, required) == ["public.dim_design.colour"]
+
+
+def test_a_table_that_lacks_its_key_is_named_and_nothing_is_made(session, query):
+    query("CREATE TABLE dim_location (address_line_1 varchar)")
+
+    with pytest.raises(BadDataError, match=r"public.dim_location lacks location_id"):
+        prepare_warehouse(session, WAREHOUSE)
+
+    assert query("SELECT to_regclass('dim_staff')") == [(None,)]
+
+
+def test_a_column_of_another_type_is_named_with_both_types_and_nothing_is_made(session, query):
+    query("CREATE TABLE dim_currency (currency_id bigint PRIMARY KEY, currency_code varchar)")
+
+    with pytest.raises(BadDataError, match=r"public.dim_currency .*: currency_id is BIGINT and should be INTEGER\. Nothing was loaded"):
         prepare_warehouse(session, WAREHOUSE)
 
     assert query("SELECT to_regclass('dim_staff')") == [(None,)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Select, Table, exists, select, text
+from sqlalchemy import Connection, MetaData, Select, Table, exists, inspect, select, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.ddl import DDLElement
 
@@ -52,7 +52,10 @@ def prepare_views(connection: Connection, warehouse: dict[str, Contract], stars:
 
 
 def _prepare(connection: Connection, view: Table, contract: Contract, fact: Table) -> bool:
-    create = _CreateView(view, current_rows(contract, fact))
+    # In the order that the table has, where a later column stands last: a view that is replaced may only get columns at its end.
+    held = [column["name"] for column in inspect(connection).get_columns(fact.name, schema=fact.schema)]
+    columns = [fact.c[name] for name in held if name in fact.c]
+    create = _CreateView(view, current_rows(contract, fact).with_only_columns(*columns))
     digest = hashlib.sha256(str(create.compile(connection)).encode()).hexdigest()[:12]
     comment = f"The latest version of each {contract.version_of} that is not deleted at the source. Definition {digest}."
     made_by = text("SELECT obj_description(to_regclass(:name), 'pg_class')")
