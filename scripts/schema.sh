@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Shows the registered contracts, their versions, what differs from the files and from the live source; drafts the next version.
+# Needs: what scripts/setup.sh installs, and a deployed pipeline; credentials, region and, for a local stack, AWS_ENDPOINT_URL in the
+# environment (eval "$(scripts/local.sh env)" sets them). Options: --help tells them.
+# Exits: 0 done, and for diff nothing differs; 1 diff found differences; 2 could not look.
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+readonly ROOT
+readonly PYTHON="${ROOT}/.venv/main/bin/python"
+
+main() {
+  [[ -x "${PYTHON}" ]] || { echo "schema: nothing is installed: run scripts/setup.sh" >&2; exit 2; }
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${PYTHON}" -m operations.schema.command "$@"
+}
+
+main "$@"

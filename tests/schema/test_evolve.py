@@ -1,0 +1,120 @@
+"""A contract evolves on a running pipeline: old and new rows are right in the lake and in the warehouse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+from totesys import contracts
+from totesys.contracts import CURRENT_LINEAGE, load_contracts
+from totesys.demands import NO_DEMANDS
+from totesys.ingest.job import run as run_ingest
+from totesys.manifests import newest_batch, newest_publish
+from totesys.registry import registered_contracts
+from totesys.transform.lake import Lake
+
+from operations.deploy.compatible import check_contracts
+from operations.deploy.register import register_tables
+from tests.exactness.world import World
+from tests.local_aws.machine import LocalAws
+
+CATALOG = Path(__file__).parents[2] / "catalog"
+DESIGN = "INSERT INTO design (design_name, file_location, file_name, last_updated) VALUES (%s, '/usr', 'a.json', now())"
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the contract files, which the package reads instead of its own."""
+    shutil.copytree(CATALOG, tmp_path / "catalog")
+    monkeypatch.setattr(contracts, "files", lambda package: tmp_path)
+    load_contracts.cache_clear()
+    yield tmp_path / "catalog"
+    load_contracts.cache_clear()
+
+
+@pytest.fixture
+def world(aws: LocalAws, spark: SparkSession, source: Any, warehouse: Any) -> World:
+    """A deployed pipeline whose source has its tables and no rows, and whose warehouse is empty."""
+    spark.sparkContext._jsc.hadoopConfiguration().set("fs.s3a.endpoint", aws.endpoint)
+    world = World(spark, aws.client, source.credentials, warehouse.credentials)
+    world.deploy()
+    return world
+
+
+def add_column(catalog: Path, path: str, **column: Any) -> None:
+    """Edits a contract file as a person does: a column more in the middle, the version raised."""
+    body = json.loads((catalog / path).read_text("utf-8"))
+    body["columns"].insert(2, column)
+    (catalog / path).write_text(json.dumps({**body, "version": body["version"] + 1}), "utf-8")
+
+
+def deploy(world: World) -> dict[str, int]:
+    """What scripts/deploy.sh does of contracts."""
+    load_contracts.cache_clear()
+    arguments = world.transform_arguments
+    databases = {
+        "ingestion": world.ingest_arguments.ingestion_database, "current": arguments.current_database,
+        "processed": arguments.processed_database,
+    }  # fmt: skip
+    check_contracts(world.clients.glue, load_contracts(), databases, {})
+    return dict(register_tables(world.clients.glue, load_contracts(), databases, world.ingestion.name, world.processed.name))
+
+
+def ingest(world: World) -> None:
+    registered = registered_contracts(world.clients.glue, world.ingest_arguments.ingestion_database)
+    assert run_ingest(world.ingest_arguments, world.clients, registered, NO_DEMANDS) == 0
+
+
+def query(connect: Any, statement: str) -> list[tuple[Any, ...]]:
+    with closing(connect()) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
+def test_a_new_column_comes_from_the_source_into_the_lake_and_the_warehouse(
+    world: World, catalog: Path, source: Any, warehouse: Any
+) -> None:
+    with closing(source.connect()) as connection, connection, connection.cursor() as cursor:
+        for name in ("Wooden", "Steel"):
+            cursor.execute(DESIGN, (name,))
+    ingest(world)
+    world.transform()
+    world.load()
+    assert query(warehouse.connect, "SELECT design_name FROM dim_design ORDER BY 1") == [("Steel",), ("Wooden",)]
+
+    world.execute(
+        source.connect, "ALTER TABLE design ADD COLUMN colour text", "UPDATE design SET colour = 'red' WHERE design_name = 'Steel'"
+    )
+    add_column(catalog, "source/design.json", name="colour", type="string", source_type="text", nullable=True, description="Colour.")
+    add_column(
+        catalog, "warehouse/dim_design.json", name="colour", type="string", warehouse_type="varchar", nullable=True, description="Colour.",
+        origin="design.colour",
+    )  # fmt: skip
+    assert deploy(world) == {"updated": 3, "unchanged": 30}
+    ingest(world)
+    world.transform()
+    world.load()
+
+    batch = newest_batch(world.ingestion)
+    assert batch and (batch.tables["design"].mode, batch.tables["design"].contract_version) == ("full", 2)
+    wanted = [("Steel", "red"), ("Wooden", None)]
+    assert query(warehouse.connect, "SELECT design_name, colour FROM dim_design ORDER BY 1") == wanted
+    publish = newest_publish(world.processed)
+    assert publish
+    lake = Lake(world.spark, world.ingestion.name, world.processed.name)
+    for columns, states in (
+        ((*load_contracts().source["design"].columns, *CURRENT_LINEAGE), publish.current["design"]),
+        (load_contracts().warehouse["dim_design"].file_columns, publish.warehouse["dim_design"]),
+    ):
+        rows = lake.read(columns, states.values()).select("design_name", "colour").collect()
+        assert sorted(map(tuple, rows)) == wanted
+    raw = lake.read_raw(load_contracts().source["design"].columns, [key for key, _ in world.ingestion.objects("design/")])
+    assert sorted((row.design_name, row.colour or "") for row in raw.collect()) == [
+        ("Steel", ""), ("Steel", "red"), ("Wooden", ""), ("Wooden", ""),
+    ]  # fmt: skip

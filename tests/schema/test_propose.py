@@ -1,0 +1,115 @@
+"""What a draft takes over from the source, and how two contracts are told apart."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from totesys.contracts import load_contracts, parse_contract
+from totesys.ingest.structure import LiveColumn, LiveTable
+
+from operations.schema.changes import changes
+from operations.schema.propose import glue_type, propose
+
+CATALOG = Path(__file__).parents[2] / "catalog"
+BODY = json.loads((CATALOG / "source" / "transaction.json").read_text("utf-8"))
+CONTRACT = load_contracts().source["transaction"]
+
+
+def live(**changed: LiveColumn | None) -> LiveTable:
+    """The table of the contract at the source, with other columns, or (None) without them."""
+    columns = {column.name: LiveColumn(str(column.source_type), not column.nullable, column.values) for column in CONTRACT.columns}
+    columns = {name: column for name, column in {**columns, **changed}.items() if column}
+    return LiveTable(oid=1, kind="r", hides_rows=False, columns=columns, key=("transaction_id",))
+
+
+def test_a_source_that_is_as_the_contract_says_gives_nothing_to_propose() -> None:
+    assert propose(BODY, live(), 1) == (BODY, [])
+
+
+def test_a_new_column_is_nullable_and_awaits_its_description() -> None:
+    draft, notes = propose(BODY, live(note=LiveColumn("numeric(12,4)", True)), 2)
+    assert draft["version"] == 2 and draft["columns"][:-1] == BODY["columns"]
+    assert draft["columns"][-1] == {
+        "name": "note", "type": "decimal(12,4)", "source_type": "numeric(12,4)", "nullable": True, "description": "TODO: what note is.",
+    }  # fmt: skip
+    assert notes == ["note: added as decimal(12,4) from numeric(12,4); write its description"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "expected", "note"),
+    [
+        ("sales_order_id", None, None, "sales_order_id: not at the source any more, so left out"),
+        (
+            "sales_order_id",
+            LiveColumn("bigint", False),
+            {"type": "bigint", "source_type": "bigint"},
+            "sales_order_id: integer became bigint; in the lake int becomes bigint",
+        ),
+        (
+            "created_at",
+            LiveColumn("timestamp(6) without time zone", True),
+            {"type": "timestamp", "source_type": "timestamp(6) without time zone"},
+            "created_at: timestamp(3) without time zone became timestamp(6) without time zone",
+        ),
+        ("created_at", LiveColumn("timestamp(3) without time zone", False), {"nullable": True}, "created_at: nulls are allowed now"),
+        (
+            "transaction_type",
+            LiveColumn("transaction_type", True, ("SALE", "PURCHASE", "GIFT")),
+            {"values": ["SALE", "PURCHASE", "GIFT"]},
+            "transaction_type: the labels are SALE, PURCHASE, GIFT now",
+        ),
+    ],
+    ids=["dropped", "type", "precision", "nulls", "labels"],
+)
+def test_a_changed_column_is_brought_up_to_the_source(
+    name: str, found: LiveColumn | None, expected: dict[str, object] | None, note: str
+) -> None:
+    draft, notes = propose(BODY, live(**{name: found}), 2)
+    columns = {column["name"]: column for column in draft["columns"]}
+    (before,) = [column for column in BODY["columns"] if column["name"] == name]
+    assert columns.get(name) == (None if expected is None else {**before, **expected})
+    assert len(notes) == 1 and notes[0].startswith(note)
+
+
+def test_a_draft_follows_the_contracts_schema() -> None:
+    draft, _ = propose(BODY, live(kind=LiveColumn("kinds", False, ("a", "b"))), 2)
+    jsonschema.Draft202012Validator(json.loads((CATALOG / "contract.schema.json").read_text("utf-8"))).validate(draft)
+    assert parse_contract(draft).column("kind").values == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("source_type", "expected"),
+    [
+        ("smallint", "int"),
+        ("bigint", "bigint"),
+        ("numeric(10,2)", "decimal(10,2)"),
+        ("numeric", "string"),
+        ("numeric(50,2)", "string"),
+        ("character varying(3)", "string"),
+        ("date", "date"),
+        ("timestamp without time zone", "timestamp"),
+        ("timestamp(3) with time zone", "string"),
+        ("double precision", "string"),
+    ],
+)
+def test_the_lakes_type_holds_every_value_of_the_sources(source_type: str, expected: str) -> None:
+    assert glue_type(source_type) == expected
+
+
+def test_every_difference_between_two_contracts_is_named_but_the_version() -> None:
+    body = json.loads(CONTRACT.body)
+    first = {**body["columns"][0], "description": "Number."}
+    added = {"name": "note", "type": "string", "source_type": "text", "nullable": True, "description": "Note."}
+    after = parse_contract({**body, "version": 2, "grain": "a row", "columns": [first, *body["columns"][2:], added]})
+    removed = CONTRACT.columns[1].name
+    assert changes(CONTRACT, after) == [
+        f"grain: {CONTRACT.grain} -> a row",
+        f"{removed}: removed, was string, not nullable",
+        "note: added, string, nullable",
+        f"transaction_id.description: {CONTRACT.columns[0].description} -> Number.",
+    ]
+    assert changes(CONTRACT, replace(CONTRACT, version=3)) == []
