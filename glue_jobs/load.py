@@ -21,6 +21,8 @@ def main(argv: Sequence[str]) -> int:
     """Loads every publish that waits; 0 also when none does."""
     arguments = parse_arguments(LoadArguments, argv)
     LoadJob(
+        project=arguments.project,
+        events=boto3.client("events"),
         processed=Bucket(boto3.client("s3"), arguments.processed_bucket),
         credentials=read_credentials(boto3.client("secretsmanager"), arguments.warehouse_secret),
         contracts=load_contracts(),

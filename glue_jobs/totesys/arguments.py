@@ -41,6 +41,7 @@ class TransformArguments:
 class LoadArguments:
     """What load is told. Inside a workflow Glue adds its name and run."""
 
+    project: str
     processed_bucket: str
     warehouse_secret: str
     WORKFLOW_NAME: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from psycopg2.sql import SQL, Composed
@@ -14,6 +14,7 @@ from operations.reconcile.live import LiveTable
 from operations.reconcile.result import Comparison
 
 Texts = list[str | None]
+Add = Callable[..., None]  # counts a difference
 
 
 class Digest(NamedTuple):
@@ -49,15 +50,33 @@ def compare_rows(comparison: Comparison, table: LiveTable, contracts: Contracts,
             comparison.warehouse_rows = scalar(warehouse, sql.count_rows(table.name))
             comparison.add("not compared", detail="its rows cannot be told apart without their key")
         return
-    _compare_current(comparison, table, source, wanted, warehouse, sql.warehouse_rows(table))
+    lacks = _naming_parents(comparison, table, warehouse)
+    _compare_current(comparison, lacks, table, source, wanted, warehouse, sql.warehouse_rows(table))
     for (key,) in stream(warehouse, sql.lost_rows(table)):
-        comparison.add("missing", key=key, detail="deleted at the source, but the warehouse keeps such rows")
+        lacks("missing", key=key, detail="deleted at the source, but the warehouse keeps such rows")
     if contract.version_of:
         for key, record_id in stream(warehouse, sql.duplicate_versions(table)):
             comparison.add("duplicate version", key=key, detail=f"record {record_id} repeats the version before it")
 
 
-def _compare_current(comparison: Comparison, table: LiveTable, source: Any, wanted: Composed, warehouse: Any, held: Composed) -> None:
+def _naming_parents(comparison: Comparison, table: LiveTable, warehouse: Any) -> Add:
+    """Adds what the warehouse lacks; as waiting, with the parents that it waits for, when versions of the key do."""
+    if not table.contract.version_of or not scalar(warehouse, sql.count_rows(sql.waiting_rows(table.contract))):
+        return comparison.add
+
+    def add(kind: str, *, key: int, detail: str = "") -> None:
+        parents = scalar(warehouse, sql.parents_of_waiting(table.contract, key))
+        if parents:
+            comparison.add("waiting", key=key, detail=f"for {parents}, which the warehouse lacks rows of")
+        else:
+            comparison.add(kind, key=key, detail=detail)
+
+    return add
+
+
+def _compare_current(
+    comparison: Comparison, lacks: Add, table: LiveTable, source: Any, wanted: Composed, warehouse: Any, held: Composed
+) -> None:
     at_source, in_warehouse = _digests(source, wanted), _digests(warehouse, held)
     comparison.source_rows = sum(digest.rows for digest in at_source.values())
     comparison.warehouse_rows = sum(digest.rows + digest.deleted for digest in in_warehouse.values())
@@ -71,7 +90,7 @@ def _compare_current(comparison: Comparison, table: LiveTable, source: Any, want
     for source_row, row in _paired(_rows(source, wanted, buckets), _rows(warehouse, held, buckets)):
         if row is None:
             assert source_row is not None
-            comparison.add("missing", key=source_row.key)
+            lacks("missing", key=source_row.key)
         elif source_row is None:
             if not row.is_deleted:
                 comparison.add("extra", key=row.key, detail="the source has no such key, and the lake does not know it as deleted")
@@ -79,7 +98,7 @@ def _compare_current(comparison: Comparison, table: LiveTable, source: Any, want
             comparison.gone -= 1
             comparison.add("tombstoned", key=row.key, detail="tombstoned though the source has it")
         elif source_row.texts != row.texts:
-            comparison.add("stale", key=row.key, detail=_changes(names, source_row.texts, row.texts))
+            lacks("stale", key=row.key, detail=_changes(names, source_row.texts, row.texts))
 
 
 def _digests(connection: Any, rows: Composed) -> dict[int, Digest]:

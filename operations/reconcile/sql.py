@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from psycopg2 import sql
 from totesys.contracts import Column, Contract, Contracts
-from totesys.load.models import put_back_table, tombstone_table
+from totesys.load.models import put_back_table, tombstone_table, waiting_table
 
 from operations.reconcile.live import LiveTable, to_text
 
@@ -77,6 +77,19 @@ def lost_rows(table: LiveTable) -> sql.Composed:
         SELECT tombstone.key FROM {} AS tombstone
         WHERE tombstone.source_table = {} AND NOT EXISTS (SELECT FROM {} WHERE {} = tombstone.key) ORDER BY 1
     """).format(TOMBSTONES, sql.Literal(_key_origin(table.contract)), table.name, table.values[table.contract.lake_key])
+
+
+def waiting_rows(contract: Contract) -> sql.Composed:
+    """The rows of a fact that wait for a parent."""
+    waiting = waiting_table(contract)
+    return sql.SQL("(SELECT * FROM {} WHERE went_in_after IS NULL)").format(sql.Identifier(waiting.schema, waiting.name))
+
+
+def parents_of_waiting(contract: Contract, key: int) -> sql.Composed:
+    """The dimensions that the waiting versions of one key wait for; null when none waits."""
+    return sql.SQL(
+        "SELECT string_agg(DISTINCT dimension, ', ') FROM {} AS r CROSS JOIN unnest(waits_for) AS dimension WHERE {} = {}"
+    ).format(waiting_rows(contract), sql.Identifier(contract.lake_key), sql.Literal(key))
 
 
 def duplicate_versions(table: LiveTable) -> sql.Composed:

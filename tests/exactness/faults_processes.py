@@ -46,7 +46,7 @@ class Processes:
         arguments: dict[str, IngestArguments | TransformArguments | LoadArguments] = {
             "ingest": world.ingest_arguments,
             "transform": world.transform_arguments,
-            "load": LoadArguments(world.processed.name, self._warehouse_secret),
+            "load": LoadArguments(world.name, world.processed.name, self._warehouse_secret),
         }
         words = [word for name, value in asdict(arguments[job]).items() if value for word in (f"--{name}", value)]
         return subprocess.Popen(

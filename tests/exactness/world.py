@@ -80,6 +80,7 @@ class World:
     def load(self, demands: Demands = NO_DEMANDS) -> None:
         """One run of the load job."""
         LoadJob(
+            project=self.name, events=self.clients.events,
             processed=self.processed, credentials=self.warehouse, contracts=load_contracts(), spark=lambda: self.spark,
             attempt=secrets.token_hex(4), demands=demands,
         ).run()  # fmt: skip

@@ -35,6 +35,7 @@ def new_job(lake: Lake, warehouse: Any, spark: SparkSession, aws: LocalAws) -> C
 
     def create(credentials: Any = None, demands: Demands = NO_DEMANDS) -> LoadJob:
         return LoadJob(
+            project="totesys", events=aws.client("events"),
             processed=lake.bucket, credentials=credentials or warehouse.credentials, contracts=load_contracts(),
             spark=lambda: spark, attempt=f"{next(attempts):08x}", demands=demands,
         )  # fmt: skip

@@ -33,7 +33,9 @@ def history(new_bucket, postgres, new_database, warehouse_template, spark, aws) 
     spark.sparkContext._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.{lake.bucket.name}.endpoint", aws.endpoint)
 
     def load(attempt: str) -> None:
-        LoadJob(lake.bucket, Database(postgres, dbname).credentials, load_contracts(), lambda: spark, attempt).run()
+        LoadJob(
+            "totesys", aws.client("events"), lake.bucket, Database(postgres, dbname).credentials, load_contracts(), lambda: spark, attempt
+        ).run()
 
     lake.publish(
         1, sales_star(*map(sales_order, (3, 1, 2))) | payment_star(payment(1), payment(2)), alive={"sales_order": [1, 2, 3], "payment": [1]}

@@ -217,3 +217,25 @@ def test_a_row_that_is_tombstoned_though_the_source_has_it(agreeing: Pair, contr
         f"{contract.table} 1: tombstoned (tombstoned though the source has it)"
     ]
     assert comparison.gone == 0
+
+
+@each_fact
+def test_a_version_that_waits_for_its_parent_is_told_apart_from_one_that_is_lost(agreeing: Pair, contract: Contract) -> None:
+    names = ", ".join(column.name for column in contract.lake_columns)
+    waiting = f"etl.waiting_{contract.table.removeprefix('fact_')}"
+    agreeing.in_warehouse(
+        f"INSERT INTO {waiting} ({names}, batch_seq, waits_for) SELECT {names}, 2, ARRAY['dim_staff', 'dim_currency']"
+        f" FROM {contract.table} WHERE {contract.lake_key} = 1 LIMIT 1"
+    )
+    agreeing.around_keys(f"DELETE FROM {contract.table} WHERE {contract.lake_key} = 1")
+    own, _ = own_and_others(agreeing, contract)
+    assert own == [f"{contract.table} 1: waiting (for dim_currency, dim_staff, which the warehouse lacks rows of)"]
+
+
+def test_an_older_version_is_told_to_be_waiting_for_the_newer(agreeing: Pair) -> None:
+    agreeing.at_source("UPDATE sales_order SET units_sold = 9; UPDATE sales_order SET units_sold = 8 WHERE sales_order_id = 1")
+    agreeing.in_warehouse("INSERT INTO etl.waiting_sales_order (sales_order_id, batch_seq, waits_for) VALUES (1, 2, ARRAY['dim_design'])")
+    assert agreeing.differences() == [
+        "fact_sales_order 1: waiting (for dim_design, which the warehouse lacks rows of)",
+        "fact_sales_order 25000: stale (units_sold: source '9', warehouse '7')",
+    ]

@@ -298,7 +298,7 @@ def test_alerts_are_mailed_only_to_an_address_that_is_given() -> None:
 
 
 @pytest.mark.parametrize(("role", "sources"), [
-    ("IngestRole", [EVENT_SOURCE, alerts.EVENT_SOURCE]), ("TransformRole", [alerts.EVENT_SOURCE]), ("LoadRole", []),
+    ("IngestRole", [EVENT_SOURCE, alerts.EVENT_SOURCE]), ("TransformRole", [alerts.EVENT_SOURCE]), ("LoadRole", [alerts.EVENT_SOURCE]),
 ])  # fmt: skip
 def test_a_job_puts_no_events_but_its_own(role: str, sources: list[str]) -> None:
     putting = [item for item in statements(resources("roles", "AWS::IAM::Role")[role]) if "events:PutEvents" in listed(item["Action"])]

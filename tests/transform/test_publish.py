@@ -199,3 +199,43 @@ def test_a_run_that_died_before_its_manifest_is_done_again_and_a_second_winner_s
     assert pipeline.locations(pipeline.arguments.processed_database, "fact_payment") == {
         "initial": f"s3://{pipeline.processed.name}/{publish.warehouse['fact_payment']['initial'].prefix}"
     }
+
+
+def test_a_row_of_two_tables_is_absent_until_its_parent_comes_and_is_then_new(new_pipeline: Callable[[], Pipeline]) -> None:
+    pipeline = new_pipeline()
+    pipeline.landing.land(
+        {**FIRST, "staff": [staff(1, 1), staff(2, 9)], "counterparty": [counterparty(1, 1), counterparty(2, 9)]}, full=True
+    )
+    first = pipeline.transform()
+    pipeline.landing.land({"department": [department(9, "Hull")], "address": [address(9, "Hull")]}, day="2026-03-03")
+    second = pipeline.transform()
+
+    assert first and second
+    assert [row["staff_id"] for row in pipeline.rows(first.warehouse, "dim_staff")] == [1]
+    assert [row["counterparty_id"] for row in pipeline.rows(first.warehouse, "dim_counterparty")] == [1]
+    assert (first.new_rows["dim_staff"], first.new_rows["dim_counterparty"]) == (1, 1)
+    staff_of = {row["staff_id"]: (row["location"], row["batch_seq"]) for row in pipeline.rows(second.warehouse, "dim_staff")}
+    assert staff_of == {1: ("Leds", 1), 2: ("Hull", 2)}
+    assert (second.new_rows["dim_staff"], second.new_rows["dim_counterparty"]) == (1, 1)
+
+
+def test_a_row_that_changes_to_a_parent_that_is_not_there_stays_as_it_was_until_the_parent_comes(
+    new_pipeline: Callable[[], Pipeline],
+) -> None:
+    pipeline = new_pipeline()
+    pipeline.landing.land(FIRST, full=True)
+    pipeline.transform()
+    pipeline.landing.land({"staff": [staff(1, 9, first_name="Ada"), staff(3, 2)]}, day="2026-03-03")
+    second = pipeline.transform()
+    pipeline.landing.land({"department": [department(9, "Hull")]}, day="2026-03-04")
+    third = pipeline.transform()
+
+    def people(publish: PublishManifest) -> list[tuple[int, str, str, int]]:
+        rows = pipeline.rows(publish.warehouse, "dim_staff")
+        return sorted((row["staff_id"], row["first_name"], row["location"], row["batch_seq"]) for row in rows)
+
+    assert second and third
+    assert people(second) == [(1, "Christy", "Leds", 1), (2, "Christy", "", 1), (3, "Christy", "", 2)]
+    assert second.new_rows["dim_staff"] == 1
+    assert people(third) == [(1, "Ada", "Hull", 3), (2, "Christy", "", 1), (3, "Christy", "", 2)]
+    assert third.new_rows["dim_staff"] == 1

@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, exists, false, 
 from totesys.contracts import Contract, Contracts
 from totesys.demands import Demands
 from totesys.errors import BadDataError, FatalError
-from totesys.load import ledger
-from totesys.load.merge import Staged, bring_in, in_one_transaction
+from totesys.load import ledger, waiting_rows
+from totesys.load.merge import Staged, Tell, bring_in, in_one_transaction
 from totesys.load.models import star_tables
 from totesys.load.plan import Loaded, Plan, Rows, check_lake, mirror_rows, newer_rows
 from totesys.manifests import PublishManifest
@@ -78,17 +78,19 @@ def demanded_tables(contracts: Contracts, table: str | None) -> Sequence[str]:
     return [name for name, contract in contracts.warehouse.items() if table in contract.inputs]
 
 
-def replace(connection: Connection, backfill: Backfill, warehouse: dict[str, Contract], staged: Staged) -> bool:
+def replace(connection: Connection, backfill: Backfill, warehouse: dict[str, Contract], tell: Tell, staged: Staged) -> bool:
     """Makes the rows anew by the staged ones. All or nothing; False and nothing when another load was first."""
     plan, base = backfill.plan, backfill.base
     stars = star_tables(warehouse)
     facts = {table: stars[table] for table, contract in warehouse.items() if contract.version_of}
     dimensions = {table: stars[table] for table in plan.stars if table not in facts}
+    anew = [table for table in facts if table in plan.stars]
 
     def make_anew() -> None:
-        for table in facts.keys() & plan.stars.keys():
+        for table in anew:
             connection.execute(delete(facts[table]).where(*_came_after(base, table, facts[table])))
-        changed = bring_in(connection, plan, warehouse, stars, staged)
+            waiting_rows.begin_anew(connection, warehouse[table], base)
+        changed = bring_in(connection, plan, warehouse, stars, staged, tell, base, anew)
         for table, dimension in dimensions.items():
             if not plan.stars[table].after:
                 _drop_surplus(connection, dimension, staged.tables[table], facts.values())
@@ -96,7 +98,7 @@ def replace(connection: Connection, backfill: Backfill, warehouse: dict[str, Con
             ledger.forget_after(connection, base)
             ledger.append(connection, plan, changed, facts)
         else:
-            for table in facts.keys() & plan.stars.keys():
+            for table in anew:
                 ledger.move_boundaries(connection, warehouse[table], facts[table], staged.tables[table], base)
 
     return in_one_transaction(connection, plan, warehouse, staged, make_anew)

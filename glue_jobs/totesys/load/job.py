@@ -12,16 +12,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from pyspark.sql import SparkSession
 from sqlalchemy import Connection
 
+from totesys import alerts
 from totesys.contracts import Contracts
 from totesys.demands import NO_DEMANDS, Demands
 from totesys.errors import RetriableError
 from totesys.load import backfill, ledger, staging
 from totesys.load.failures import warehouse_errors
-from totesys.load.merge import Staged, merge
+from totesys.load.merge import Staged, Tell, merge
 from totesys.load.plan import Loaded, Plan, plan_load
 from totesys.load.stage import Stage
 from totesys.load.tombstones import tombstoned
@@ -37,8 +39,11 @@ _BACKFILL_TRIES = 2
 
 @dataclass(frozen=True)
 class LoadJob:
-    """One run of the load. `spark` is asked for a session when there are rows to load; `attempt` is 8 random hex digits."""
+    """One run of the load. `events` is the client that alerts go through; `spark` is asked for a
+    session when there are rows to load; `attempt` is 8 random hex digits."""
 
+    project: str
+    events: Any
     processed: Bucket
     credentials: Credentials
     contracts: Contracts
@@ -73,7 +78,7 @@ class LoadJob:
                 work = backfill.plan_backfill(publish, loaded, base, tombstoned(connection), self.contracts, self.demands)
             if work is None:
                 return
-            if self._bring_in(connection, work.plan, partial(backfill.replace, connection, work, self.contracts.warehouse)):
+            if self._bring_in(connection, work.plan, partial(backfill.replace, connection, work, self.contracts.warehouse, self._tell)):
                 return
         raise RetriableError("other loads were faster than the backfill, twice; nothing was made anew: start scripts/backfill.sh again")
 
@@ -89,8 +94,12 @@ class LoadJob:
         return plan
 
     def _load(self, connection: Connection, plan: Plan) -> None:
-        if self._bring_in(connection, plan, partial(merge, connection, plan, self.contracts.warehouse)):
+        if self._bring_in(connection, plan, partial(merge, connection, plan, self.contracts.warehouse, self._tell)):
             mark_loaded(self.processed, plan.publish.seq, plan.publish.through_batch_seq)
+
+    @property
+    def _tell(self) -> Tell:
+        return partial(alerts.send, self.events, self.project)
 
     def _bring_in(self, connection: Connection, plan: Plan, transaction: Callable[[Staged], bool]) -> bool:
         """Stages the plan's rows and lets the transaction bring them in; False when that stepped back."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, Table, delete, func, literal, null, s
 from totesys.contracts import Contract
 from totesys.load.models import ledger_table
 from totesys.load.plan import Loaded, Plan
+from totesys.load.waiting_rows import entered
 
 
 def lock(connection: Connection) -> None:
@@ -49,15 +50,16 @@ def forget_after(connection: Connection, base: Loaded) -> None:
 
 
 def move_boundaries(connection: Connection, contract: Contract, fact: Table, staged: Table, base: Loaded) -> None:
-    """Notes with each load after `base` where its rows of a fact end now, after the staged rows were appended in its rows' place.
+    """Notes with each load after `base` where its rows of a fact end now, after a backfill appended rows in its rows' place.
 
     The sequence gives ids in the order of batches, maybe with gaps: the row that is the nth by batch has the nth id.
     """
     ledger, record_id = ledger_table(), fact.c[contract.key]
     before = base.last_record_ids.get(contract.table, 0)
     ids = select(record_id.label("id"), func.row_number().over(order_by=record_id).label("nth")).where(record_id > before).subquery()
-    through = func.sum(func.count()).over(order_by=staged.c.batch_seq)
-    batches = select(staged.c.batch_seq, through.label("nth")).group_by(staged.c.batch_seq).subquery()
+    rows = entered(contract, staged, base).subquery()
+    through = func.sum(func.count()).over(order_by=rows.c.batch_seq)
+    batches = select(rows.c.batch_seq, through.label("nth")).group_by(rows.c.batch_seq).subquery()
     ends = select(batches.c.batch_seq, ids.c.id, null().label("load_seq")).join(ids, ids.c.nth == batches.c.nth)
     loads = select(ledger.c.through_batch_seq, literal(before), ledger.c.load_seq).where(ledger.c.load_seq > base.load_seq)
     # A load ends where the last batch that it is through ends: a running maximum over both, in one pass.

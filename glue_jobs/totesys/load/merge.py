@@ -1,20 +1,24 @@
-"""The transaction that makes a load: staged rows checked, dimensions merged, facts appended, the ledger written, staging dropped."""
+"""The transaction that makes a load: staged rows checked, dimensions merged, facts appended or let wait, the ledger written, staging
+dropped."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, Table, exists, func, select, tuple_
 from sqlalchemy.dialects.postgresql import Insert, insert
 
+from totesys.alerts import Alert
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.load import ledger, put_back, staging, tombstones
-from totesys.load.models import TOMBSTONE, ledger_table, star_tables
-from totesys.load.plan import Plan
+from totesys.load import ledger, put_back, staging, tombstones, waiting_rows
+from totesys.load.models import TOMBSTONE, ledger_table, star_tables, waiting_table
+from totesys.load.plan import Loaded, Plan
+
+Tell = Callable[[Sequence[Alert]], None]  # sends alerts
 
 _log = logging.getLogger(__name__)
 
@@ -27,15 +31,15 @@ class Staged:
     rows: Mapping[str, int]
 
 
-def merge(connection: Connection, plan: Plan, warehouse: dict[str, Contract], staged: Staged) -> bool:
-    """Brings the staged rows in. All or nothing; False and nothing when another load was first."""
+def merge(connection: Connection, plan: Plan, warehouse: dict[str, Contract], tell: Tell, staged: Staged) -> bool:
+    """Brings the staged rows in, and those that wait no longer. All or nothing; False and nothing when another load was first."""
 
     def load() -> None:
         stars = star_tables(warehouse)
         facts = {table: stars[table] for table, contract in warehouse.items() if contract.version_of}
         if not plan.loaded.load_seq:
-            _refuse_unknown_facts(connection, facts.values())
-        ledger.append(connection, plan, bring_in(connection, plan, warehouse, stars, staged), facts)
+            _refuse_unknown_facts(connection, [*facts.values(), *(waiting_table(warehouse[table]) for table in facts)])
+        ledger.append(connection, plan, bring_in(connection, plan, warehouse, stars, staged, tell, plan.loaded, facts), facts)
 
     return in_one_transaction(connection, plan, warehouse, staged, load)
 
@@ -62,14 +66,33 @@ def in_one_transaction(
 
 
 def bring_in(
-    connection: Connection, plan: Plan, warehouse: Mapping[str, Contract], stars: Mapping[str, Table], staged: Staged
+    connection: Connection,
+    plan: Plan,
+    warehouse: Mapping[str, Contract],
+    stars: Mapping[str, Table],
+    staged: Staged,
+    tell: Tell,
+    base: Loaded,
+    facts: Collection[str],
 ) -> dict[str, int]:
-    """Merges and appends everything staged, parents first, and says how many rows of each table changed."""
-    changed = {
-        table: _bring_in(connection, contract, stars[table], staged.tables[table])
-        for table, contract in warehouse.items()
-        if table in staged.tables
-    }
+    """Merges and appends everything staged, parents first, and says how many rows of each table changed.
+
+    Of `facts`, waiting rows go in as well when they can, after the load `base`. Alerts tell of new rows that wait.
+    """
+    changed = {}
+    for table, contract in warehouse.items():
+        started = time.monotonic()
+        if table in facts:
+            rows = waiting_rows.bring_in(connection, contract, stars, staged.tables.get(table), base)
+        elif table in staged.tables:
+            rows = connection.execute(_upsert(contract, stars[table], staged.tables[table])).rowcount
+        else:
+            continue
+        if rows or table in staged.tables:
+            changed[table] = rows
+            _log.info("%s: %d rows %s in %.2f s", table, rows, "appended" if table in facts else "merged", time.monotonic() - started)
+    told = [waiting_rows.alert(connection, warehouse[table], base.through_batch_seq, plan.publish.through_batch_seq) for table in facts]
+    tell([alert for alert in told if alert])
     put_back.bring_in(connection, plan, warehouse, staged.tables)
     tombstones.bring_in(connection, plan, staged.tables.get(TOMBSTONE))
     return changed
@@ -78,7 +101,7 @@ def bring_in(
 def _refuse_unknown_facts(connection: Connection, facts: Iterable[Table]) -> None:
     """A ledger without rows beside facts with rows is a lost ledger: a load from the start would bring every fact in twice."""
     for fact in facts:
-        if connection.scalar(select(exists(select(fact.primary_key.columns[0])))):
+        if connection.scalar(select(exists(select(fact)))):
             raise FatalError(
                 f"warehouse table {fact.fullname} has rows, but {ledger_table().fullname} has none: restore the ledger, or make the"
                 " warehouse anew from the lake by scripts/backfill.sh"
@@ -106,24 +129,9 @@ def _check(connection: Connection, table: str, staged: Table, identity: list[str
         )
 
 
-def _bring_in(connection: Connection, contract: Contract, target: Table, staged: Table) -> int:
-    started = time.monotonic()
-    statement = _append(contract, target, staged) if contract.version_of else _upsert(contract, target, staged)
-    changed = connection.execute(statement).rowcount
-    _log.info(
-        "%s: %d rows %s in %.2f s", contract.table, changed, "appended" if contract.version_of else "merged", time.monotonic() - started
-    )
-    return changed
-
-
-def _append(contract: Contract, target: Table, staged: Table) -> Insert:
-    """New versions, in the order of batch and key, which the serial follows: the latest version has the highest record id."""
-    return insert(target).from_select(*_lake_columns(contract, staged, "batch_seq", contract.lake_key))
-
-
 def _upsert(contract: Contract, target: Table, staged: Table) -> Insert:
     """Rows as they are now. A row that is the same already is not written again."""
-    rows = insert(target).from_select(*_lake_columns(contract, staged, contract.lake_key))
+    rows = insert(target).from_select(*_lake_columns(contract, staged))
     values = [column.name for column in contract.lake_columns if column.name != contract.key]
     return rows.on_conflict_do_update(
         index_elements=[contract.key],
@@ -132,6 +140,6 @@ def _upsert(contract: Contract, target: Table, staged: Table) -> Insert:
     )
 
 
-def _lake_columns(contract: Contract, staged: Table, *order: str) -> tuple[list[str], Select]:
+def _lake_columns(contract: Contract, staged: Table) -> tuple[list[str], Select]:
     names = [column.name for column in contract.lake_columns]
-    return names, select(*(staged.c[name] for name in names)).order_by(*(staged.c[name] for name in order))
+    return names, select(*(staged.c[name] for name in names)).order_by(staged.c[contract.key])

@@ -17,10 +17,11 @@ from sqlalchemy import (
     Numeric,
     String,
     Table,
+    Text,
     Time,
     text,
 )  # fmt: skip
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
 from totesys import contracts
@@ -111,6 +112,22 @@ def put_back_table() -> Table:
         Column("key", BigInteger, primary_key=True, autoincrement=False, comment="Key that the versions are of."),
         Column("batch_seq", BigInteger, primary_key=True, autoincrement=False, comment="Number of the batch that brought the version."),
         comment="Rows that were deleted at the source and put back as they had been: their versions repeat each other.",
+    )  # fmt: skip
+
+
+def waiting_table(contract: Contract) -> Table:
+    """One row per version of a fact that waits for a parent, or that has waited: the lake's columns, and what became of it."""
+    identity = (contract.lake_key, "batch_seq")
+    columns = [
+        Column(item.name, sql_type(item.warehouse_type or item.type), primary_key=item.name in identity, autoincrement=False)
+        for item in contract.file_columns
+    ]
+    return Table(
+        f"waiting_{contract.table.removeprefix('fact_')}", MetaData(schema=OWN_SCHEMA), *columns,
+        Column("waits_for", ARRAY(Text), nullable=False, comment="Dimensions that lacked its parents at the last look; empty: it waits for"
+               " an earlier version of its key."),
+        Column("went_in_after", BigInteger, comment="Number of the load after which it went in; null: it waits."),
+        comment=f"Versions of {contract.table} that wait for their parents, or have waited.",
     )  # fmt: skip
 
 

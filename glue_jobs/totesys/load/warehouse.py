@@ -12,7 +12,16 @@ from sqlalchemy.types import TypeEngine
 
 from totesys.contracts import Contract
 from totesys.errors import BadDataError
-from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA, ledger_table, put_back_table, reconciliation_table, star_tables, tombstone_table
+from totesys.load.models import (
+    OWN_SCHEMA,
+    STAR_SCHEMA,
+    ledger_table,
+    put_back_table,
+    reconciliation_table,
+    star_tables,
+    tombstone_table,
+    waiting_table,
+)
 from totesys.load.views import prepare_views
 from totesys.secrets import Credentials
 
@@ -52,7 +61,8 @@ def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) ->
         if not inspector.has_schema(OWN_SCHEMA):
             connection.execute(CreateSchema(OWN_SCHEMA))
         stars = star_tables(warehouse)
-        tables = [*stars.values(), ledger_table(), tombstone_table(), put_back_table(), reconciliation_table()]
+        waiting = [waiting_table(contract) for contract in warehouse.values() if contract.version_of]
+        tables = [*stars.values(), *waiting, ledger_table(), tombstone_table(), put_back_table(), reconciliation_table()]
         existing = inspector.get_multi_columns(schema=STAR_SCHEMA) | inspector.get_multi_columns(schema=OWN_SCHEMA)
         missing = [table for table in tables if (table.schema, table.name) not in existing]
         types = {

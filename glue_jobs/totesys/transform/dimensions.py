@@ -19,11 +19,17 @@ from totesys.transform.tables.dim_date import dim_date
 def publish_joined_dimension(
     lake: Lake, publishing: Publishing, contracts: Contracts, dimension: Contract, current: Mapping[str, Mapping[str, PartitionState]]
 ) -> TableChange:
-    """Makes the dimension anew from the new current state of its inputs, and writes the ranges that have a changed row."""
+    """Makes the dimension anew from the new current state of its inputs, and writes the ranges that have a changed row.
+
+    A row that now refers to a row which the lake does not have stays as it was, since facts refer to it.
+    """
     inputs = [
         lake.read((*contracts.source[table].columns, *CURRENT_LINEAGE), current.get(table, {}).values()) for table in dimension.inputs
     ]
-    rows = with_key_range(TABLES[dimension.table](*inputs), dimension).persist()
+    made = TABLES[dimension.table](*inputs)
+    before = lake.read(dimension.file_columns, publishing.previous.warehouse.get(dimension.table, {}).values())
+    kept = before.join(made, dimension.key, how="left_anti")
+    rows = with_key_range(made.unionByName(kept), dimension).persist()
     try:
         counts = count_partitions(rows, dimension.partition, publishing.loaded_seq)
         changed = {value: count for value, count in counts.items() if count.new_rows}

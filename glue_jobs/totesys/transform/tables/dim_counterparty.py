@@ -19,10 +19,10 @@ _LEGAL = {
 
 
 def dim_counterparty(counterparties: DataFrame, addresses: DataFrame) -> DataFrame:
-    """One row per counterparty, latest state of the company and of its address."""
+    """One row per counterparty, latest state of the company and of its address. One without it is absent until it comes."""
     legal_addresses = addresses.select(
         F.col("address_id").alias("legal_address_id"), *_LEGAL.values(), F.col("batch_seq").alias("address_batch_seq")
     )
     made = {name: F.col(origin) for name, origin in _LEGAL.items()}
     made["batch_seq"] = F.greatest("batch_seq", "address_batch_seq")
-    return conform(counterparties.join(legal_addresses, "legal_address_id", how="left"), "dim_counterparty", made)
+    return conform(counterparties.join(legal_addresses, "legal_address_id", how="inner"), "dim_counterparty", made)

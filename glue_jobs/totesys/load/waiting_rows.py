@@ -1,0 +1,131 @@
+"""Versions of facts that wait for their parents, in the tables etl.waiting_*: they go in with the first load that finds the parents there.
+
+A version waits as well while an earlier one of its key does, so that the latest has the highest record id. What has gone in is kept, with
+the load after which it did: a backfill from a batch lets it wait again where it must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Table,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy import insert as insert_into
+from sqlalchemy.dialects.postgresql import array
+
+from totesys.alerts import Alert
+from totesys.contracts import Contract
+from totesys.load.models import waiting_table
+from totesys.load.plan import Loaded
+
+
+def bring_in(connection: Connection, contract: Contract, stars: Mapping[str, Table], staged: Table | None, base: Loaded) -> int:
+    """Appends what waits for nothing, of the waiting and of the staged rows, in the order of batch and key; the serial follows it.
+
+    The others wait. `base` is the load after which the rows go in. Returns how many went in.
+    """
+    waiting, fact = waiting_table(contract), stars[contract.table]
+    still = update(waiting).where(waiting.c.went_in_after.is_(None))
+    connection.execute(still.values(waits_for=_missing(contract, waiting, stars)))
+    if staged is not None:
+        missing = _missing(contract, staged, stars)
+        _let_wait(connection, contract, staged, missing, func.cardinality(missing) > 0)
+        is_behind = and_(~_is_known(contract, staged), _is_behind(contract, staged))
+        _let_wait(connection, contract, staged, literal([], waiting.c.waits_for.type), is_behind)
+    released = still.where(~_is_behind(contract, waiting)).values(went_in_after=base.load_seq).returning(*waiting.c).cte("released")
+    rows = _entering(contract, staged, released).subquery()
+    names = [column.name for column in contract.lake_columns]
+    ordered = select(*(rows.c[name] for name in names)).order_by(rows.c.batch_seq, rows.c[contract.lake_key])
+    return connection.execute(insert_into(fact).from_select(names, ordered).add_cte(released)).rowcount
+
+
+def entered(contract: Contract, staged: Table, base: Loaded) -> Select:
+    """The batch_seq of each row that a backfill brought in after its base."""
+    waiting = waiting_table(contract)
+    released = select(waiting).where(waiting.c.went_in_after == base.load_seq).subquery()
+    return select(_entering(contract, staged, released).subquery().c.batch_seq)
+
+
+def begin_anew(connection: Connection, contract: Contract, base: Loaded) -> None:
+    """What waited after `base` waits again; what came later is forgotten, since it comes from the lake again."""
+    waiting = waiting_table(contract)
+    connection.execute(delete(waiting).where(waiting.c.batch_seq > base.through_batch_seq))
+    connection.execute(update(waiting).where(waiting.c.went_in_after >= base.load_seq).values(went_in_after=None))
+
+
+def alert(connection: Connection, contract: Contract, after: int, through: int) -> Alert | None:
+    """What a person must hear of the rows of batches above `after` that wait; None when none does."""
+    waiting = waiting_table(contract)
+    new = [waiting.c.went_in_after.is_(None), waiting.c.batch_seq > after]
+    rows = connection.scalar(select(func.count()).select_from(waiting).where(*new))
+    if not rows:
+        return None
+    dimension = func.unnest(waiting.c.waits_for).label("dimension")
+    counts = connection.execute(select(dimension, func.count()).where(*new).group_by(dimension).order_by(dimension))
+    parents = ", ".join(f"{name} ({count})" for name, count in counts) or "an earlier version of theirs"
+    return Alert(
+        "rows wait for a parent", contract.table, through,
+        f"{contract.table}: {rows} rows wait for rows that the warehouse does not have, of {parents}. Nothing is lost: they go in by"
+        f" themselves once the parents come. See them: SELECT * FROM {waiting.fullname} WHERE went_in_after IS NULL. If a table is held,"
+        " settle it",
+    )  # fmt: skip
+
+
+def _entering(contract: Contract, staged: Table | None, released: FromClause) -> Select:
+    """The rows that go in: those released, and the staged ones that do not wait."""
+    names = [column.name for column in contract.file_columns]
+    old = select(*(released.c[name] for name in names))
+    if staged is None:
+        return old
+    return union_all(old, select(*(staged.c[name] for name in names)).where(~_is_known(contract, staged)))  # type: ignore[return-value]
+
+
+def _let_wait(
+    connection: Connection, contract: Contract, staged: Table, waits_for: ColumnElement[list[str]], which: ColumnElement[bool]
+) -> None:
+    names = [column.name for column in contract.file_columns]
+    rows = select(*(staged.c[name] for name in names), waits_for).where(which)
+    connection.execute(insert_into(waiting_table(contract)).from_select([*names, "waits_for"], rows))
+
+
+def _missing(contract: Contract, rows: Table, stars: Mapping[str, Table]) -> ColumnElement[list[str]]:
+    """The dimensions that lack what a row refers to."""
+    lacks: dict[str, list[ColumnElement[bool]]] = {}
+    for column in contract.columns:
+        if column.references:
+            parent, reference = stars[column.references], rows.c[column.name]
+            is_there = exists().where(parent.primary_key.columns[0] == reference)
+            lacks.setdefault(column.references, []).append(and_(reference.is_not(None), ~is_there))
+    names = array([case((or_(*some), dimension)) for dimension, some in lacks.items()])
+    return func.array_remove(names, None)
+
+
+def _is_known(contract: Contract, staged: Table) -> ColumnElement[bool]:
+    waiting, key = waiting_table(contract), contract.lake_key
+    return exists().where(waiting.c[key] == staged.c[key], waiting.c.batch_seq == staged.c.batch_seq)
+
+
+def _is_behind(contract: Contract, rows: Table) -> ColumnElement[bool]:
+    """Whether the version, or an earlier one of its key, lacks a parent."""
+    first, key = waiting_table(contract).alias("first"), contract.lake_key
+    return exists().where(
+        first.c.went_in_after.is_(None),
+        func.cardinality(first.c.waits_for) > 0,
+        first.c[key] == rows.c[key],
+        first.c.batch_seq <= rows.c.batch_seq,
+    )
