@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,23 +31,24 @@ def check_contracts(glue: Any, contracts: Contracts, databases: Mapping[str, str
     known = {**contracts.source, **contracts.warehouse}
     if unknown := sorted(set(accepted) - known.keys()):
         raise FatalError(f"{ACCEPT_BREAKING} names {', '.join(unknown)}, which no contract describes: it takes {', '.join(known)}")
-    registered = {
-        **read_registered(glue, databases["ingestion"], contracts.source),
-        **read_registered(glue, databases["processed"], contracts.warehouse),
-    }
-    refuse(refused(registered, known, accepted))
+    registered: dict[str, Contract] = {}
+    found: list[Problem] = []
+    for database, tables in ((databases["ingestion"], contracts.source), (databases["processed"], contracts.warehouse)):
+        for table in registered_tables(glue, database, tables):
+            try:
+                registered[table["Name"]] = registered_contract(table)
+            except FatalError:
+                if table["Name"] not in accepted:
+                    found.append(Problem(f"{table['Name']}: the registered contract cannot be read, so nothing tells what changes", True))
+    refuse([*found, *refused(registered, known, accepted)])
     return sum(contract != known[table] for table, contract in registered.items())
 
 
-def read_registered(glue: Any, database: str, tables: Collection[str]) -> dict[str, Contract]:
-    """The registered contracts of these tables, as far as they have one."""
+def registered_tables(glue: Any, database: str, tables: Collection[str]) -> list[dict[str, Any]]:
+    """Those of these tables that were registered with a contract, as Glue describes them."""
     pages = glue.get_paginator("get_tables").paginate(DatabaseName=database)
-    return {
-        table["Name"]: registered_contract(table)
-        for page in pages
-        for table in page["TableList"]
-        if table["Name"] in tables and CONTRACT in table.get("Parameters", {})
-    }
+    found = [table for page in pages for table in page["TableList"]]
+    return [table for table in found if table["Name"] in tables and CONTRACT in table.get("Parameters", {})]
 
 
 def refused(registered: Mapping[str, Contract], wanted: Mapping[str, Contract], accepted: Collection[str]) -> list[Problem]:
@@ -60,9 +61,8 @@ def refused(registered: Mapping[str, Contract], wanted: Mapping[str, Contract], 
     ]
 
 
-def refuse(found: Iterable[Problem]) -> None:
+def refuse(found: Sequence[Problem]) -> None:
     """FatalError when there is a problem."""
-    found = list(found)
     if not found:
         return
     ways = ""

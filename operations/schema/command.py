@@ -16,10 +16,11 @@ from totesys.contracts import Column, Contract, load_contracts
 from totesys.errors import FatalError, PipelineError
 from totesys.ingest.source import open_source
 from totesys.ingest.structure import LiveTable, findings
+from totesys.registry import registered_contract
 from totesys.secrets import read_credentials
 
 from operations.console import make_console, make_table
-from operations.deploy.compatible import read_registered
+from operations.deploy.compatible import registered_tables
 from operations.deployment import Deployment, aws_session, explain
 from operations.schema.changes import changes
 from operations.schema.propose import propose
@@ -90,10 +91,11 @@ class Schema:
     def list(self) -> None:
         """A line per table."""
         contracts, glue = load_contracts(), self.session.client("glue")
-        registered = {
-            **read_registered(glue, self.deployment.ingestion_database, contracts.source),
-            **read_registered(glue, self.deployment.processed_database, contracts.warehouse),
-        }
+        found_tables = [
+            *registered_tables(glue, self.deployment.ingestion_database, contracts.source),
+            *registered_tables(glue, self.deployment.processed_database, contracts.warehouse),
+        ]
+        registered = {table["Name"]: registered_contract(table) for table in found_tables}
         try:
             live, unreachable = self._live(list(contracts.source)), ""
         except PipelineError as error:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from totesys.catalog_tables import CONTRACT
 from totesys.contracts import Contract
 from totesys.errors import FatalError
 from totesys.registry import registered_contract
@@ -21,17 +20,21 @@ class Version:
 
 
 def registered_versions(glue: Any, database: str, table: str) -> list[Version]:
-    """Newest first; the catalog's versions that hold the same contract are one. FatalError when there is none."""
+    """Newest first; the catalog's versions that hold the same contract are one. FatalError: none is there, or the newest is unreadable."""
     try:
         pages = glue.get_paginator("get_table_versions").paginate(DatabaseName=database, TableName=table)
-        found = [version["Table"] for page in pages for version in page["TableVersions"]]
+        kept = [version for page in pages for version in page["TableVersions"]]
     except glue.exceptions.EntityNotFoundException:
-        found = []
+        kept = []
     versions: list[Version] = []
-    for described in sorted(found, key=lambda one: int(one.get("VersionId", 0))):
-        if CONTRACT not in described.get("Parameters", {}):
-            continue
-        contract = registered_contract(described)
+    found = [version["Table"] for version in sorted(kept, key=lambda version: int(version["VersionId"]))]
+    for described in found:
+        try:
+            contract = registered_contract(described)
+        except FatalError:
+            if described is found[-1]:
+                raise
+            continue  # of an earlier form, or none: nobody reads by it any more
         if not versions or versions[-1].contract != contract:
             versions.append(Version(contract, described.get("UpdateTime") or described["CreateTime"]))
     if not versions:
@@ -44,5 +47,5 @@ def version_numbered(versions: list[Version], number: int | None) -> Version:
     for version in versions:
         if number in (None, version.contract.version):
             return version
-    known = ", ".join(str(version.contract.version) for version in versions)
+    known = ", ".join(dict.fromkeys(str(version.contract.version) for version in versions))
     raise FatalError(f"{versions[0].contract.table} has no registered version {number}: there are {known}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -89,23 +91,37 @@ def test_an_accepted_table_that_no_contract_describes_is_an_error() -> None:
         check_contracts(None, load_contracts(), {}, {"TOTESYS_ACCEPT_BREAKING": "desing"})
 
 
-def test_a_deploy_refuses_before_it_changes_a_table_and_names_every_problem(stack: Stack) -> None:
-    glue, database = stack.aws.glue, stack.deployment.ingestion_database
-    kept = ("Name", "Description", "Owner", "TableType", "StorageDescriptor", "PartitionKeys")
-    tables = {name: glue.get_table(DatabaseName=database, Name=name)["Table"] for name in ("design", "currency")}
-    for table in tables.values():
-        body = json.loads(table["Parameters"]["contract"])
-        extra = {"name": "gone", "type": "string", "source_type": "text", "nullable": True, "description": "Gone."}
-        registered = json.dumps({**body, "columns": [*body["columns"], extra]})
-        parameters = {**table["Parameters"], "contract": registered, "contract_version": "1"}
-        glue.update_table(DatabaseName=database, TableInput={**{part: table[part] for part in kept}, "Parameters": parameters})
+@contextmanager
+def registered_as(stack: Stack, table: str, body: str) -> Iterator[None]:
+    """The table with another registered contract."""
+    glue, place = stack.aws.glue, {"DatabaseName": stack.deployment.ingestion_database}
+    found = glue.get_table(**place, Name=table)["Table"]
+    kept: dict[str, Any] = {
+        name: found[name] for name in ("Name", "Description", "Owner", "TableType", "StorageDescriptor", "PartitionKeys")
+    }
+    glue.update_table(**place, TableInput={**kept, "Parameters": {**found["Parameters"], "contract": body}})
     try:
-        result = stack.deploy(TOTESYS_ACCEPT_BREAKING="currency")
-        assert result.returncode == 1
-        assert "no table was changed" in result.stderr
-        assert "design.gone: string is registered" in result.stderr and "currency.gone" not in result.stderr
-        assert "currency: the contract changed and its version is still 1" in result.stderr
-        assert "stack deploy-test-storage" not in result.stdout
+        yield
     finally:
-        for table in tables.values():
-            glue.update_table(DatabaseName=database, TableInput={**{part: table[part] for part in kept}, "Parameters": table["Parameters"]})
+        glue.update_table(**place, TableInput={**kept, "Parameters": found["Parameters"]})
+
+
+def test_a_deploy_refuses_before_it_changes_anything_and_names_every_problem(stack: Stack) -> None:
+    gone = {"name": "gone", "type": "string", "source_type": "text", "nullable": True, "description": "Gone."}
+    more = {table: json.loads(load_contracts().source[table].body) for table in ("design", "currency")}
+    bodies = {table: json.dumps({**body, "columns": [*body["columns"], gone]}) for table, body in more.items()}
+    with registered_as(stack, "design", bodies["design"]), registered_as(stack, "currency", bodies["currency"]):
+        result = stack.deploy(TOTESYS_ACCEPT_BREAKING="currency")
+    assert result.returncode == 1
+    assert "no table was changed" in result.stderr
+    assert "design.gone: string is registered" in result.stderr and "currency.gone" not in result.stderr
+    assert "currency: the contract changed and its version is still 1" in result.stderr
+    assert "stack deploy-test-storage" not in result.stdout
+
+
+def test_a_registered_contract_that_cannot_be_read_is_replaced_only_by_a_persons_word(stack: Stack) -> None:
+    databases = {"ingestion": stack.deployment.ingestion_database, "processed": stack.deployment.processed_database}
+    with registered_as(stack, "design", "{}"):
+        with pytest.raises(FatalError, match=r"design: the registered contract cannot be read.*TOTESYS_ACCEPT_BREAKING=<table>"):
+            check_contracts(stack.aws.glue, load_contracts(), databases, {})
+        assert check_contracts(stack.aws.glue, load_contracts(), databases, {"TOTESYS_ACCEPT_BREAKING": "design"}) == 0

@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 from totesys import contracts
 from totesys.contracts import CURRENT_LINEAGE, load_contracts
-from totesys.demands import NO_DEMANDS
+from totesys.demands import NO_DEMANDS, Demands
 from totesys.ingest.job import run as run_ingest
 from totesys.manifests import newest_batch, newest_publish
 from totesys.registry import registered_contracts
@@ -25,6 +25,7 @@ from tests.exactness.world import World
 from tests.local_aws.machine import LocalAws
 
 CATALOG = Path(__file__).parents[2] / "catalog"
+COLOUR = {"name": "colour", "type": "string", "nullable": True, "description": "Colour."}
 DESIGN = "INSERT INTO design (design_name, file_location, file_name, last_updated) VALUES (%s, '/usr', 'a.json', now())"
 
 
@@ -71,6 +72,23 @@ def ingest(world: World) -> None:
     assert run_ingest(world.ingest_arguments, world.clients, registered, NO_DEMANDS) == 0
 
 
+def lake(world: World) -> Lake:
+    return Lake(world.spark, world.ingestion.name, world.processed.name)
+
+
+def in_lake(world: World) -> dict[str, list[tuple[str, str | None]]]:
+    """Names and colours of the designs, in the mirror and in the star, as the newest publish has them."""
+    publish = newest_publish(world.processed)
+    assert publish
+    columns = {
+        "current": (*load_contracts().source["design"].columns, *CURRENT_LINEAGE),
+        "warehouse": load_contracts().warehouse["dim_design"].file_columns,
+    }
+    states = {"current": publish.current["design"], "warehouse": publish.warehouse["dim_design"]}
+    rows = {kind: lake(world).read(columns[kind], states[kind].values()).collect() for kind in columns}
+    return {kind: sorted((row.design_name, row.colour) for row in some) for kind, some in rows.items()}
+
+
 def query(connect: Any, statement: str) -> list[tuple[Any, ...]]:
     with closing(connect()) as connection, connection.cursor() as cursor:
         cursor.execute(statement)
@@ -91,11 +109,8 @@ def test_a_new_column_comes_from_the_source_into_the_lake_and_the_warehouse(
     world.execute(
         source.connect, "ALTER TABLE design ADD COLUMN colour text", "UPDATE design SET colour = 'red' WHERE design_name = 'Steel'"
     )
-    add_column(catalog, "source/design.json", name="colour", type="string", source_type="text", nullable=True, description="Colour.")
-    add_column(
-        catalog, "warehouse/dim_design.json", name="colour", type="string", warehouse_type="varchar", nullable=True, description="Colour.",
-        origin="design.colour",
-    )  # fmt: skip
+    add_column(catalog, "source/design.json", **COLOUR, source_type="text")
+    add_column(catalog, "warehouse/dim_design.json", **COLOUR, warehouse_type="varchar", origin="design.colour")
     assert deploy(world) == {"updated": 3, "unchanged": 30}
     ingest(world)
     world.transform()
@@ -105,16 +120,33 @@ def test_a_new_column_comes_from_the_source_into_the_lake_and_the_warehouse(
     assert batch and (batch.tables["design"].mode, batch.tables["design"].contract_version) == ("full", 2)
     wanted = [("Steel", "red"), ("Wooden", None)]
     assert query(warehouse.connect, "SELECT design_name, colour FROM dim_design ORDER BY 1") == wanted
-    publish = newest_publish(world.processed)
-    assert publish
-    lake = Lake(world.spark, world.ingestion.name, world.processed.name)
-    for columns, states in (
-        ((*load_contracts().source["design"].columns, *CURRENT_LINEAGE), publish.current["design"]),
-        (load_contracts().warehouse["dim_design"].file_columns, publish.warehouse["dim_design"]),
-    ):
-        rows = lake.read(columns, states.values()).select("design_name", "colour").collect()
-        assert sorted(map(tuple, rows)) == wanted
-    raw = lake.read_raw(load_contracts().source["design"].columns, [key for key, _ in world.ingestion.objects("design/")])
-    assert sorted((row.design_name, row.colour or "") for row in raw.collect()) == [
-        ("Steel", ""), ("Steel", "red"), ("Wooden", ""), ("Wooden", ""),
-    ]  # fmt: skip
+    assert in_lake(world) == {"current": wanted, "warehouse": wanted}
+    design = load_contracts().source["design"]
+    raw = lake(world).read_raw(design.columns, [key for key, _ in world.ingestion.objects("design/")]).collect()
+    assert sorted((row.design_name, row.colour or "") for row in raw) == [("Steel", ""), ("Steel", "red"), ("Wooden", ""), ("Wooden", "")]
+
+
+def test_a_warehouse_column_whose_values_have_landed_long_ago_is_filled_by_a_backfill(
+    world: World, catalog: Path, source: Any, warehouse: Any
+) -> None:
+    world.execute(source.connect, "ALTER TABLE design ADD COLUMN colour text")
+    add_column(catalog, "source/design.json", **COLOUR, source_type="text")
+    deploy(world)
+    world.execute(
+        source.connect,
+        "INSERT INTO design (design_name, file_location, file_name, last_updated, colour) VALUES ('Steel', '/usr', 'a.json', now(), 'red')",
+    )
+    ingest(world)
+    world.transform()
+    world.load()
+    add_column(catalog, "warehouse/dim_design.json", **COLOUR, warehouse_type="varchar", origin="design.colour")
+    deploy(world)
+    world.load()
+    assert query(warehouse.connect, "SELECT design_name, colour FROM dim_design") == [("Steel", None)]
+
+    backfill = Demands(backfill=True, backfill_table="design")
+    world.transform(backfill)
+    world.load(backfill)
+
+    assert in_lake(world)["warehouse"] == [("Steel", "red")]
+    assert query(warehouse.connect, "SELECT design_name, colour FROM dim_design") == [("Steel", "red")]
