@@ -157,7 +157,7 @@ class Schema:
     def propose(self, table: str, write: bool) -> None:
         """Prints the draft, and what was changed on stderr."""
         live = self._live([table]).get(table)
-        if live is None:
+        if live is None or not live.is_table:
             raise FatalError(f"the source has no table {table}: nothing can be drafted from it")
         path = CATALOG / "source" / f"{table}.json"
         body = json.loads(path.read_text("utf-8"))

@@ -19,11 +19,15 @@ BODY = json.loads((CATALOG / "source" / "transaction.json").read_text("utf-8"))
 CONTRACT = load_contracts().source["transaction"]
 
 
+def column(type_: str, not_null: bool, labels: tuple[str, ...] = ()) -> LiveColumn:
+    return LiveColumn(number=1, type=type_, not_null=not_null, labels=labels)
+
+
 def live(**changed: LiveColumn | None) -> LiveTable:
     """The table of the contract at the source, with other columns, or (None) without them."""
-    columns = {column.name: LiveColumn(str(column.source_type), not column.nullable, column.values) for column in CONTRACT.columns}
-    columns = {name: column for name, column in {**columns, **changed}.items() if column}
-    return LiveTable(oid=1, kind="r", hides_rows=False, columns=columns, key=("transaction_id",))
+    columns = {one.name: column(str(one.source_type), not one.nullable, one.values) for one in CONTRACT.columns}
+    kept = {name: found for name, found in {**columns, **changed}.items() if found}
+    return LiveTable(oid=1, kind="r", hides_rows=False, columns=kept, key=("transaction_id",))
 
 
 def test_a_source_that_is_as_the_contract_says_gives_nothing_to_propose() -> None:
@@ -31,7 +35,7 @@ def test_a_source_that_is_as_the_contract_says_gives_nothing_to_propose() -> Non
 
 
 def test_a_new_column_is_nullable_and_awaits_its_description() -> None:
-    draft, notes = propose(BODY, live(note=LiveColumn("numeric(12,4)", True)), 2)
+    draft, notes = propose(BODY, live(note=column("numeric(12,4)", True)), 2)
     assert draft["version"] == 2 and draft["columns"][:-1] == BODY["columns"]
     assert draft["columns"][-1] == {
         "name": "note", "type": "decimal(12,4)", "source_type": "numeric(12,4)", "nullable": True, "description": "TODO: what note is.",
@@ -45,20 +49,20 @@ def test_a_new_column_is_nullable_and_awaits_its_description() -> None:
         ("sales_order_id", None, None, "sales_order_id: not at the source any more, so left out"),
         (
             "sales_order_id",
-            LiveColumn("bigint", False),
+            column("bigint", False),
             {"type": "bigint", "source_type": "bigint"},
             "sales_order_id: integer became bigint; in the lake int becomes bigint",
         ),
         (
             "created_at",
-            LiveColumn("timestamp(6) without time zone", True),
+            column("timestamp(6) without time zone", True),
             {"type": "timestamp", "source_type": "timestamp(6) without time zone"},
             "created_at: timestamp(3) without time zone became timestamp(6) without time zone",
         ),
-        ("created_at", LiveColumn("timestamp(3) without time zone", False), {"nullable": True}, "created_at: nulls are allowed now"),
+        ("created_at", column("timestamp(3) without time zone", False), {"nullable": True}, "created_at: nulls are allowed now"),
         (
             "transaction_type",
-            LiveColumn("transaction_type", True, ("SALE", "PURCHASE", "GIFT")),
+            column("transaction_type", True, ("SALE", "PURCHASE", "GIFT")),
             {"values": ["SALE", "PURCHASE", "GIFT"]},
             "transaction_type: the labels are SALE, PURCHASE, GIFT now",
         ),
@@ -69,14 +73,14 @@ def test_a_changed_column_is_brought_up_to_the_source(
     name: str, found: LiveColumn | None, expected: dict[str, object] | None, note: str
 ) -> None:
     draft, notes = propose(BODY, live(**{name: found}), 2)
-    columns = {column["name"]: column for column in draft["columns"]}
-    (before,) = [column for column in BODY["columns"] if column["name"] == name]
+    columns = {drafted["name"]: drafted for drafted in draft["columns"]}
+    (before,) = [known for known in BODY["columns"] if known["name"] == name]
     assert columns.get(name) == (None if expected is None else {**before, **expected})
     assert len(notes) == 1 and notes[0].startswith(note)
 
 
 def test_a_draft_follows_the_contracts_schema() -> None:
-    draft, _ = propose(BODY, live(kind=LiveColumn("kinds", False, ("a", "b"))), 2)
+    draft, _ = propose(BODY, live(kind=column("kinds", False, ("a", "b"))), 2)
     jsonschema.Draft202012Validator(json.loads((CATALOG / "contract.schema.json").read_text("utf-8"))).validate(draft)
     assert parse_contract(draft).column("kind").values == ("a", "b")
 
