@@ -15,6 +15,7 @@ class Demands:
 
     full            ingest reads every table in full
     accept_deletes  source tables that may lose any number of rows in this run
+    replay          source tables whose dead letters are judged again: they are read in full
     backfill        whether transform makes the lake anew from landed batches, and load the warehouse from the lake
     backfill_table  the only table to make anew, of the source or of the warehouse; all when None
     backfill_from   the first batch whose work is done anew; 1 is the first of all
@@ -22,6 +23,7 @@ class Demands:
 
     full: bool = False
     accept_deletes: frozenset[str] = frozenset()
+    replay: frozenset[str] = frozenset()
     backfill: bool = False
     backfill_table: str | None = None
     backfill_from: int = 1
@@ -31,6 +33,7 @@ class Demands:
         texts = {
             "full": "true" if self.full else "",
             "accept_deletes": ",".join(sorted(self.accept_deletes)),
+            "replay": ",".join(sorted(self.replay)),
             "backfill": "true" if self.backfill else "",
             "backfill_table": self.backfill_table or "",
             "backfill_from": str(self.backfill_from) if self.backfill_from != 1 else "",
@@ -43,7 +46,8 @@ class Demands:
         try:
             return Demands(
                 full=_flag(properties, "full"),
-                accept_deletes=frozenset(name for name in properties.get("accept_deletes", "").split(",") if name),
+                accept_deletes=_names(properties, "accept_deletes"),
+                replay=_names(properties, "replay"),
                 backfill=_flag(properties, "backfill"),
                 backfill_table=properties.get("backfill_table") or None,
                 backfill_from=int(properties.get("backfill_from") or 1),
@@ -61,6 +65,10 @@ def read_demands(glue: Any, workflow: str | None, run_id: str | None) -> Demands
         return NO_DEMANDS
     with aws_call(f"reading the run properties of workflow {workflow}"):
         return Demands.parse(glue.get_workflow_run_properties(Name=workflow, RunId=run_id)["RunProperties"])
+
+
+def _names(properties: dict[str, str], name: str) -> frozenset[str]:
+    return frozenset(filter(None, properties.get(name, "").split(",")))
 
 
 def _flag(properties: dict[str, str], name: str) -> bool:

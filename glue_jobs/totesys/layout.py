@@ -4,6 +4,9 @@ Ingestion bucket (raw, immutable)
     <table>/ingest_date=YYYY-MM-DD/batch_id=<id>/<nnnnn>.parquet   rows of one table in one batch
     _keys/<table>/<batch id>.roaring                               the keys that the source held at that batch
     _seen/<table>/<batch id>.parquet                               row versions already read that a later snapshot may offer again
+    _open/<table>/<batch id>.parquet                               rows in the dead letter that are still at the source
+    dead_letter/<table>/ingest_date=YYYY-MM-DD/batch_id=<id>/*.jsonl  rows that a batch kept out, readable, with the reason
+    dead_letter/<table>/discarded/<batch>-<key>.json               a person's word that a dead letter needs no more care
     _manifests/<inverted number>.json                              a batch's manifest: its commit
 
 Processed bucket
@@ -45,6 +48,26 @@ def known_keys_key(table: str, batch_id: str) -> str:
 def seen_key(table: str, batch_id: str) -> str:
     """The (key, transaction) pairs that the batch read at or above its snapshot's xmin."""
     return f"_seen/{table}/{batch_id}.parquet"
+
+
+def open_letters_key(table: str, batch_id: str) -> str:
+    """The rows in the dead letter that are still at the source as of the batch."""
+    return f"_open/{table}/{batch_id}.parquet"
+
+
+def dead_letter_key(table: str, ingest_date: str, batch_id: str, number: int = 0) -> str:
+    """The rows of a table that a batch kept out of the lake."""
+    return f"dead_letter/{table}/ingest_date={ingest_date}/batch_id={batch_id}/{number:05d}.jsonl"
+
+
+def discarded_prefix(table: str) -> str:
+    """Where the traces of discarded dead letters are."""
+    return f"dead_letter/{table}/discarded/"
+
+
+def discarded_key(table: str, batch_seq: int, key: int) -> str:
+    """The trace of one discarded dead letter: of the row with that key that this batch kept out."""
+    return f"{discarded_prefix(table)}{batch_seq:010d}-{key}.json"
 
 
 def current_prefix(table: str, publish_id: str) -> str:

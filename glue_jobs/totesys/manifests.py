@@ -36,15 +36,45 @@ class LandedFile:
 class Held:
     """Why a table is held back: its capture point stays, nothing of it flows, and nothing of it is lost.
 
-    since        UTC time of the first snapshot that held it, ISO 8601
-    judged_xmin  xmin of the snapshot that the reason was found in, and `judged_rows` the rows that the source held then: while neither
-                 moves, the table need not be read again to know that the reason stands
+    cause             "deletes": too many rows are gone; "rows": they cannot be read; "drift": the table is not what its contract says
+    since             UTC time of the first snapshot that held it, ISO 8601
+    settle            what a person can do about it
+    judged_xmin       xmin of the snapshot that the reason was found in, and `judged_rows` the rows that the source held then: while neither
+                      moves, the table need not be read again to know that the reason stands; with drift it is never read
+    contract_version  the contract and `table_oid` the table that were judged
+    dead_rows         row versions put into the dead letter since then
     """
 
+    cause: str
     reason: str
+    settle: str
     since: str
     judged_xmin: int
     judged_rows: int
+    contract_version: int
+    table_oid: int
+    dead_rows: int = 0
+
+
+@dataclass(frozen=True)
+class DeadLetters:
+    """Rows of a table that are kept out of the lake one by one.
+
+    open  the object that lists them (Parquet: key, source_xid, batch_seq, reason): the newest versions of their keys at the source
+    rows  how many are open, and `new` how many of them this batch found
+    """
+
+    open: str
+    rows: int
+    new: int
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a batch saw of a table's structure that no contract says: all its columns with their numbers, in order, and their defaults."""
+
+    columns: dict[str, int]
+    defaults: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -59,7 +89,7 @@ class TableCapture:
     row_count     rows that the source holds; `keys` is the object with their exact key set (a roaring bitmap)
     seen          the object with the row versions that the next delta must drop, or None
     since_xmin    of a full read that could have been a delta: where that delta would have started from; None otherwise
-    held          why the table is held back: all else is then as of the last batch that was not; None when it is not
+    dead          the rows that are kept out of the lake; None when there are none
     """
 
     mode: str  # "full" or "delta"
@@ -75,19 +105,26 @@ class TableCapture:
     seen: str | None
     files: tuple[LandedFile, ...] = ()
     since_xmin: int | None = None
-    held: Held | None = None
+    dead: DeadLetters | None = None
 
     @staticmethod
     def parse(body: dict[str, Any]) -> TableCapture:
         files = tuple(LandedFile(**landed) for landed in body["files"])
-        return TableCapture(**{**body, "files": files, "held": Held(**body["held"]) if body["held"] else None})
+        return TableCapture(**{**body, "files": files, "dead": DeadLetters(**body["dead"]) if body["dead"] else None})
 
 
 @dataclass(frozen=True)
 class BatchManifest:
-    """One ingest run. `data_seq` is the newest batch up to and including this one that landed rows (0: none yet);
-    `previous_data_seq` the one before it, so that batches without rows are never visited. `snapshot_lsn` is the position in the
-    source's log by which everything that the snapshot saw is on disk; 0 when nobody asked."""
+    """One ingest run.
+
+    data_seq           the newest batch up to and including this one that landed rows; 0: none yet
+    previous_data_seq  the one before it, so that batches without rows are never visited
+    snapshot_lsn       the position in the source's log by which everything that the snapshot saw is on disk; 0 when nobody asked
+    tables             what was read of each table; of one that is held back, by the last batch that did not hold it, if there was one
+    held               why tables are held back
+    drift              by table, drift that does not keep its rows from flowing
+    observed           by table, what the next batch's structure is compared with
+    """
 
     seq: int
     batch_id: str
@@ -99,6 +136,9 @@ class BatchManifest:
     previous_data_seq: int
     tables: dict[str, TableCapture]
     snapshot_lsn: int = 0
+    held: dict[str, Held] = field(default_factory=dict)
+    drift: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    observed: dict[str, Observed] = field(default_factory=dict)
 
     @property
     def ingest_date(self) -> str:
@@ -116,8 +156,14 @@ class BatchManifest:
 
     @staticmethod
     def parse(body: dict[str, Any]) -> BatchManifest:
-        tables = {table: TableCapture.parse(capture) for table, capture in body["tables"].items()}
-        return BatchManifest(**{**body, "source": SourceIdentity(**body["source"]), "tables": tables})
+        parsed = {
+            "source": SourceIdentity(**body["source"]),
+            "tables": {table: TableCapture.parse(capture) for table, capture in body["tables"].items()},
+            "held": {table: Held(**why) for table, why in body["held"].items()},
+            "drift": {table: tuple(texts) for table, texts in body["drift"].items()},
+            "observed": {table: Observed(**seen) for table, seen in body["observed"].items()},
+        }
+        return BatchManifest(**{**body, **parsed})
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def read_held(ingestion: Bucket, through_batch_seq: int) -> Held | None:
     return Held(
         last.seq,
         datetime.fromisoformat(last.snapshot_at),
-        {table: datetime.fromisoformat(capture.captured_at) for table, capture in last.tables.items() if capture.held},
+        {table: datetime.fromisoformat(capture.captured_at) for table, capture in last.tables.items() if table in last.held},
     )
 
 

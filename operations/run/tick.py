@@ -68,7 +68,7 @@ class Tick:
     def held_tables(self) -> dict[str, Held]:
         """The source tables that the newest batch holds back, with its reason."""
         batch = self._lake.newest_batch()
-        return {table: capture.held for table, capture in batch.tables.items() if capture.held} if batch else {}
+        return batch.held if batch else {}
 
     def _follow_publish(self) -> None:
         workflow = self._workflows.publish

@@ -213,7 +213,7 @@ class RandomWorld:
         self.tally.batches += 1
         self.tally.held += len(held)
         self._note(f"batch {batch.seq} is committed{f', held: {sorted(held)}' if held else ''}")
-        really = {table for table, capture in batch.tables.items() if capture.held}
+        really = set(batch.held)
         assert really == held, f"batch {batch.seq} of world {self.seed} holds {sorted(really)}, and must hold {sorted(held)}"
 
     def _check_lake(self, through: int = 0) -> None:

@@ -16,6 +16,7 @@ import pytest
 from botocore.config import Config
 from moto import mock_aws
 from psycopg2 import sql
+from totesys import layout
 from totesys.arguments import IngestArguments
 from totesys.contracts import RAW_LINEAGE, Contract, load_contracts
 from totesys.demands import Demands
@@ -74,9 +75,10 @@ class Ingest:
         self.credentials = replace(self.credentials, port=source.server.port, dbname=source.dbname)
         self.put_secret(self.credentials)
 
-    def tick(self, *, full: bool = False, accept_deletes: Collection[str] = ()) -> BatchManifest:
+    def tick(self, *, full: bool = False, accept_deletes: Collection[str] = (), replay: Collection[str] = ()) -> BatchManifest:
         """One run; the newest batch after it."""
-        assert run(self.arguments, self.clients, self.contracts, Demands(full=full, accept_deletes=frozenset(accept_deletes))) == 0
+        demands = Demands(full=full, accept_deletes=frozenset(accept_deletes), replay=frozenset(replay))
+        assert run(self.arguments, self.clients, self.contracts, demands) == 0
         return self.newest()
 
     def newest(self) -> BatchManifest:
@@ -92,6 +94,16 @@ class Ingest:
 
     def keys(self, batch: BatchManifest, table: str) -> list[int]:
         return [row[self.contracts[table].key] for row in self.rows(batch, table)]
+
+    def landed(self, seq: int, table: str) -> list[int]:
+        """The keys that a batch landed of a table, by the batch's number."""
+        batch = BatchManifest.parse(self.raw.get_json(layout.manifest_key(seq)))
+        return self.keys(batch, table) if table in batch.tables else []
+
+    def letters(self, table: str) -> list[Any]:
+        """The keys of a table's rows in the dead letter, in the order in which they came there."""
+        objects = sorted(key for key, _ in self.raw.objects(f"dead_letter/{table}/ingest_date="))
+        return [json.loads(line)["key"] for key in objects for line in self.raw.get(key).decode().splitlines()]
 
     def partitions(self, table: str) -> dict[tuple[str, ...], str]:
         """Values and location of a raw table's partitions in the Data Catalog."""

@@ -10,6 +10,7 @@ from totesys.contracts import Contract, load_contracts
 from totesys.demands import Demands
 from totesys.ingest.capture import FARTHEST, Draft, behind_reason, full_wanted_reason, no_delta_reason
 from totesys.ingest.source import Snapshot
+from totesys.ingest.structure import LiveTable
 from totesys.manifests import BatchManifest, SourceIdentity, TableCapture
 
 CONTRACT = load_contracts().source["design"]
@@ -31,8 +32,9 @@ def at(**changes: Any) -> Draft:
 
 
 def full_reason(draft: Draft, contract: Contract, oid: int) -> str | None:
+    live = LiveTable(oid, "r", False, {}, ("design_id",))
     before = draft.before("design")
-    return no_delta_reason(draft, contract, oid) or (full_wanted_reason(draft, before) if before else None)
+    return no_delta_reason(draft, contract, live) or (full_wanted_reason(draft, "design", before) if before else None)
 
 
 def test_a_table_that_the_previous_batch_read_gets_a_delta() -> None:

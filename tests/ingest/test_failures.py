@@ -57,53 +57,6 @@ def test_a_table_that_somebody_has_locked_is_tried_again_later(ingest: Any, monk
         assert "locking staff" in failure(ingest, RetriableError)
 
 
-def test_a_missing_right_is_named_with_the_grant(ingest: Any) -> None:
-    ingest.execute("REVOKE SELECT ON payment FROM ingest_reader", "GRANT SELECT (payment_id) ON payment TO ingest_reader")
-    message = failure(ingest, FatalError)
-    assert "locking payment" in message
-    assert "grant the job's role SELECT" in message
-
-
-def test_a_missing_table_is_named(ingest: Any) -> None:
-    ingest.execute("DROP TABLE payment")
-    assert "locking payment" in failure(ingest, BadDataError)
-
-
-def test_drift_of_the_structure_is_named_column_by_column_before_anything_is_read(ingest: Any) -> None:
-    ingest.execute(
-        "ALTER TABLE currency ALTER COLUMN currency_code TYPE text",
-        "ALTER TABLE staff ALTER COLUMN first_name DROP NOT NULL",
-        "ALTER TABLE design RENAME COLUMN file_name TO filename",
-        "ALTER TYPE transaction_type ADD VALUE 'GIFT'",
-        "ALTER TABLE address ENABLE ROW LEVEL SECURITY",
-    )
-    message = failure(ingest, BadDataError)
-    assert "currency.currency_code: expected character varying(3), found text" in message
-    assert "staff.first_name: expected NOT NULL, found that nulls are allowed" in message
-    assert "design.file_name: expected text, found no such column" in message
-    assert "transaction.transaction_type: expected the labels SALE, PURCHASE, found also GIFT" in message
-    assert "address hides rows by row level security" in message
-
-
-def test_a_column_beyond_the_contract_is_left_alone(ingest: Any) -> None:
-    ingest.execute("ALTER TABLE currency ADD COLUMN symbol text", INSERT.format(1))
-    assert "symbol" not in ingest.rows(ingest.tick(), "currency")[0]
-
-
-def test_a_negative_key_is_refused(ingest: Any) -> None:
-    ingest.execute(INSERT.format(-5))
-    message = failure(ingest, BadDataError)
-    assert "currency.currency_id holds a negative key" in message
-    assert "-5" not in message
-
-
-def test_a_value_beyond_the_types_of_the_lake_is_named_by_its_column(ingest: Any) -> None:
-    ingest.execute(INSERT.format(1), "UPDATE currency SET created_at = 'infinity'")
-    message = failure(ingest, BadDataError)
-    assert "currency.created_at holds a value that is not timestamp" in message
-    assert "infinity" not in message
-
-
 def test_a_snapshot_is_not_held_for_ever(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "SNAPSHOT_SECONDS", -1)
     monkeypatch.setitem(source._OPTIONS, "statement_timeout", "1s")

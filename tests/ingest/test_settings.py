@@ -87,4 +87,4 @@ def test_a_held_table_is_not_read_because_a_clock_was_set_back(from_the_future: 
     ingest = from_the_future
     ingest.execute("DELETE FROM design")
     ingest.tick()
-    assert ingest.newest().tables["design"].held.since == ingest.newest().snapshot_at
+    assert ingest.newest().held["design"].since == ingest.newest().snapshot_at

@@ -53,7 +53,7 @@ def test_a_crash_while_a_table_is_read_leaves_no_batch_and_the_next_run_reads_al
             return self.sink.write(rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Source, "copy", lambda self, contract, seq, since, sink: copy(self, contract, seq, since, CrashingSink(sink)))
+        patch.setattr(Source, "copy", lambda self, *what: copy(self, *what[:-1], CrashingSink(what[-1])))
         with pytest.raises(RetriableError, match=r"reading design .* the session broke off"):
             designs.tick()
     with pytest.raises(RetriableError, match="cannot be reached"):

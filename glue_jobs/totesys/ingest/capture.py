@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from totesys import layout
 from totesys.contracts import Contract
 from totesys.demands import Demands
 from totesys.ingest.source import Counted, Snapshot
-from totesys.manifests import BatchManifest, Held, TableCapture
+from totesys.ingest.structure import LiveTable, is_made_anew
+from totesys.manifests import BatchManifest, Held, Observed, TableCapture
 
 FULL_EVERY = timedelta(days=1)
 # age() compares 32-bit ids and overflows at 2^31; half of that leaves room for the transactions of a batch that takes long.
@@ -40,8 +42,17 @@ class Draft:
         """The table's capture by the previous batch."""
         return self.previous.tables.get(table) if self.previous else None
 
-    def manifest(self, captures: Mapping[str, TableCapture], durable_lsn: int) -> BatchManifest:
-        """The manifest that commits the batch with these captures; what its snapshot saw is on disk at the source by `durable_lsn`."""
+    def held_before(self, table: str) -> Held | None:
+        """Why the previous batch held the table back; None when it did not."""
+        return self.previous.held.get(table) if self.previous else None
+
+    def observed_before(self, table: str) -> Observed | None:
+        """What the previous batch observed of the table's structure."""
+        return self.previous.observed.get(table) if self.previous else None
+
+    def manifest(self, captures: Mapping[str, TableCapture], durable_lsn: int, **found: Any) -> BatchManifest:
+        """The manifest that commits the batch with these captures; what its snapshot saw is on disk at the source by `durable_lsn`.
+        `found`: held, drift and observed, as the manifest has them."""
         last, last_but_one = (self.previous.data_seq, self.previous.previous_data_seq) if self.previous else (0, 0)
         has_work = any(self._is_work(table, capture) for table, capture in captures.items())
         return BatchManifest(
@@ -55,12 +66,13 @@ class Draft:
             previous_data_seq=last if has_work else last_but_one,
             tables=dict(captures),
             snapshot_lsn=durable_lsn,
+            **found,
         )
 
     def _is_work(self, table: str, capture: TableCapture) -> bool:
-        """Whether the transform has something to do: rows, or a table that held rows and holds none now."""
+        """Whether the transform has something to do: rows, or a full read that found rows gone and none that may go on."""
         before = self.before(table)
-        return capture.rows > 0 or (before is not None and before.row_count > 0 and capture.row_count == 0)
+        return capture.rows > 0 or (before is not None and capture.row_count < before.row_count)
 
 
 def behind_reason(draft: Draft) -> str | None:
@@ -82,28 +94,32 @@ def behind_reason(draft: Draft) -> str | None:
     return None
 
 
-def no_delta_reason(draft: Draft, contract: Contract, oid: int) -> str | None:
+def no_delta_reason(draft: Draft, contract: Contract, live: LiveTable) -> str | None:
     """Why no delta of the table would be exact; None when one would be."""
     before, snapshot = draft.before(contract.table), draft.snapshot
     if draft.previous is None or before is None:
         return "first read"
-    if snapshot.identity != draft.previous.source or oid != before.table_oid:
+    held = draft.held_before(contract.table)
+    judged = held or before
+    if snapshot.identity != draft.previous.source or live.oid != judged.table_oid:
         return "not the table of the previous batch"
     if behind_reason(draft):
         return "older than the previous batch"
-    if contract.version != before.contract_version:
+    if contract.version != judged.contract_version:
         return "new contract version"
-    point = before.held.judged_xmin if before.held else before.capture_xmin
+    if is_made_anew(contract, live, draft.observed_before(contract.table)):
+        return "a column was made anew"
+    point = held.judged_xmin if held else before.capture_xmin
     if snapshot.xmin < point or snapshot.xmax - point >= FARTHEST:
         return "too far from the previous snapshot"
     return None
 
 
-def full_wanted_reason(draft: Draft, before: TableCapture) -> str | None:
+def full_wanted_reason(draft: Draft, table: str, before: TableCapture) -> str | None:
     """Why the table is read in full though a delta would be exact; None when it is not."""
-    if draft.demands.full:
+    if draft.demands.full or table in draft.demands.replay:
         return "demanded"
-    if before.held:
+    if draft.held_before(table):
         return "held before"
     since_full = datetime.fromisoformat(draft.snapshot.taken_at) - datetime.fromisoformat(before.full_at)
     if not timedelta() <= since_full < FULL_EVERY:
@@ -111,20 +127,22 @@ def full_wanted_reason(draft: Draft, before: TableCapture) -> str | None:
     return None
 
 
-def counts_from(draft: Draft, contract: Contract, oid: int) -> int | None:
+def counts_from(draft: Draft, contract: Contract, live: LiveTable) -> int | None:
     """The transaction from which to count the table's changes, to learn whether it must be read at all; None when it must be."""
     before = draft.before(contract.table)
-    if before is None or no_delta_reason(draft, contract, oid):
+    if before is None or no_delta_reason(draft, contract, live):
         return None
-    if before.held:
-        return None if contract.table in draft.demands.accept_deletes else before.held.judged_xmin
-    return None if full_wanted_reason(draft, before) else before.capture_xmin
+    demands = draft.demands
+    if held := draft.held_before(contract.table):
+        is_judged_anew = held.cause == "drift" or demands.full or contract.table in demands.accept_deletes | demands.replay
+        return None if is_judged_anew else held.judged_xmin
+    return None if full_wanted_reason(draft, contract.table, before) else before.capture_xmin
 
 
-def is_unchanged(counted: Counted, before: TableCapture) -> bool:
+def is_unchanged(counted: Counted, before: TableCapture, held: Held | None) -> bool:
     """Whether nothing was inserted, updated or deleted: every new row version is a candidate, and a delete alone lowers the count.
     Of a held table: nothing since it was judged."""
-    return counted.candidates == 0 and counted.rows == (before.held.judged_rows if before.held else before.row_count)
+    return counted.candidates == 0 and counted.rows == (held.judged_rows if held else before.row_count)
 
 
 def deletes_too_many(rows: int, deleted: int) -> bool:
@@ -133,10 +151,7 @@ def deletes_too_many(rows: int, deleted: int) -> bool:
 
 
 def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
-    """The capture of a table without news: its capture point moves to this snapshot. Without candidates there is nothing seen to keep.
-    A held table's point stays."""
-    if before.held:
-        return replace(before, mode="delta", rows=0, files=(), since_xmin=None)
+    """The capture of a table without news: its capture point moves to this snapshot. Without candidates there is nothing seen to keep."""
     return replace(
         before,
         mode="delta",
@@ -147,13 +162,15 @@ def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
         seen=None,
         files=(),
         since_xmin=None,
+        dead=replace(before.dead, new=0) if before.dead else None,
     )
 
 
-def held(before: TableCapture, why: Held, contract: Contract, oid: int) -> TableCapture:
-    """The capture of a table that is held back: as of the last batch that was not, and without rows of this one. It is of the table and
-    contract that were judged; whatever releases it reads the table in full."""
-    return replace(before, mode="delta", contract_version=contract.version, table_oid=oid, rows=0, files=(), since_xmin=None, held=why)
+def held_back(before: TableCapture) -> TableCapture:
+    """The capture of a table that is held back: as of the last batch that did not, and without rows of this one. What releases it reads
+    the table in full."""
+    dead = replace(before.dead, new=0) if before.dead else None
+    return replace(before, mode="delta", rows=0, files=(), since_xmin=None, dead=dead)
 
 
 def previous_at(before: TableCapture, snapshot: Snapshot) -> str:

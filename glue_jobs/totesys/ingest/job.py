@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -15,11 +15,11 @@ from totesys.alerts import Alert
 from totesys.arguments import IngestArguments
 from totesys.contracts import Contract
 from totesys.demands import NO_DEMANDS, Demands
-from totesys.errors import BadDataError, RetriableError
-from totesys.ingest.capture import Draft, behind_reason, counts_from, is_unchanged, unchanged
+from totesys.errors import BadDataError, PipelineError, RetriableError
+from totesys.ingest.capture import Draft, behind_reason, counts_from, held_back, is_unchanged, unchanged
 from totesys.ingest.source import Source, open_source
-from totesys.ingest.structure import beyond_contract, drift
-from totesys.manifests import BatchManifest, commit, newest_batch
+from totesys.ingest.structure import FAIL, HOLD, Finding, LiveTable, findings
+from totesys.manifests import BatchManifest, Held, TableCapture, commit, newest_batch
 from totesys.pointers import register_batch
 from totesys.secrets import read_credentials
 from totesys.store import AlreadyThereError, Bucket
@@ -28,6 +28,7 @@ from totesys.waiting import announce, is_waiting, loaded_through
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
+NO_TABLE = LiveTable(oid=0, kind="", hides_rows=False, columns={}, key=())
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, C
     credentials = read_credentials(clients.secretsmanager, arguments.source_secret)
     with open_source(credentials) as source:
         batch = read_batch(source, ingestion, contracts, previous, demands)
-    alerts.send(clients.events, arguments.project, held_alerts(previous, batch))
+    alerts.send(clients.events, arguments.project, news(previous, batch))
     commit(ingestion, batch)
     if batch.has_rows:
         register_batch(clients.glue, arguments.ingestion_database, batch, ingestion.name)
@@ -79,19 +80,29 @@ def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, C
     return batch
 
 
-def held_alerts(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
-    """An alert for each table that this batch holds and the one before it did not."""
-    held = {table: capture.held for table, capture in batch.tables.items() if capture.held}
-    held_before = {table for table, capture in previous.tables.items() if capture.held} if previous else set()
-    return [
-        Alert(
-            "table held", table, batch.seq,
-            f"{table}: {why.reason}. Nothing of the table is brought in until that is settled, and nothing is lost; a row of another table"
-            f" that refers to a new one of it keeps the load waiting. If the deletes are meant: scripts/run.sh --accept-deletes {table};"
-            " if not, bring the rows back at the source",
-        )
-        for table, why in held.items() if table not in held_before
-    ]  # fmt: skip
+def news(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
+    """What a person must hear of this batch and has not heard of the one before: tables held, rows put into the dead letter, drift."""
+
+    def alert(kind: str, table: str, text: str) -> Alert:
+        return Alert(kind, table, batch.seq, f"{table}: {text}")
+
+    found = []
+    for table, why in batch.held.items():
+        before = previous.held.get(table) if previous else None
+        is_told = before is not None and before.cause == why.cause and (why.cause == "deletes" or before.reason == why.reason)
+        if not is_told:
+            text = f"{why.reason}. Nothing of the table is brought in until that is settled, and nothing is lost: {why.settle}"
+            found.append(alert("table held", table, text))
+    for table, capture in batch.tables.items():
+        if capture.dead and capture.dead.new:
+            text = f"{capture.dead.new} rows break the contract and stay out, the others go on: scripts/deadletters.sh show {table}"
+            found.append(alert("rows in the dead letter", table, text))
+    for table, texts in batch.drift.items():
+        told = previous.drift.get(table, ()) if previous else ()
+        if new := [text for text in texts if text not in told]:
+            text = f"{'; '.join(new)}. The rows flow on; to take it into the contract: scripts/schema.sh propose {table}"
+            found.append(alert("source changed", table, text))
+    return found
 
 
 def read_batch(
@@ -99,8 +110,7 @@ def read_batch(
 ) -> BatchManifest:
     """Lands what is new under one snapshot, and returns the manifest that would commit it."""
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    for table in contracts:
-        source.lock(table)
+    unlocked = lock_tables(source, contracts)
     draft = Draft(secrets.token_hex(4), started_at, source.snapshot(), previous, demands)
     if not demands.full and (reason := behind_reason(draft)):
         raise RetriableError(
@@ -108,32 +118,59 @@ def read_batch(
             " wait until the replica has caught up, or see that the secret names the right server. If the source itself was set back,"
             " scripts/run.sh --full reads it as it is"
         )
-    oids = checked_structure(source, contracts)
-    points = {table: counts_from(draft, contract, oids[table]) for table, contract in contracts.items()}
-    counted = source.count({table: xmin for table, xmin in points.items() if xmin is not None})
-    captures = {}
-    for table, contract in contracts.items():
-        before = draft.before(table)
-        if before and table in counted and is_unchanged(counted[table], before):
-            captures[table] = unchanged(before, draft.snapshot)
-            continue
-        # Here and not above: a run that finds nothing new never pays for importing pyarrow.
-        from totesys.ingest.table import TableRead
-
-        captures[table] = TableRead(source, ingestion, draft, contract, oids[table]).capture(counted.get(table))
-    return draft.manifest(captures, source.durable_lsn(draft.snapshot))
-
-
-def checked_structure(source: Source, contracts: Mapping[str, Contract]) -> dict[str, int]:
-    """The tables' oids at the source; BadDataError, before anything is read, that names all drift from the contracts."""
     live = source.structure(list(contracts))
-    problems = [problem for table, contract in contracts.items() for problem in drift(contract, live.get(table))]
-    if problems:
+    drift = {table: findings(contract, live.get(table), draft.observed_before(table)) for table, contract in contracts.items()}
+    refuse_failing(source, drift)
+    held_tables = {table: [one for one in found if one.outcome == HOLD] for table, found in drift.items()}
+    if unexplained := [error for table, error in unlocked.items() if not held_tables[table]]:
+        raise unexplained[0]  # the table has become readable meanwhile: the next run locks it
+    sound = {table: contract for table, contract in contracts.items() if not held_tables[table]}
+    points = {table: counts_from(draft, contract, live[table]) for table, contract in sound.items()}
+    counted = source.count({table: xmin for table, xmin in points.items() if xmin is not None})
+    captures, held = {}, {}
+    for table, contract in contracts.items():
+        before, why = draft.before(table), draft.held_before(table)
+        if before and table in counted and is_unchanged(counted[table], before, why):
+            captured: TableCapture | Held = why or unchanged(before, draft.snapshot)
+        else:
+            # Here and not above: a run that finds nothing new never pays for importing pyarrow.
+            from totesys.ingest.table import TableRead
+
+            read = TableRead(source, ingestion, draft, contract, live.get(table, NO_TABLE))
+            captured = read.hold(held_tables[table]) if held_tables[table] else read.capture(counted.get(table))
+        if isinstance(captured, Held):
+            held[table] = captured
+            if before:
+                captures[table] = held_back(before)
+        else:
+            captures[table] = captured
+    flowing = {table: tuple(one.text for one in found if one.outcome != HOLD) for table, found in drift.items()}
+    return draft.manifest(
+        captures,
+        source.durable_lsn(draft.snapshot),
+        held=held,
+        drift={table: texts for table, texts in flowing.items() if texts},
+        observed={table: one.observed for table, one in live.items()},
+    )
+
+
+def lock_tables(source: Source, tables: Iterable[str]) -> dict[str, PipelineError]:
+    """Locks the tables; those that cannot be locked for what they are, with the error. RetriableError when somebody else holds a lock."""
+    unlocked: dict[str, PipelineError] = {}
+    for table in tables:
+        try:
+            source.lock(table)
+        except RetriableError:
+            raise
+        except PipelineError as error:
+            unlocked[table] = error
+    return unlocked
+
+
+def refuse_failing(source: Source, drift: Mapping[str, Sequence[Finding]]) -> None:
+    """BadDataError, before anything is read, for drift that a contract wants to stop the whole run."""
+    if failing := [one.text for found in drift.values() for one in found if one.outcome == FAIL]:
         raise BadDataError(
-            f"totesys ({source.place}) is not what the contracts say: {'; '.join(problems)}. "
+            f"totesys ({source.place}) is not what the contracts say: {'; '.join(failing)}. "
             "Nothing was read: change the source back, or settle the contract in catalog/source and deploy"
         )
-    for table, contract in contracts.items():
-        if extra := beyond_contract(contract, live[table]):
-            log.info("%s has columns beyond its contract, which are not read: %s", table, ", ".join(extra))
-    return {table: live[table].oid for table in contracts}

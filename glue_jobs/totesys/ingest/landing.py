@@ -29,7 +29,7 @@ class Landing:
         self.rows_per_file = rows_per_file
         self.files: list[LandedFile] = []
         self.rows = 0
-        with _local_disk():
+        with local_disk():
             self._folder = TemporaryDirectory(prefix="totesys-ingest-")
         self._path = Path(self._folder.name) / "rows.parquet"
         self._writer: pq.ParquetWriter | None = None
@@ -48,7 +48,7 @@ class Landing:
         """Adds the batch's rows; uploads the file when it is full."""
         if not batch.num_rows:
             return
-        with _local_disk():
+        with local_disk():
             if self._writer is None:
                 self._writer = pq.ParquetWriter(self._path, self.schema, compression="zstd")
             self._writer.write_batch(batch)
@@ -65,7 +65,7 @@ class Landing:
 
     def _upload(self) -> None:
         assert self._writer is not None
-        with _local_disk():
+        with local_disk():
             self._writer.close()
         key = f"{self.prefix}{len(self.files):05d}.parquet"
         self.bucket.upload(str(self._path), key)
@@ -75,7 +75,7 @@ class Landing:
 
 
 @contextmanager
-def _local_disk() -> Iterator[None]:
+def local_disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 import psycopg2
 from psycopg2 import sql
 
-from totesys.contracts import Contract
+from totesys.contracts import RAW_LINEAGE, Contract
 from totesys.errors import RetriableError
+from totesys.ingest.readable import as_json, selected
 from totesys.ingest.source_errors import connection_error, query_error
 from totesys.ingest.structure import LiveColumn, LiveTable
 from totesys.manifests import SourceIdentity
@@ -43,6 +44,7 @@ _OPTIONS = {
     "idle_in_transaction_session_timeout": "5min",
 }
 _COPY_CHUNK = 1 << 18
+_ROWS_AT_ONCE = 2_000
 
 _POSITION = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn"
 
@@ -64,11 +66,17 @@ SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0'
 _WRITER_ROUNDS = 3  # within so many wal_writer_delay an asynchronous commit is on disk, PostgreSQL promises, and a rollback likewise
 
 _STRUCTURE = """
-SELECT c.relname, c.oid::bigint, row_security_active(c.oid), a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-       ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder)
+SELECT c.relname, c.oid::bigint, c.relkind::text, CASE WHEN c.relkind IN ('r', 'p') THEN row_security_active(c.oid) ELSE false END,
+       ARRAY(SELECT k.attname::text FROM pg_index AS i JOIN pg_attribute AS k ON k.attrelid = c.oid AND k.attnum = ANY (i.indkey)
+             WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY k.attnum),
+       a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder),
+       pg_get_expr(d.adbin, d.adrelid), has_column_privilege(c.oid, a.attnum, 'SELECT')
 FROM pg_class AS c
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relnamespace = to_regnamespace(%s) AND c.relkind IN ('r', 'p') AND c.relname = ANY (%s)
+LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum AND a.attgenerated = ''
+WHERE c.relnamespace = to_regnamespace(%s) AND c.relname = ANY (%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+ORDER BY c.oid, a.attnum
 """
 
 # Row versions that were unfinished or newer at the transaction `since`. age() counts back from the next transaction id. It knows nothing
@@ -127,12 +135,8 @@ class Source:
 
     def lock(self, table: str) -> None:
         """Keeps a table as it is until the session ends (ACCESS SHARE). A PipelineError leaves the session fit for other tables."""
-        self._execute("SAVEPOINT before_lock", f"before locking {table}")
-        try:
+        with self._savepoint(f"locking {table}"):
             self._execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(_table(table)), f"locking {table}")
-        except Exception:
-            self._execute("ROLLBACK TO SAVEPOINT before_lock", f"after failing to lock {table}")
-            raise
 
     def snapshot(self) -> Snapshot:
         """Takes the snapshot, when it is the session's first query after the locks."""
@@ -158,13 +162,14 @@ class Source:
 
     def structure(self, tables: Sequence[str]) -> dict[str, LiveTable]:
         """The named tables as they are; one that does not exist is absent."""
-        found: dict[str, tuple[int, bool, dict[str, LiveColumn]]] = {}
-        for table, oid, hides_rows, name, type_, not_null, labels in self._execute(
-            _STRUCTURE, "reading the tables' structure", (SCHEMA, list(tables))
-        ):
-            _, _, columns = found.setdefault(table, (oid, hides_rows, {}))
-            columns[name] = LiveColumn(type_, not_null, tuple(labels))
-        return {table: LiveTable(*parts) for table, parts in found.items()}
+        found: dict[str, LiveTable] = {}
+        columns: dict[str, dict[str, LiveColumn]] = {}
+        rows = self._execute(_STRUCTURE, "reading the tables' structure", (SCHEMA, list(tables)))
+        for table, oid, kind, hides_rows, key, name, number, type_, not_null, labels, default, is_readable in rows:
+            of_table = columns.setdefault(table, {})
+            of_table[name] = LiveColumn(number, type_, not_null, tuple(labels), default, is_readable)
+            found[table] = LiveTable(oid, kind, hides_rows, of_table, tuple(key))
+        return found
 
     def count(self, since: Mapping[str, int]) -> dict[str, Counted]:
         """Rows and candidates of each table, given the transaction that its delta starts from; one scan per table, one round trip."""
@@ -179,20 +184,46 @@ class Source:
         rows = self._execute(sql.SQL(" UNION ALL ").join(parts), "counting rows and changes")
         return {table: Counted(count, candidates) for table, count, candidates in rows}
 
-    def copy(self, contract: Contract, batch_seq: int, since: int | None, sink: IO[bytes]) -> None:
-        """Writes a table as CSV with a header, the contract's columns before the raw lineage: all rows, or the candidates of `since`."""
+    def copy(self, contract: Contract, live: LiveTable, batch_seq: int, since: int | None, sink: IO[bytes]) -> None:
+        """Writes a table as CSV with a header: all rows, or the candidates of `since`. Columns: the contract's and `unreadable`
+        (totesys.ingest.readable), then the raw lineage. A PipelineError leaves the session fit for other tables."""
+        query = sql.SQL("COPY (SELECT {}, {} AS {}, t.xmin AS {} FROM {} AS t WHERE {}) TO STDOUT (FORMAT csv, HEADER)")
+        statement = query.format(
+            sql.SQL(", ").join(selected(contract, live)),
+            sql.Literal(batch_seq),
+            *(sql.Identifier(column.name) for column in RAW_LINEAGE),
+            _table(contract.table),
+            _offered(since),
+        )
+        doing = f"reading {contract.table}"
+        with self._savepoint(doing), _explained(doing, self.place), self.connection.cursor() as cursor:
+            self._limit()
+            cursor.copy_expert(statement, sink, size=_COPY_CHUNK)
+
+    def whole_rows(self, contract: Contract, live: LiveTable, since: int | None) -> Iterator[tuple[str | None, int, str]]:
+        """The rows of a table as they are, whatever its contract says: key, transaction, JSON text. All, or the candidates of `since`."""
+        doing = f"reading {contract.table} as it is"
+        statement = sql.SQL("{} WHERE {}").format(as_json(_table(contract.table), contract.key, live), _offered(since))
+        with self._savepoint(doing), _explained(doing, self.place), self.connection.cursor("whole_rows") as cursor:
+            self._limit()
+            cursor.itersize = _ROWS_AT_ONCE
+            cursor.execute(statement)
+            yield from cursor
+
+    @contextmanager
+    def _savepoint(self, doing: str) -> Iterator[None]:
+        """Around what may fail for one table alone."""
+        self._execute("SAVEPOINT of_table", f"before {doing}")
+        try:
+            yield
+        except Exception:
+            with suppress(RetriableError):  # of a session that broke off; what happened first says more
+                self._execute("ROLLBACK TO SAVEPOINT of_table", f"after failing at {doing}")
+            raise
+
+    def _limit(self) -> None:
         remaining = max(1, int((self.deadline - time.monotonic()) * 1000))
         self._execute("SELECT set_config('statement_timeout', %s, true)", "setting the time limit", (str(remaining),))
-        columns = [sql.SQL("t.{}").format(sql.Identifier(column.name)) for column in contract.columns]
-        query = sql.SQL("COPY (SELECT {}, {} AS batch_seq, t.xmin AS source_xid FROM {} AS t WHERE {}) TO STDOUT (FORMAT csv, HEADER)")
-        statement = query.format(
-            sql.SQL(", ").join(columns),
-            sql.Literal(batch_seq),
-            _table(contract.table),
-            sql.SQL("true") if since is None else _candidate(since),
-        )
-        with _explained(f"reading {contract.table}", self.place), self.connection.cursor() as cursor:
-            cursor.copy_expert(statement, sink, size=_COPY_CHUNK)
 
     def _execute(self, statement: str | sql.Composable, doing: str, values: Sequence[Any] = ()) -> list[Any]:
         if time.monotonic() > self.deadline:
@@ -246,6 +277,10 @@ def _explained(doing: str, place: str) -> Iterator[None]:
 
 def _table(table: str) -> sql.Composable:
     return sql.Identifier(SCHEMA, table)
+
+
+def _offered(since: int | None) -> sql.Composable:
+    return sql.SQL("true") if since is None else _candidate(since)
 
 
 def _candidate(xmin: int) -> sql.Composable:

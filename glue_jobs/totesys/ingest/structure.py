@@ -1,54 +1,206 @@
-"""What a contract expects of a source table against what the source has. Pure."""
+"""Drift: what a registered contract expects of a source table against what the source has, and what is to be done about it. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from totesys.contracts import Column, Contract
+from totesys.manifests import Observed
+
+IGNORE, EVOLVE, HOLD, FAIL = "ignore", "evolve", "hold", "fail"
+
+# What happens where the contract's `drift` says nothing else. What is read is the same as before: ignore. Values may not fit the contract
+# any more: evolve, the rows flow as far as each fits. Rows could be wrong without anybody noticing: hold.
+OUTCOMES = {
+    "column_added": IGNORE,
+    "column_added_required": IGNORE,
+    "columns_reordered": IGNORE,
+    "default_changed": IGNORE,
+    "nullability_tightened": IGNORE,
+    "enum_value_removed": IGNORE,
+    "type_widened": EVOLVE,
+    "type_narrowed": EVOLVE,
+    "precision_changed": EVOLVE,
+    "nullability_loosened": EVOLVE,
+    "enum_value_added": EVOLVE,
+    "column_dropped": HOLD,
+    "column_renamed": HOLD,
+    "type_changed": HOLD,
+    "scale_changed": HOLD,
+    "key_changed": HOLD,
+    "table_missing": HOLD,
+    "not_a_table": HOLD,
+    "table_unreadable": HOLD,
+    "column_unreadable": HOLD,
+    "rows_hidden": HOLD,
+}
+_SIZED = re.compile(r"(numeric|character varying|character|timestamp)(?:\((\d+)(?:,(\d+))?\))?( without time zone)?")
+_INTEGERS = ("smallint", "integer", "bigint")
+_UNLIMITED = 10**6
+_MICROSECONDS = 6  # the precision of a timestamp that names none
 
 
 @dataclass(frozen=True)
 class LiveColumn:
-    """A column as the source has it: its type as PostgreSQL writes it, and the labels when that is an enum."""
+    """A column as the source has it: its number, type and default as PostgreSQL has them, and the labels when it is an enum."""
 
+    number: int
     type: str
     not_null: bool
     labels: tuple[str, ...] = ()
+    default: str | None = None
+    is_readable: bool = True
 
 
 @dataclass(frozen=True)
 class LiveTable:
-    """A table as the source has it. `hides_rows` says that row level security applies to our role."""
+    """A table as the source has it: its columns in their order, and its primary key.
+
+    kind        PostgreSQL's relkind: r and p are tables, v and m are views
+    hides_rows  whether row level security applies to our role
+    """
 
     oid: int
+    kind: str
     hides_rows: bool
     columns: Mapping[str, LiveColumn]
+    key: tuple[str, ...]
+
+    @property
+    def is_table(self) -> bool:
+        return self.kind in ("r", "p")
+
+    @property
+    def shows_rows(self) -> bool:
+        """Whether our role can read whole rows, and by whom they were written."""
+        return self.is_table and not self.hides_rows and all(column.is_readable for column in self.columns.values())
+
+    @property
+    def observed(self) -> Observed:
+        """What of it a later batch compares with, since no contract says it."""
+        numbers = {name: column.number for name, column in self.columns.items()}
+        return Observed(numbers, {name: column.default for name, column in self.columns.items() if column.default})
 
 
-def drift(contract: Contract, live: LiveTable | None) -> list[str]:
-    """Every way in which the source breaks the contract, each with what was expected and found. Columns beyond the contract are none."""
+@dataclass(frozen=True)
+class Finding:
+    """One way in which the source is not what the contract says. `outcome`: ignore, evolve, hold or fail."""
+
+    kind: str
+    table: str
+    column: str | None
+    expected: str
+    found: str
+    outcome: str
+
+    @property
+    def text(self) -> str:
+        """Place, what was expected, what was found."""
+        place = f"{self.table}.{self.column}" if self.column else self.table
+        return f"{place}: expected {self.expected}, found {self.found} ({self.kind})"
+
+
+def findings(contract: Contract, live: LiveTable | None, before: Observed | None = None) -> list[Finding]:
+    """All drift of a table; what stops us from reading it stands alone. `before` is what the previous batch observed."""
+
+    def finding(kind: str, column: str | None, expected: str, found: str) -> Finding:
+        return Finding(kind, contract.table, column, expected, found, contract.drift.get(kind, OUTCOMES[kind]))
+
     if live is None:
-        return [f"{contract.table} is not a table"]
-    problems = [f"{contract.table} hides rows by row level security from our role"] if live.hides_rows else []
+        return [finding("table_missing", None, "a table", "none")]
+    if not live.is_table:
+        return [finding("not_a_table", None, "a table", {"v": "a view", "m": "a materialized view"}.get(live.kind, "something else"))]
+    if live.hides_rows:
+        return [finding("rows_hidden", None, "all rows", "that row level security hides rows from our role")]
+    if not any(column.is_readable for column in live.columns.values()):
+        return [finding("table_unreadable", None, "SELECT for our role", "no such right")]
+    return [finding(*parts) for parts in (*_columns(contract, live), *_key(contract, live), *_moved(live, before))]
+
+
+_Parts = tuple[str, "str | None", str, str]
+
+
+def _columns(contract: Contract, live: LiveTable) -> Iterator[_Parts]:
+    unknown = {name: column for name, column in live.columns.items() if name not in {column.name for column in contract.columns}}
     for column in contract.columns:
-        problems += [f"{contract.table}.{column.name}: {problem}" for problem in _column_drift(column, live.columns.get(column.name))]
-    return problems
+        if column.name in live.columns:
+            yield from _column(column, live.columns[column.name])
+            continue
+        same_type = [name for name, other in unknown.items() if other.type == column.source_type]
+        if len(same_type) == 1:
+            del unknown[same_type[0]]
+            yield "column_renamed", column.name, f"{column.source_type}", f"no such column, but {same_type[0]} of that type"
+        else:
+            yield "column_dropped", column.name, f"{column.source_type}", "no such column"
+    for name, added in unknown.items():
+        kind = "column_added_required" if added.not_null else "column_added"
+        yield kind, name, "no such column", f"{added.type}{' NOT NULL' if added.not_null else ''}, which is not read"
 
 
-def beyond_contract(contract: Contract, live: LiveTable) -> list[str]:
-    """The source's columns that the contract does not name; they are not read."""
-    return sorted(live.columns.keys() - {column.name for column in contract.columns})
-
-
-def _column_drift(column: Column, live: LiveColumn | None) -> list[str]:
-    if live is None:
-        return [f"expected {column.source_type}, found no such column"]
+def _column(column: Column, live: LiveColumn) -> Iterator[_Parts]:
+    if not live.is_readable:
+        yield "column_unreadable", column.name, "SELECT for our role", "no such right"
+        return
     if live.type != column.source_type:
-        return [f"expected {column.source_type}, found {live.type}"]
-    problems = []
-    if live.not_null < (not column.nullable):
-        problems.append("expected NOT NULL, found that nulls are allowed")
-    if unknown := sorted(set(live.labels) - set(column.values)):
-        problems.append(f"expected the labels {', '.join(column.values)}, found also {', '.join(unknown)}")
-    return problems
+        yield type_change(column.source_type or "", live.type), column.name, f"{column.source_type}", live.type
+        return
+    if live.not_null and column.nullable:
+        yield "nullability_tightened", column.name, "that nulls are allowed", "NOT NULL"
+    if not live.not_null and not column.nullable:
+        yield "nullability_loosened", column.name, "NOT NULL", "that nulls are allowed"
+    labels = ", ".join(column.values)
+    if more := [label for label in live.labels if label not in column.values]:
+        yield "enum_value_added", column.name, f"the labels {labels}", f"also {', '.join(more)}"
+    if live.labels and (fewer := [label for label in column.values if label not in live.labels]):
+        yield "enum_value_removed", column.name, f"the labels {labels}", f"no {', '.join(fewer)}"
+
+
+def _key(contract: Contract, live: LiveTable) -> Iterator[_Parts]:
+    if live.key != (contract.key,) and contract.key in live.columns:
+        yield "key_changed", None, f"the primary key {contract.key}", ", ".join(live.key) or "no primary key"
+
+
+def is_made_anew(contract: Contract, live: LiveTable, before: Observed | None) -> bool:
+    """Whether a column of the contract was dropped and added again since: its values may be others, in rows that no delta would offer."""
+    names = [column.name for column in contract.columns if before and column.name in before.columns and column.name in live.columns]
+    return any(before.columns[name] != live.columns[name].number for name in names) if before else False
+
+
+def _moved(live: LiveTable, before: Observed | None) -> Iterator[_Parts]:
+    if before is None:
+        return
+    kept = [name for name in before.columns if name in live.columns]
+    now = [name for name in live.columns if name in before.columns]
+    if kept != now:
+        yield "columns_reordered", None, f"the columns in the order {', '.join(kept)}", ", ".join(now)
+    for name in kept:
+        then, default = before.defaults.get(name), live.columns[name].default
+        if then != default:
+            yield "default_changed", name, f"the default {then or 'null'}", default or "none"
+
+
+def type_change(expected: str, found: str) -> str:
+    """The kind of drift that another type is, both as PostgreSQL writes them."""
+    if expected in _INTEGERS and found in _INTEGERS:
+        return "type_widened" if _INTEGERS.index(found) > _INTEGERS.index(expected) else "type_narrowed"
+    then, now = _sized(expected), _sized(found)
+    if then is None or now is None or then[0] != now[0]:
+        return "type_changed"
+    if then[0] != "numeric":
+        return "type_widened" if now[1] > then[1] else "type_narrowed"
+    return "precision_changed" if then[2] == now[2] else "scale_changed"
+
+
+def _sized(written: str) -> tuple[str, int, int] | None:
+    """Family, size and scale of a type whose size may change; None for others."""
+    if written == "text":
+        return "text", _UNLIMITED, 0
+    parts = _SIZED.fullmatch(written)
+    if parts is None or (parts[1] == "timestamp") != bool(parts[4]):
+        return None
+    size = int(parts[2]) if parts[2] else (_MICROSECONDS if parts[1] == "timestamp" else _UNLIMITED)
+    if parts[1] == "numeric":
+        return "numeric", size, int(parts[3] or 0) if parts[2] else _UNLIMITED
+    return ("timestamp" if parts[4] else "text"), size, 0

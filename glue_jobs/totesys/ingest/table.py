@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
@@ -16,13 +16,16 @@ from totesys import layout
 from totesys.arrow_types import arrow_schema
 from totesys.contracts import RAW_LINEAGE, Contract
 from totesys.errors import BadDataError
-from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, held, no_delta_reason, previous_at
+from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, no_delta_reason, previous_at
+from totesys.ingest.dead_letters import Letters, Sorting, write_whole
 from totesys.ingest.keys import add_keys, load_keys, save_keys
 from totesys.ingest.landing import Landing
+from totesys.ingest.readable import UNREADABLE
 from totesys.ingest.seen import Seen, drop_seen, load_seen
 from totesys.ingest.source import Counted, Source
 from totesys.ingest.stream import record_batches
-from totesys.manifests import Held, LandedFile, TableCapture
+from totesys.ingest.structure import Finding, LiveTable
+from totesys.manifests import DeadLetters, Held, LandedFile, TableCapture
 from totesys.store import Bucket
 
 log = logging.getLogger(__name__)
@@ -30,78 +33,112 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TableRead:
-    """What reading a table needs; `oid` is the table's at the source."""
+    """What reading a table needs; `live` is the table as the source has it."""
 
     source: Source
     bucket: Bucket
     draft: Draft
     contract: Contract
-    oid: int
+    live: LiveTable
 
-    def capture(self, counted: Counted | None) -> TableCapture:
+    def capture(self, counted: Counted | None) -> TableCapture | Held:
         """Reads the table: in full where no delta is exact, or rows are gone, or a full is wanted; else the delta.
 
-        `counted` is what changed since the last capture, or None when nobody has counted. The table is held when too many rows are gone.
+        `counted` is what changed since the last capture, or None when nobody has counted. The table is held when too many rows are gone,
+        or when something in them cannot be read.
         """
-        started = time.monotonic()
-        before = self.draft.before(self.contract.table)
-        reason = no_delta_reason(self.draft, self.contract, self.oid) or (full_wanted_reason(self.draft, before) if before else None)
-        captured = None
-        if before and counted and reason is None:
-            if self._is_refused(before.row_count, before.row_count - counted.rows):  # at least so many: inserts may hide some
-                captured = self._held(before, before.row_count - counted.rows, counted.rows)
-            else:
-                captured = self._delta(before, counted.rows)
-                reason = None if captured else "rows were deleted"
-        captured = captured or self._full(before)
-        mode = "held" if captured.held else f"full ({reason})" if reason else "delta"
-        seconds = time.monotonic() - started
-        log.info("batch %d: %s %s, %d rows in %.2f s", self.draft.seq, self.contract.table, mode, captured.rows, seconds)
+        started, table = time.monotonic(), self.contract.table
+        before = self.draft.before(table)
+        reason = no_delta_reason(self.draft, self.contract, self.live)
+        reason = reason or (full_wanted_reason(self.draft, table, before) if before else None)
+        try:
+            captured = self._captured_or_held(before, counted, reason)
+        except BadDataError as error:
+            captured = self._held("rows", str(error), "put them right at the source", counted.rows if counted else -1)
+        said = "held" if isinstance(captured, Held) else f"{captured.mode}, {captured.rows} rows"
+        log.info("batch %d: %s %s in %.2f s%s", self.draft.seq, table, said, time.monotonic() - started, f" ({reason})" if reason else "")
         return captured
 
-    def _full(self, before: TableCapture | None) -> TableCapture:
+    def hold(self, drift: list[Finding]) -> Held:
+        """Holds the table for what it is; the row versions that are new since it was last looked at go to the dead letter."""
+        table, before = self.contract.table, self.draft.before(self.contract.table)
+        earlier = self.draft.held_before(table)
+        reason = "; ".join(finding.text for finding in drift)
+        since = earlier.judged_xmin if earlier else before.capture_xmin if before else None
+        dead_rows = earlier.dead_rows if earlier else 0
+        with Letters(self.bucket, self.contract, self.draft) as letters:
+            if self.live.shows_rows:
+                write_whole(letters, reason, self.source.whole_rows(self.contract, self.live, since))
+            letters.finish()
+            dead_rows += letters.rows
+        settle = f"change the source back, or settle the contract: scripts/schema.sh propose {table}, then scripts/deploy.sh"
+        return replace(self._held("drift", reason, settle, -1), dead_rows=dead_rows)
+
+    def _captured_or_held(self, before: TableCapture | None, counted: Counted | None, reason: str | None) -> TableCapture | Held:
+        if before and counted and reason is None:
+            gone = before.row_count - counted.rows  # at least so many: inserts may hide some
+            if self._is_refused(before.row_count, gone):
+                return self._held_for_deletes(before, gone, counted.rows)
+            if delta := self._delta(before, counted.rows):
+                return delta
+        return self._full(before)
+
+    def _full(self, before: TableCapture | None) -> TableCapture | Held:
         """Reads every row, and the exact key set with it."""
         keys, seen = BitMap(), Seen(self.contract, self.draft.snapshot)
         known = load_keys(self.bucket, before.keys) if before else BitMap()
-        with self._batches(since=None) as batches, self._landing() as landing:
+        rows = 0
+        with self._batches(since=None) as batches, self._landing() as landing, self._sorting(before) as sorting:
             for batch in batches:
+                rows += batch.num_rows
                 add_keys(keys, batch, self.contract)
                 seen.add(batch)
-                landing.write(batch)
-            if len(keys) != landing.rows:
+                landing.write(sorting.good(batch))
+            if len(keys) != rows:
                 raise BadDataError(f"{self.contract.table}.{self.contract.key} is not unique: restore the primary key at the source")
             deleted = known.difference_cardinality(keys)
             if before and self._is_refused(len(known), deleted):
-                return self._held(before, deleted, len(keys))  # what was uploaded is of no batch: nobody reads it
-            files = landing.finish()
-        return self._captured("full", files, known if before else None, keys, seen)
+                return self._held_for_deletes(before, deleted, len(keys))  # what was uploaded is of no batch: nobody reads it
+            files, dead = landing.finish(), sorting.finish("full")
+        return self._captured("full", files, known if before else None, keys, seen, dead)
 
     def _is_refused(self, rows: int, deleted: int) -> bool:
         return deletes_too_many(rows, deleted) and self.contract.table not in self.draft.demands.accept_deletes
 
-    def _held(self, before: TableCapture, deleted: int, rows: int) -> TableCapture:
-        since = before.held.since if before.held else self.draft.snapshot.taken_at
+    def _held_for_deletes(self, before: TableCapture, deleted: int, rows: int) -> Held:
         reason = f"at least {deleted} of {before.row_count} rows are gone from the source, more than a fifth"
-        return held(before, Held(reason, since, self.draft.snapshot.xmin, rows), self.contract, self.oid)
+        settle = (
+            f"if the deletes are meant: scripts/run.sh --accept-deletes {self.contract.table}; if not, bring the rows back at the source"
+        )
+        return self._held("deletes", reason, settle, rows)
+
+    def _held(self, cause: str, reason: str, settle: str, rows: int) -> Held:
+        earlier, snapshot = self.draft.held_before(self.contract.table), self.draft.snapshot
+        since = earlier.since if earlier else snapshot.taken_at
+        return Held(cause, reason, settle, since, snapshot.xmin, rows, self.contract.version, self.live.oid)
 
     def _delta(self, before: TableCapture, row_count: int) -> TableCapture | None:
         """Reads the row versions that are new since `before`; None when rows are gone, which only a full read can tell apart."""
         known, keys, seen = load_keys(self.bucket, before.keys), BitMap(), Seen(self.contract, self.draft.snapshot)
         already_read = load_seen(self.bucket, before.seen) if before.seen else None
-        with self._batches(since=before.capture_xmin) as batches, self._landing() as landing:
+        with self._batches(since=before.capture_xmin) as batches, self._landing() as landing, self._sorting(before) as sorting:
             for batch in batches:
                 add_keys(keys, batch, self.contract)
                 seen.add(batch)
-                landing.write(batch if already_read is None else drop_seen(batch, self.contract, already_read))
+                landing.write(sorting.good(batch if already_read is None else drop_seen(batch, self.contract, already_read)))
             keys |= known
             if len(keys) != row_count:
                 return None
-            files = landing.finish()
-        return self._captured("delta", files, known, keys, seen)
+            files, dead = landing.finish(), sorting.finish("delta")
+        return self._captured("delta", files, known, keys, seen, dead)
 
     def _batches(self, since: int | None) -> AbstractContextManager[Iterator[pa.RecordBatch]]:
-        copy = partial(self.source.copy, self.contract, self.draft.seq, since)
-        return record_batches(copy, self._schema, self.contract.table)
+        copy = partial(self.source.copy, self.contract, self.live, self.draft.seq, since)
+        unreadable = pa.field(UNREADABLE, pa.string())
+        return record_batches(copy, self._schema.insert(len(self.contract.columns), unreadable), self.contract.table)
+
+    def _sorting(self, before: TableCapture | None) -> Sorting:
+        return Sorting(self.bucket, self.contract, self.draft, before.dead if before else None)
 
     def _landing(self) -> Landing:
         prefix = layout.raw_prefix(self.contract.table, self.draft.snapshot.date, self.draft.batch_id)
@@ -109,19 +146,24 @@ class TableRead:
 
     @property
     def _delta_is_exact(self) -> bool:
-        return no_delta_reason(self.draft, self.contract, self.oid) is None
+        """Whether the source would have offered by a delta all that a full read brings."""
+        table = self.contract.table
+        is_as_before = no_delta_reason(self.draft, self.contract, self.live) is None and not self.draft.held_before(table)
+        return is_as_before and table not in self.draft.demands.replay
 
     @property
     def _schema(self) -> pa.Schema:
         return arrow_schema((*self.contract.columns, *RAW_LINEAGE))
 
-    def _captured(self, mode: str, files: tuple[LandedFile, ...], known: BitMap | None, keys: BitMap, seen: Seen) -> TableCapture:
+    def _captured(
+        self, mode: str, files: tuple[LandedFile, ...], known: BitMap | None, keys: BitMap, seen: Seen, dead: DeadLetters | None
+    ) -> TableCapture:
         """What the manifest says of the table. An unchanged key set stays where an earlier batch saved it."""
         before, snapshot, batch_id = self.draft.before(self.contract.table), self.draft.snapshot, self.draft.batch_id
         return TableCapture(
             mode=mode,
             contract_version=self.contract.version,
-            table_oid=self.oid,
+            table_oid=self.live.oid,
             capture_xmin=snapshot.xmin,
             captured_at=snapshot.taken_at,
             previous_at=previous_at(before, snapshot) if before else None,
@@ -131,5 +173,6 @@ class TableRead:
             keys=before.keys if before and keys == known else save_keys(self.bucket, self.contract, batch_id, keys),
             seen=seen.save(self.bucket, batch_id),
             files=files,
-            since_xmin=before.capture_xmin if before and mode == "full" and not before.held and self._delta_is_exact else None,
+            since_xmin=before.capture_xmin if before and mode == "full" and self._delta_is_exact else None,
+            dead=dead,
         )

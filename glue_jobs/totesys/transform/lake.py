@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -27,6 +28,16 @@ class Lake:
     def read_raw(self, columns: Iterable[Column], keys: Collection[str]) -> DataFrame:
         """The rows of landed files, by the keys that manifests name."""
         return self._read(columns, [layout.uri(self.ingestion_bucket, key) for key in keys])
+
+    def read_kept_out(self, open_letters: Mapping[int, str]) -> DataFrame | None:
+        """The keys that batches kept out of the lake (key, batch_seq), by the objects that list them; None when no batch did."""
+        keys = [
+            self.spark.read.schema("key bigint")
+            .parquet(layout.uri(self.ingestion_bucket, open_))
+            .withColumn("batch_seq", F.lit(seq).cast("bigint"))
+            for seq, open_ in open_letters.items()
+        ]
+        return reduce(DataFrame.unionByName, keys) if keys else None
 
     def read(self, columns: Iterable[Column], states: Collection[PartitionState]) -> DataFrame:
         """The rows of partitions, by the prefixes that a manifest names; no partition gives no rows."""

@@ -11,7 +11,12 @@ from totesys.contracts import Contract
 
 
 def merge(
-    current: DataFrame, captured: DataFrame, full_seqs: Sequence[int], contract: Contract, version_columns: Sequence[str]
+    current: DataFrame,
+    captured: DataFrame,
+    full_seqs: Sequence[int],
+    contract: Contract,
+    version_columns: Sequence[str],
+    kept_out: DataFrame | None = None,
 ) -> DataFrame:
     """Every state that the keys of `captured` went through, and after a full read those of `current`, in the order of batches.
 
@@ -20,6 +25,8 @@ def merge(
                      is_offered says that a delta would have read the row as well
     full_seqs        batches that read the whole table: a known key that such a batch lacks is deleted as of it
     version_columns  columns in which a difference makes a new fact version; empty for tables that feed no fact
+    kept_out         rows that a full read found and kept out as dead letters (key, batch_seq): their keys are not lacking, and they keep
+                     the state that they had; None when there are none
 
     One row per key and state seen, with the contract's columns and
       is_deleted, batch_seq  the state, and the batch that brought it: an equal state keeps the batch of the first
@@ -35,7 +42,10 @@ def merge(
     read = captured.select(*names, F.lit(False).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"), "is_offered")
     states = known.unionByName(read)
     if full_seqs:
-        states = states.unionByName(_absent(states, read, full_seqs, contract.key), allowMissingColumns=True)
+        found = read.select(contract.key, "batch_seq")
+        if kept_out is not None:
+            found = found.unionByName(kept_out.withColumnRenamed("key", contract.key))
+        states = states.unionByName(_absent(states, found, full_seqs, contract.key), allowMissingColumns=True)
 
     by_batch = Window.partitionBy(contract.key).orderBy("batch_seq")
     so_far = by_batch.rowsBetween(Window.unboundedPreceding, Window.currentRow)
@@ -71,13 +81,13 @@ def merge(
     )
 
 
-def _absent(states: DataFrame, read: DataFrame, full_seqs: Sequence[int], key: str) -> DataFrame:
+def _absent(states: DataFrame, found: DataFrame, full_seqs: Sequence[int], key: str) -> DataFrame:
     """A deletion as of each full read for every key that was seen before it and that it lacks; the other columns are null.
 
     A key that is deleted already gets one as well: the comparison with the state before drops it."""
     seqs = F.explode(F.array(*[F.lit(seq).cast("bigint") for seq in full_seqs]))
     expected = states.groupBy(key).agg(F.min("batch_seq").alias("first_seq")).withColumn("batch_seq", seqs).filter("batch_seq > first_seq")
-    lacking = expected.join(read.select(key, "batch_seq"), [key, "batch_seq"], how="left_anti")
+    lacking = expected.join(found, [key, "batch_seq"], how="left_anti")
     return lacking.select(
         key, F.lit(True).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"), F.lit(True).alias("is_offered")
     )

@@ -67,7 +67,8 @@ def _merged_states(
     current = lake.read((*contract.columns, *CURRENT_LINEAGE), known.values())
     # The first capture of all finds nothing to delete.
     can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
-    return with_key_range(merge(current, captured, can_delete, contract, _version_columns(contract, fact)), contract)
+    kept_out = lake.read_kept_out({seq: dead.open for seq in can_delete if (dead := captures[seq].dead)})
+    return with_key_range(merge(current, captured, can_delete, contract, _version_columns(contract, fact), kept_out), contract)
 
 
 def _is_offered(publishing: Publishing, captures: dict[int, TableCapture]) -> SparkColumn:

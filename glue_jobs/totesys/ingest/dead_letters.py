@@ -1,0 +1,162 @@
+"""Rows that stay out of the lake, one by one: written where a person can read them, and remembered until their key says something good.
+
+A dead letter is open while it holds the newest version of its key at the source. Nothing else is remembered, so a row that is put right
+at the source comes in as any change does, and its letter is closed by that.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyroaring import BitMap
+
+from totesys import layout
+from totesys.contracts import Contract
+from totesys.ingest.capture import Draft
+from totesys.ingest.checks import reasons
+from totesys.ingest.keys import add_keys
+from totesys.ingest.landing import local_disk
+from totesys.ingest.readable import UNREADABLE
+from totesys.manifests import DeadLetters
+from totesys.store import Bucket
+
+OPEN = pa.schema([("key", pa.int64()), ("source_xid", pa.int64()), ("batch_seq", pa.int64()), ("reason", pa.string())])
+
+
+class Letters:
+    """The letters of one table in one batch, one JSON object per line. A context left without `finish` leaves nothing behind."""
+
+    def __init__(self, bucket: Bucket, contract: Contract, draft: Draft) -> None:
+        self.rows = 0
+        self._bucket = bucket
+        self._contract = contract
+        self._draft = draft
+        self._folder: TemporaryDirectory[str] | None = None
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Letters:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._file:
+            self._file.close()
+        if self._folder:
+            self._folder.cleanup()
+
+    def write(self, key: Any, reason: str, row: Mapping[str, Any]) -> None:
+        """Adds one row, with why it is here."""
+        with local_disk():
+            if self._file is None:
+                self._folder = TemporaryDirectory(prefix="totesys-ingest-")
+                self._file = (Path(self._folder.name) / "letters.jsonl").open("w", encoding="utf-8")
+            letter = {
+                "table": self._contract.table,
+                "key": key,
+                "reason": reason,
+                "contract_version": self._contract.version,
+                "batch_seq": self._draft.seq,
+                "batch_id": self._draft.batch_id,
+                "at": self._draft.snapshot.taken_at,
+                "row": row,
+            }
+            self._file.write(json.dumps(letter, default=str, ensure_ascii=False) + "\n")
+        self.rows += 1
+
+    def finish(self) -> None:
+        """Uploads what was written."""
+        if self._file:
+            with local_disk():
+                self._file.close()
+            self._bucket.upload(
+                self._file.name, layout.dead_letter_key(self._contract.table, self._draft.snapshot.date, self._draft.batch_id)
+            )
+
+
+class Sorting:
+    """Sorts the rows of one table in one batch into good ones and letters, and keeps account of the letters that are open."""
+
+    def __init__(self, bucket: Bucket, contract: Contract, draft: Draft, before: DeadLetters | None) -> None:
+        self._bucket = bucket
+        self._contract = contract
+        self._draft = draft
+        self._before = load_open(bucket, before) if before else OPEN.empty_table()
+        self._known = {(key, xid): seq for key, xid, seq in zip(*(self._before[name].to_pylist() for name in OPEN.names[:3]))}
+        self._read = BitMap()
+        self._bad: list[pa.RecordBatch] = []
+        self._letters = Letters(bucket, contract, draft)
+
+    def __enter__(self) -> Sorting:
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._letters.__exit__(*raised)
+
+    def good(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows that may go on, without the column that says what does not fit."""
+        if self._known:
+            add_keys(self._read, batch, self._contract)
+        why = reasons(batch, self._contract)
+        if why is None:
+            return _without_unreadable(batch)
+        is_bad = why.is_valid()
+        self._set_aside(batch.filter(is_bad), why.filter(is_bad))
+        return _without_unreadable(batch.filter(pc.invert(is_bad)))
+
+    def finish(self, mode: str) -> DeadLetters | None:
+        """Uploads the letters and the account. After a full read only those letters are open that it found."""
+        self._letters.finish()
+        open_ = pa.Table.from_batches(self._bad, OPEN)
+        if mode == "delta":
+            is_left = pa.array([key not in self._read for key in self._before["key"].to_pylist()], pa.bool_())
+            open_ = pa.concat_tables([self._before.filter(is_left), open_])
+        if not open_.num_rows:
+            return None
+        body = io.BytesIO()
+        pq.write_table(open_, body, compression="zstd")
+        key = layout.open_letters_key(self._contract.table, self._draft.batch_id)
+        self._bucket.put(key, body.getvalue())
+        return DeadLetters(key, open_.num_rows, self._letters.rows)
+
+    def _set_aside(self, rows: pa.RecordBatch, why: pa.Array) -> None:
+        """A row version that is in the dead letter already is not written again."""
+        keys, xids = (rows.column(name).cast(pa.int64()) for name in (self._contract.key, "source_xid"))
+        seqs = []
+        for key, xid, reason, row in zip(keys.to_pylist(), xids.to_pylist(), why.to_pylist(), _readable(rows, self._contract)):
+            seq = self._known.get((key, xid))
+            if seq is None:
+                self._letters.write(key, reason, row)
+            seqs.append(self._draft.seq if seq is None else seq)
+        self._bad.append(pa.record_batch([keys, xids, pa.array(seqs, pa.int64()), why], schema=OPEN))
+
+
+def load_open(bucket: Bucket, dead: DeadLetters) -> pa.Table:
+    """The open letters: key, source_xid, the batch that wrote the letter, reason."""
+    with closing(pq.ParquetFile(io.BytesIO(bucket.get(dead.open)))) as file:
+        return file.read()
+
+
+def write_whole(letters: Letters, reason: str, rows: Iterable[tuple[str | None, int, str]]) -> None:
+    """Writes rows of a table that is not what its contract says, as the source has them: key, transaction, JSON text."""
+    for key, _, text in rows:
+        letters.write(int(key) if key and key.lstrip("-").isdigit() else key, reason, json.loads(text))
+
+
+def _readable(rows: pa.RecordBatch, contract: Contract) -> Iterator[dict[str, Any]]:
+    """Rows with the values that the source has, those that do not fit included."""
+    names = [column.name for column in contract.columns]
+    for row in rows.to_pylist():
+        yield {**{name: row[name] for name in names}, **json.loads(row[UNREADABLE] or "{}")}
+
+
+def _without_unreadable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch.select([name for name in batch.schema.names if name != UNREADABLE])

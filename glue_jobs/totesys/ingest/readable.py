@@ -1,0 +1,66 @@
+"""How a batch selects a table's columns: each as its contract has it, as far as the value fits. With source.py the only SQL for totesys."""
+
+from __future__ import annotations
+
+import re
+
+from psycopg2 import sql
+
+from totesys.contracts import Column, Contract
+from totesys.ingest.structure import LiveTable
+
+UNREADABLE = "unreadable"  # JSON text beside the contract's columns: values that do not fit, by column; null in nearly every row
+_BOUNDS = {"int": 2**31, "bigint": 2**63}
+_DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
+
+
+def selected(contract: Contract, live: LiveTable) -> list[sql.Composable]:
+    """The contract's columns in order, null where a value does not fit the contract's type, and UNREADABLE. The table is `t`."""
+    fits = {column.name: _fits(column, live.columns[column.name].type) for column in contract.columns}
+    tested = {name: condition for name, condition in fits.items() if condition}
+    columns = [_column(column, live.columns[column.name].type, fits[column.name]) for column in contract.columns]
+    return [*columns, sql.SQL("{} AS {}").format(_misfits(tested), sql.Identifier(UNREADABLE))]
+
+
+def _misfits(tested: dict[str, sql.Composable]) -> sql.Composable:
+    if not tested:
+        return sql.SQL("NULL::text")
+    pairs = [
+        sql.SQL("{}, CASE WHEN ({}) IS FALSE THEN {}::text END").format(sql.Literal(name), condition, sql.Identifier("t", name))
+        for name, condition in tested.items()
+    ]
+    return sql.SQL("CASE WHEN {} THEN NULL ELSE jsonb_strip_nulls(jsonb_build_object({}))::text END").format(
+        sql.SQL(" AND ").join(sql.SQL("({}) IS NOT FALSE").format(condition) for condition in tested.values()),
+        sql.SQL(", ").join(pairs),
+    )
+
+
+def _column(column: Column, live_type: str, fits: sql.Composable | None) -> sql.Composable:
+    value: sql.Composable = sql.Identifier("t", column.name)
+    if live_type != column.source_type and column.type != "string":
+        value = sql.SQL("{}::{}").format(value, sql.SQL(column.source_type or ""))
+    if fits:
+        value = sql.SQL("CASE WHEN {} THEN {} END").format(fits, value)
+    return sql.SQL("{} AS {}").format(value, sql.Identifier(column.name))
+
+
+def _fits(column: Column, live_type: str) -> sql.Composable | None:
+    """The condition under which the value fits the contract's type; None when it always does."""
+    value, is_same = sql.Identifier("t", column.name), live_type == column.source_type
+    if column.type == "timestamp":  # infinity, years before Christ and of five digits have no place in the lake
+        conditions = [sql.SQL("{0} >= '0001-01-01' AND {0} < '10000-01-01'").format(value)]
+        if not is_same:
+            conditions.append(sql.SQL("{0}::{1} = {0}").format(value, sql.SQL(column.source_type or "")))
+        return sql.SQL(" AND ").join(conditions)
+    if decimal := _DECIMAL.fullmatch(column.type):  # numeric has NaN, which is above all numbers
+        return sql.SQL("abs({}) < {}").format(value, sql.Literal(10 ** (int(decimal[1]) - int(decimal[2]))))
+    if column.type in _BOUNDS and not is_same:
+        bound = _BOUNDS[column.type]
+        return sql.SQL("{} BETWEEN {} AND {}").format(value, sql.Literal(-bound), sql.Literal(bound - 1))
+    return None
+
+
+def as_json(table: sql.Composable, key: str, live: LiveTable) -> sql.Composable:
+    """Whole rows as they are: key, transaction, JSON text."""
+    key_text = sql.SQL("{}::text").format(sql.Identifier("t", key)) if key in live.columns else sql.SQL("NULL::text")
+    return sql.SQL("SELECT {}, t.xmin::text::bigint, to_jsonb(t)::text FROM {} AS t").format(key_text, table)
