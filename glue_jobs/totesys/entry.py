@@ -1,4 +1,4 @@
-"""How every job starts and ends: logging, and a failure's one line where Glue shows it (the last line of stderr)."""
+"""How every job starts and ends: its log lines, its metrics, and a failure's one line where Glue shows it (the last line of stderr)."""
 
 from __future__ import annotations
 
@@ -6,25 +6,40 @@ import logging
 import sys
 import time
 import traceback
+from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 
+from totesys import metrics
 from totesys.errors import PipelineError
+from totesys.logs import JsonLines, said
+
+log = logging.getLogger(__name__)
 
 
-def run_job(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
+def run_job(job: str, main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     """Runs a job's main and returns its exit code. A failure ends as SystemExit with one line that says what, where and what to do;
     an error that we did not foresee shows its traceback first."""
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
+    parser = ArgumentParser(allow_abbrev=False)
+    for name in ("project", "JOB_RUN_ID", "WORKFLOW_RUN_ID"):
+        parser.add_argument(f"--{name}")
+    given, _ = parser.parse_known_args(list(argv))
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    handler.setFormatter(JsonLines(job, given.JOB_RUN_ID or given.WORKFLOW_RUN_ID))
+    counts = metrics.Counts()
+    logging.basicConfig(level=logging.INFO, handlers=[handler, counts], force=True)
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it would say of every client where it found its endpoint
+    started = time.monotonic()
     try:
-        return main(argv)
+        code = main(argv)
     except PipelineError as error:
         line = f"{type(error).__name__}: {error}"
     except Exception as error:
         traceback.print_exc()
         line = f"{type(error).__name__}: {error}"
-    raise SystemExit(" ".join(line.split()))
+    else:
+        if given.project:
+            metrics.put(given.project, job, counts, time.monotonic() - started)
+        return code
+    line = " ".join(line.split())
+    log.error("%s", line, extra=said("failed", seconds=round(time.monotonic() - started, 3)))
+    raise SystemExit(line)

@@ -120,6 +120,7 @@ class BatchManifest:
     data_seq           the newest batch up to and including this one that landed rows; 0: none yet
     previous_data_seq  the one before it, so that batches without rows are never visited
     snapshot_lsn       the position in the source's log by which everything that the snapshot saw is on disk; 0 when nobody asked
+    oldest_since       UTC time of the first snapshot in a row whose oldest running transaction was the same one, ISO 8601
     tables             what was read of each table; of one that is held back, by the last batch that did not hold it, if there was one
     held               why tables are held back
     drift              by table, drift that does not keep its rows from flowing
@@ -135,6 +136,7 @@ class BatchManifest:
     data_seq: int
     previous_data_seq: int
     tables: dict[str, TableCapture]
+    oldest_since: str = ""
     snapshot_lsn: int = 0
     held: dict[str, Held] = field(default_factory=dict)
     drift: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -191,6 +193,7 @@ class PublishManifest:
     warehouse         warehouse table -> partition value -> state
     new_rows          warehouse table -> rows with a batch_seq above after_batch_seq
     misses            source table -> rows that a full read found different though no delta would have offered them
+    changed_since     source table -> the earliest time, ISO 8601, that its changes in this publish can be of; not of tables read first
     """
 
     seq: int
@@ -205,6 +208,7 @@ class PublishManifest:
     warehouse: dict[str, dict[str, PartitionState]] = field(default_factory=dict)
     new_rows: dict[str, int] = field(default_factory=dict)
     misses: dict[str, int] = field(default_factory=dict)
+    changed_since: dict[str, str] = field(default_factory=dict)
 
     @staticmethod
     def parse(body: dict[str, Any]) -> PublishManifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 
@@ -10,22 +11,29 @@ from totesys.entry import run_job
 from totesys.errors import FatalError
 
 
-def test_a_job_that_succeeds_returns_its_exit_code_and_logs_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_that_succeeds_returns_its_exit_code_and_logs_json_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
     def main(argv: Sequence[str]) -> int:
         logging.getLogger("totesys").info("read %s", argv[0])
         return 0
 
-    assert run_job(main, ["design"]) == 0
-    assert capsys.readouterr().out.endswith("Z INFO read design\n")
+    assert run_job("ingest", main, ["design", "--JOB_RUN_ID", "jr_1"]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert line.pop("time").endswith("+00:00")
+    assert line == {
+        "level": "INFO", "job": "ingest", "run": "jr_1", "batch": None, "table": None, "event": None, "rows": None, "seconds": None,
+        "message": "read design",
+    }  # fmt: skip
 
 
-def test_a_failure_that_we_foresee_is_one_line() -> None:
+def test_a_failure_that_we_foresee_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     def main(argv: Sequence[str]) -> int:
         raise FatalError("the bucket is missing:\n run scripts/deploy.sh")
 
     with pytest.raises(SystemExit) as ended:
-        run_job(main, [])
+        run_job("load", main, [])
     assert ended.value.code == "FatalError: the bucket is missing: run scripts/deploy.sh"
+    line = json.loads(capsys.readouterr().out)
+    assert (line["level"], line["event"], line["message"]) == ("ERROR", "failed", ended.value.code)
 
 
 def test_a_failure_that_we_do_not_foresee_shows_where_it_happened(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,6 +41,6 @@ def test_a_failure_that_we_do_not_foresee_shows_where_it_happened(capsys: pytest
         raise KeyError("design")
 
     with pytest.raises(SystemExit) as ended:
-        run_job(main, [])
+        run_job("load", main, [])
     assert ended.value.code == "KeyError: 'design'"
     assert "Traceback" in capsys.readouterr().err

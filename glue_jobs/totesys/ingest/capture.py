@@ -65,9 +65,16 @@ class Draft:
             data_seq=self.seq if has_work else last,
             previous_data_seq=last if has_work else last_but_one,
             tables=dict(captures),
+            oldest_since=self._oldest_since,
             snapshot_lsn=durable_lsn,
             **found,
         )
+
+    @property
+    def _oldest_since(self) -> str:
+        snapshot, previous = self.snapshot, self.previous
+        is_same = previous is not None and snapshot.xmin < snapshot.xmax and snapshot.text.split(":")[0] == previous.snapshot.split(":")[0]
+        return min(previous.oldest_since, snapshot.taken_at) if previous and is_same else snapshot.taken_at
 
     def _is_work(self, table: str, capture: TableCapture) -> bool:
         """Whether the transform has something to do: rows, or a full read that found rows gone and none that may go on."""

@@ -19,6 +19,7 @@ from totesys.errors import BadDataError, PipelineError, RetriableError
 from totesys.ingest.capture import Draft, behind_reason, counts_from, held_back, is_unchanged, unchanged
 from totesys.ingest.source import Source, open_source
 from totesys.ingest.structure import FAIL, HOLD, Finding, LiveTable, findings
+from totesys.logs import said
 from totesys.manifests import BatchManifest, Held, TableCapture, commit, newest_batch
 from totesys.pointers import register_batch
 from totesys.secrets import read_credentials
@@ -70,14 +71,32 @@ def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, C
     commit(ingestion, batch)
     if batch.has_rows:
         register_batch(clients.glue, arguments.ingestion_database, batch, ingestion.name)
-    if is_waiting(batch, loaded_through(Bucket(clients.s3, arguments.processed_bucket))):
+    if waits := is_waiting(batch, loaded_through(Bucket(clients.s3, arguments.processed_bucket))):
         announce(clients.events, clients.glue, arguments.publish_workflow, batch)
     landed = [capture.rows for capture in batch.tables.values()]
+    rows, quiet, seconds = sum(landed), landed.count(0), time.monotonic() - started
     log.info(
-        "batch %d is committed: %d rows, %d of %d tables without news, %.2f s",
-        batch.seq, sum(landed), landed.count(0), len(landed), time.monotonic() - started,
+        "batch %d is committed: %d rows, %d of %d tables without news, %.2f s", batch.seq, rows, quiet, len(landed), seconds,
+        extra=said("batch committed", counted(batch, waits), batch=batch.seq, rows=rows, seconds=round(seconds, 3)),
     )  # fmt: skip
     return batch
+
+
+def counted(batch: BatchManifest, waits: bool) -> dict[str, float]:
+    """The batch's metrics; `waits` says whether the warehouse lacks something that has landed."""
+    captures = list(batch.tables.values())
+    landed, kept_out = sum(capture.rows for capture in captures), sum(capture.dead.new for capture in captures if capture.dead)
+    oldest_for = datetime.fromisoformat(batch.snapshot_at) - datetime.fromisoformat(batch.oldest_since)
+    return {
+        "RowsRead": landed + kept_out,
+        "RowsWritten": landed,
+        "RowsHeldBack": kept_out,
+        "BytesWritten": sum(landed.bytes for capture in captures for landed in capture.files),
+        "HeldTables": len(batch.held),
+        "DeadLetters": sum(capture.dead.rows for capture in captures if capture.dead),
+        "OldestTransactionSeconds": max(0.0, oldest_for.total_seconds()),
+        **({} if waits else {"CaughtUp": 1}),
+    }
 
 
 def news(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:

@@ -25,6 +25,7 @@ from totesys.ingest.seen import Seen, drop_seen, load_seen
 from totesys.ingest.source import Counted, Source
 from totesys.ingest.stream import record_batches
 from totesys.ingest.structure import Finding, LiveTable
+from totesys.logs import said
 from totesys.manifests import DeadLetters, Held, LandedFile, TableCapture
 from totesys.store import Bucket
 
@@ -55,8 +56,12 @@ class TableRead:
             captured = self._captured_or_held(before, counted, reason)
         except BadDataError as error:
             captured = self._held("rows", str(error), "put them right at the source", counted.rows if counted else -1)
-        said = "held" if isinstance(captured, Held) else f"{captured.mode}, {captured.rows} rows"
-        log.info("batch %d: %s %s in %.2f s%s", self.draft.seq, table, said, time.monotonic() - started, f" ({reason})" if reason else "")
+        outcome = "held" if isinstance(captured, Held) else f"{captured.mode}, {captured.rows} rows"
+        seconds, rows = time.monotonic() - started, None if isinstance(captured, Held) else captured.rows
+        log.info(
+            "batch %d: %s %s in %.2f s%s", self.draft.seq, table, outcome, seconds, f" ({reason})" if reason else "",
+            extra=said("table read", batch=self.draft.seq, table=table, rows=rows, seconds=round(seconds, 3)),
+        )  # fmt: skip
         return captured
 
     def hold(self, drift: list[Finding]) -> Held:

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
@@ -23,11 +24,14 @@ from totesys.demands import NO_DEMANDS, Demands
 from totesys.errors import RetriableError
 from totesys.load import backfill, ledger, staging
 from totesys.load.failures import warehouse_errors
+from totesys.load.freshness import changed_since
 from totesys.load.merge import Staged, Tell, merge
 from totesys.load.plan import Loaded, Plan, plan_load
 from totesys.load.stage import Stage
 from totesys.load.tombstones import tombstoned
+from totesys.load.waiting_rows import count_waiting
 from totesys.load.warehouse import prepare_warehouse, warehouse_engine
+from totesys.logs import said
 from totesys.manifests import newest_publish
 from totesys.secrets import Credentials
 from totesys.store import Bucket
@@ -87,7 +91,11 @@ class LoadJob:
             loaded, with_tombstones = ledger.newest(connection), tombstoned(connection)
         plan = plan_load(newest_publish(self.processed), loaded, with_tombstones)
         if plan is None:
-            _log.info("nothing to load: the warehouse holds publish %d, through batch %d", loaded.publish_seq, loaded.through_batch_seq)
+            counts = {"CaughtUp": 1, "WaitingRows": count_waiting(connection, self.contracts)}
+            _log.info(
+                "nothing to load: the warehouse holds publish %d, through batch %d", loaded.publish_seq, loaded.through_batch_seq,
+                extra=said("nothing new", counts, batch=loaded.through_batch_seq),
+            )  # fmt: skip
             # A run that died after its commit left the marker behind, and ingest would announce the same work for ever.
             if loaded_through(self.processed) != loaded.through_batch_seq:
                 mark_loaded(self.processed, loaded.publish_seq, loaded.through_batch_seq)
@@ -95,7 +103,19 @@ class LoadJob:
 
     def _load(self, connection: Connection, plan: Plan) -> None:
         if self._bring_in(connection, plan, partial(merge, connection, plan, self.contracts.warehouse, self._tell)):
+            self._tell_freshness(plan)
             mark_loaded(self.processed, plan.publish.seq, plan.publish.through_batch_seq)
+
+    def _tell_freshness(self, plan: Plan) -> None:
+        now = datetime.now(timezone.utc)
+        for table, since in changed_since(self.processed, plan).items():
+            seconds = (now - since).total_seconds()
+            _log.info(
+                "%s is as fresh as %.0f s",
+                table,
+                seconds,
+                extra=said("table merged", {"Freshness": seconds}, table=table, seconds=round(seconds)),
+            )
 
     @property
     def _tell(self) -> Tell:
@@ -112,5 +132,9 @@ class LoadJob:
         staged = stage.fill(plan, tables)
         is_in = transaction(staged)
         if is_in:
-            _log.info("loaded publish %d: %d rows in %.1f s", publish.seq, sum(staged.rows.values()), time.monotonic() - started)
+            rows, seconds = sum(staged.rows.values()), time.monotonic() - started
+            _log.info(
+                "loaded publish %d: %d rows in %.1f s", publish.seq, rows, seconds,
+                extra=said("load committed", {"RowsWritten": rows}, batch=publish.through_batch_seq, rows=rows, seconds=round(seconds, 3)),
+            )  # fmt: skip
         return is_in

@@ -29,7 +29,7 @@ from sqlalchemy import insert as insert_into
 from sqlalchemy.dialects.postgresql import array
 
 from totesys.alerts import Alert
-from totesys.contracts import Contract
+from totesys.contracts import Contract, Contracts
 from totesys.load.models import waiting_table
 from totesys.load.plan import Loaded
 
@@ -84,6 +84,16 @@ def alert(connection: Connection, contract: Contract, after: int, through: int) 
         f" themselves once the parents come. See them: SELECT * FROM {waiting.fullname} WHERE went_in_after IS NULL. If a table is held,"
         " settle it",
     )  # fmt: skip
+
+
+def count_waiting(connection: Connection, contracts: Contracts) -> int:
+    """Rows that wait now."""
+    tables = [waiting_table(contract) for contract in contracts.facts.values()]
+    with connection.begin():
+        counts = [
+            connection.scalar(select(func.count()).select_from(waiting).where(waiting.c.went_in_after.is_(None))) for waiting in tables
+        ]
+    return sum(count or 0 for count in counts)
 
 
 def _entering(contract: Contract, staged: Table | None, released: FromClause) -> Select:

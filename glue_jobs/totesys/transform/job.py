@@ -17,6 +17,7 @@ from totesys.contracts import load_contracts
 from totesys.demands import Demands
 from totesys.errors import RetriableError
 from totesys.lake_errors import lake_errors
+from totesys.logs import said
 from totesys.manifests import NO_PUBLISH, PartitionState, PublishManifest
 from totesys.pointers import follow, newest_publish_seq
 from totesys.store import AlreadyThereError, Bucket
@@ -74,7 +75,7 @@ class TransformJob:
         if not work.batches:
             log.info("nothing to make anew: batch %d has not been published yet", self.demands.backfill_from)
             return newest
-        published = self._commit(replace(self._make(work, newest.seq + 1), misses={}))
+        published = self._commit(replace(self._make(work, newest.seq + 1), misses={}, changed_since={}))
         if published is None:
             raise RetriableError("another publish was committed during the backfill: start scripts/backfill.sh again")
         return published
@@ -92,6 +93,10 @@ class TransformJob:
         except AlreadyThereError:
             log.info("publish %d was committed by another run meanwhile: stepping back, its work stands", manifest.seq)
             return None
+        log.info(
+            "publish %s is committed: %d batches through %d", manifest.publish_id, len(manifest.batches), manifest.through_batch_seq,
+            extra=said("publish committed", batch=manifest.through_batch_seq, rows=sum(manifest.new_rows.values())),
+        )  # fmt: skip
         return manifest
 
     def _move_pointers(self, manifest: PublishManifest) -> None:

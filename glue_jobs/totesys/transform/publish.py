@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from totesys import layout
 from totesys.contracts import Contract, Contracts
+from totesys.logs import said
 from totesys.manifests import BatchManifest, PublishManifest
 from totesys.transform.changes import Publishing, SourceChange, TableChange, partitions_after
 from totesys.transform.dimensions import publish_calendar, publish_joined_dimension
@@ -66,10 +67,22 @@ def publish(lake: Lake, contracts: Contracts, work: Work, seq: int, attempt: str
         after_batch_seq=work.start.through_batch_seq,
         batches=tuple((batch.seq, batch.batch_id) for batch in work.batches),
         misses=dict(misses),
+        changed_since=changed_since(work),
     )
     # A row that several passes changed is new once, and tables that were left alone have rows above the start as well.
     is_counted = len(several) == 1 and len(work.tables) == len(contracts.source)
     return made if is_counted else replace(made, new_rows=_new_rows(lake, contracts, made))
+
+
+def changed_since(work: Work) -> dict[str, str]:
+    """For each table the snapshot before the first of its changes: they were committed after it."""
+    since: dict[str, str] = {}
+    for batch in work.batches:
+        for table in work.tables:
+            capture = batch.tables.get(table)
+            if capture and capture.rows and capture.previous_at:
+                since[table] = min(since.get(table, capture.previous_at), capture.previous_at)
+    return since
 
 
 def passes(batches: Sequence[BatchManifest]) -> Iterator[tuple[BatchManifest, ...]]:
@@ -105,7 +118,12 @@ def _pass(lake: Lake, contracts: Contracts, publishing: Publishing) -> PublishMa
         warehouse["dim_date"] = publish_calendar(lake, publishing, contracts.warehouse["dim_date"], spans)
         warehouse.update({dimension.table: one for dimension, one in zip(joined, made)})
     for table, one in sorted(warehouse.items()):
-        log.info("%s: %d new rows", table, one.new_rows)
+        log.info(
+            "%s: %d new rows",
+            table,
+            one.new_rows,
+            extra=said("table published", {"RowsWritten": one.new_rows}, table=table, rows=one.new_rows),
+        )
     return replace(
         previous,
         through_batch_seq=publishing.through_seq,
