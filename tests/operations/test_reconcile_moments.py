@@ -32,12 +32,10 @@ def land(ingestion: Bucket, *batches: bool, held_back: str | None = None) -> Non
     data_seq = 0
     for seq, has_rows in enumerate(batches, start=1):
         previous, data_seq = data_seq, seq if has_rows else data_seq
-        held = {"payment": Held(held_back, at(1), 7, 1)} if held_back and seq == len(batches) else {}
-        tables = {
-            table: TableCapture("delta", 1, 1, 1, at(1), None, at(1), 0, 1, "_keys/payment/1.roaring", None, held=reason)
-            for table, reason in held.items()
-        }
-        commit(ingestion, BatchManifest(seq, str(seq), at(seq), "1:1:", at(seq), SourceIdentity("1", 1, 1), data_seq, previous, tables))
+        held = {"payment": Held("deletes", held_back, "", at(1), 7, 1, 1, 1)} if held_back and seq == len(batches) else {}
+        tables = dict.fromkeys(held, TableCapture("delta", 1, 1, 1, at(1), None, at(1), 0, 1, "_keys/payment/1.roaring", None))
+        identity = SourceIdentity("1", 1, 1)
+        commit(ingestion, BatchManifest(seq, str(seq), at(seq), "1:1:", at(seq), identity, data_seq, previous, tables, held=held))
 
 
 def at(seq: int) -> str:

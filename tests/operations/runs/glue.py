@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from totesys import manifests, waiting
-from totesys.manifests import BatchManifest, Held, PartitionState, PublishManifest, SourceIdentity, TableCapture
+from totesys.manifests import BatchManifest, DeadLetters, PartitionState, PublishManifest, SourceIdentity, TableCapture
 from totesys.store import Bucket
 
 from operations.deployment import Deployment
@@ -142,12 +142,11 @@ class Lake:
     processed: Bucket
     newest: int = 0  # the newest publish
 
-    def land(self, seq: int, held: Held | None = None) -> None:
-        """A batch with three orders; of payments none, since nothing is new there or the table is held."""
+    def land(self, seq: int, dead: DeadLetters | None = None, **found: Any) -> None:
+        """A batch with three orders; of payments none, but it may have letters. `found`: held and drift, as the manifest has them."""
         orders = TableCapture("delta", 1, 1, 1, "", None, "", 3, 3, "", None)
-        payments = replace(orders, rows=0, held=held)
-        tables = {"sales_order": orders, "payment": payments}
-        batch = BatchManifest(seq, f"{seq:010d}-a", "", "", SNAPSHOT_AT, SourceIdentity("", 1, 1), seq, seq - 1, tables)
+        tables = {"sales_order": orders, "payment": replace(orders, rows=0, dead=dead)}
+        batch = BatchManifest(seq, f"{seq:010d}-a", "", "", SNAPSHOT_AT, SourceIdentity("", 1, 1), seq, seq - 1, tables, **found)
         manifests.commit(self.ingestion, batch)
 
     def publish(self, *batches: int, through: int | None = None, misses: dict[str, int] | None = None, number: int | None = None) -> int:

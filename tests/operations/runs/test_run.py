@@ -184,14 +184,15 @@ def test_a_terminal_shows_every_job_in_one_table(glue: Glue, lake: Lake) -> None
 
 
 def test_a_table_that_is_held_back_is_named_with_what_settles_it(glue: Glue, lake: Lake, command: Command) -> None:
-    lake.land(1, held=Held("3 of 10 rows are gone from the source, more than a fifth", SNAPSHOT_AT, 1, 7))
+    settle = "if the deletes are meant: scripts/run.sh --accept-deletes payment"
+    lake.land(1, held={"payment": Held("deletes", "3 of 10 rows are gone from the source", settle, SNAPSHOT_AT, 1, 7, 1, 1)})
     lake.load(1)
     glue.on_ingest = [lambda: None]
     ended = command(run)
     assert ended.out[-2:] == [
         "nothing new: the warehouse holds every batch",
-        f"needs a person: payment is held back since {SNAPSHOT_AT}, and nothing of it is lost: 3 of 10 rows are gone from the source,"
-        " more than a fifth. If the deletes are meant: scripts/run.sh --accept-deletes payment; if not, bring the rows back at the source",
+        f"needs a person: payment is held back since {SNAPSHOT_AT}, and nothing of it is lost: 3 of 10 rows are gone from the source."
+        " What to do: if the deletes are meant: scripts/run.sh --accept-deletes payment",
     ]
     assert (ended.code, ended.err) == (0, "run: needs a person: payment is held back\n")
 
