@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +14,8 @@ import pyarrow.parquet as pq
 from totesys import layout
 from totesys.arrow_types import arrow_schema
 from totesys.contracts import RAW_LINEAGE, load_contracts
-from totesys.manifests import BatchManifest, LandedFile, SourceIdentity, TableCapture, commit
+from totesys.ingest.dead_letters import OPEN
+from totesys.manifests import BatchManifest, DeadLetters, LandedFile, SourceIdentity, TableCapture, commit
 from totesys.store import Bucket
 
 AT = datetime(2026, 3, 2, 9, 30, 15, 123000)
@@ -72,15 +75,24 @@ class Landing:
         self.seq = 0
 
     def land(
-        self, tables: dict[str, list[Row]], *, day: str = "2026-03-02", full: bool = False, since_xmin: int | None = None
+        self,
+        tables: dict[str, list[Row]],
+        *,
+        day: str = "2026-03-02",
+        full: bool = False,
+        since_xmin: int | None = None,
+        kept_out: Collection[int] = (),
     ) -> BatchManifest:
         """Commits the next batch with these rows, as deltas or as full reads of the tables.
 
         `since_xmin` is where a delta in the place of the full read would have started from. A row may bring its own `source_xid`.
+        `kept_out` are the keys that each table has as dead letters.
         """
         self.seq += 1
         batch_id = layout.run_id(self.seq, "00000000")
         captures = {table: self._capture(table, rows, day, batch_id, full, since_xmin) for table, rows in tables.items()}
+        if kept_out:
+            captures = {table: replace(one, dead=self._letters(table, batch_id, kept_out)) for table, one in captures.items()}
         manifest = BatchManifest(
             seq=self.seq, batch_id=batch_id, started_at=f"{day}T09:00:00.000Z", snapshot=f"9:{2**32 + 1000}:",
             snapshot_at=f"{day}T09:00:00.000Z",
@@ -106,3 +118,11 @@ class Landing:
             mode="full" if full else "delta", contract_version=1, table_oid=1, capture_xmin=9, captured_at=at, previous_at=None, full_at=at,
             rows=len(rows), row_count=len(rows), keys="", seen=None, files=files, since_xmin=since_xmin,
         )  # fmt: skip
+
+    def _letters(self, table: str, batch_id: str, keys: Collection[int]) -> DeadLetters:
+        body = io.BytesIO()
+        letters = [{"key": key, "source_xid": 700, "batch_seq": self.seq, "reason": "agreed_payment_date is no date"} for key in keys]
+        pq.write_table(pa.Table.from_pylist(letters, OPEN), body)
+        key = layout.open_letters_key(table, batch_id)
+        self.ingestion.put(key, body.getvalue())
+        return DeadLetters(key, rows=len(letters), new=len(letters))

@@ -1,0 +1,35 @@
+"""A key that a full read kept out as a dead letter is still at the source: it keeps its state, and only what is really gone is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from totesys.manifests import newest_publish
+
+from tests.transform.conftest import Pipeline
+from tests.transform.landing import address, sales_order
+
+
+@pytest.mark.parametrize("is_published_between", [True, False], ids=["batch by batch", "at once"])
+@pytest.mark.parametrize("table, row", [("sales_order", sales_order), ("address", address)], ids=["a fact", "a dimension"])
+def test_a_kept_out_key_is_not_taken_for_deleted_until_it_is_really_gone(
+    new_pipeline: Callable[[], Pipeline], table: str, row: Callable[[int], dict[str, Any]], is_published_between: bool
+) -> None:
+    pipeline = new_pipeline()
+
+    def land(*keys: int, kept_out: tuple[int, ...] = ()) -> None:
+        pipeline.landing.land({table: [row(key) for key in keys]}, full=True, kept_out=kept_out)
+        if is_published_between:
+            pipeline.transform()
+
+    land(1, 2, 3, 4)
+    land(1, kept_out=(2, 3))
+    land(1, 3)
+    pipeline.transform()
+
+    publish = newest_publish(pipeline.processed)
+    assert publish
+    mirror = {one[f"{table}_id"]: (one["is_deleted"], one["batch_seq"]) for one in pipeline.rows(publish.current, table)}
+    assert mirror == {1: (False, 1), 2: (True, 3), 3: (False, 1), 4: (True, 2)}
