@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import psycopg2
 from botocore.exceptions import BotoCoreError, ClientError
 from totesys.contracts import load_contracts
-from totesys.errors import FatalError, PipelineError, RetriableError
-from totesys.secrets import Credentials, read_credentials
+from totesys.errors import PipelineError
+from totesys.secrets import read_credentials
 from totesys.store import Bucket
 
 from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session, explain
 from operations.reconcile.compare import compare_all
+from operations.reconcile.databases import session_with, snapshot
+from operations.reconcile.kept_out import read_kept_out
 from operations.reconcile.moments import Held, Reconciliation, describe_agreement, describe_held, read_held, read_reconciliation, record
 from operations.reconcile.result import Comparison
-
-_HINTS = {"source": "does its secret name totesys?", "warehouse": "has scripts/run.sh run?"}
 
 
 @dataclass(frozen=True)
@@ -59,41 +56,15 @@ def reconcile() -> Outcome:
     deployment = Deployment.read(session)
     secrets = session.client("secretsmanager")
     of_source, of_warehouse = (read_credentials(secrets, secret) for secret in (deployment.source_secret, deployment.warehouse_secret))
+    ingestion = Bucket(session.client("s3"), deployment.ingestion_bucket)
+    kept_out = read_kept_out(ingestion)
     with snapshot(of_source, "source") as source, snapshot(of_warehouse, "warehouse") as warehouse:
-        comparisons = list(compare_all(load_contracts(), source, warehouse))
+        comparisons = list(compare_all(load_contracts(), source, warehouse, kept_out))
         reconciliation = read_reconciliation(warehouse)
-    held = read_held(Bucket(session.client("s3"), deployment.ingestion_bucket), reconciliation.through_batch_seq)
+    held = read_held(ingestion, reconciliation.through_batch_seq)
     with session_with(of_warehouse, "warehouse") as writing, writing:
         record(writing, reconciliation, comparisons)
     return Outcome(comparisons, held, reconciliation)
-
-
-@contextmanager
-def snapshot(credentials: Credentials, name: str) -> Iterator[Any]:
-    """A connection in a read-only transaction that sees one moment. RetriableError: unreachable; FatalError: it refused a query."""
-    with session_with(credentials, name) as connection:
-        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        yield connection
-
-
-@contextmanager
-def session_with(credentials: Credentials, name: str) -> Iterator[Any]:
-    """A connection whose times are UTC, and whose errors are the pipeline's own and name the database."""
-    try:
-        connection = psycopg2.connect(**credentials.libpq(), application_name="totesys reconcile", options="-c TimeZone=UTC")
-    except psycopg2.OperationalError as error:
-        raise RetriableError(f"{name} {credentials.place} cannot be reached: {' '.join(str(error).split())}") from error
-    try:
-        yield connection
-    except psycopg2.Error as error:
-        if error.cursor is not None and error.cursor.connection is not connection:
-            raise  # it is the other database's
-        if error.pgcode is None:
-            raise RetriableError(f"{name} {credentials.place} broke off: {' '.join(str(error).split())}") from error
-        hint = _HINTS[name] if isinstance(error, psycopg2.errors.UndefinedTable) else "check the rights of its role"
-        raise FatalError(f"{name} {credentials.place} could not be compared ({error.diag.message_primary}): {hint}") from error
-    finally:
-        connection.close()
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -114,7 +85,8 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def _cells(comparison: Comparison) -> list[str]:
-    source = "generated" if comparison.source_rows is None else f"{comparison.source_rows:,}"
+    uncounted = "held" if comparison.counts["held"] else "generated"
+    source = uncounted if comparison.source_rows is None else f"{comparison.source_rows:,}"
     return [comparison.table, source, f"{comparison.warehouse_rows:,}", f"{comparison.gone:,}", f"{comparison.differences:,}"]
 
 

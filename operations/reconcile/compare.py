@@ -11,6 +11,7 @@ from totesys.contracts import Contracts
 
 from operations.reconcile.cursors import read_all_rows, scalar, stream
 from operations.reconcile.dates import compare_dates
+from operations.reconcile.kept_out import KeptOut
 from operations.reconcile.keys import check_keys
 from operations.reconcile.live import LiveTable, read_tables
 from operations.reconcile.result import Comparison
@@ -19,11 +20,11 @@ from operations.reconcile.sql import TOMBSTONES, count_rows
 from operations.reconcile.structure import check_structure
 
 
-def compare_all(contracts: Contracts, source: Any, warehouse: Any) -> Iterator[Comparison]:
+def compare_all(contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut | None = None) -> Iterator[Comparison]:
     """One comparison per table, dimensions first, over two psycopg2 connections whose transactions each see one moment.
 
     psycopg2.errors.UndefinedTable when no load has ever prepared the warehouse, or the source lacks a table. What is otherwise than the
-    contracts say in the warehouse is a difference.
+    contracts say in the warehouse is a difference; `kept_out` tells why ingest does not bring a row in.
     """
     for connection in (source, warehouse):
         read_all_rows(connection)
@@ -35,7 +36,7 @@ def compare_all(contracts: Contracts, source: Any, warehouse: Any) -> Iterator[C
         check_structure(comparison, table, contracts)
         check_keys(comparison, table, tables, warehouse)
         if contract.inputs:
-            compare_rows(comparison, table, contracts, source, warehouse)
+            compare_rows(comparison, table, contracts, source, warehouse, kept_out or KeptOut())
         else:
             compare_dates(comparison, table, tables, warehouse)
         if contract.table == "dim_currency":

@@ -12,8 +12,8 @@ LISTED = 20  # differences of one kind that are listed per table; the rest is co
 class Difference:
     """One disagreement, of the row with a key, of a column, or of the table as a whole.
 
-    `kind` is missing, waiting (for a parent), extra, stale, tombstoned, duplicate version, duplicate key, broken key, wrong (a day),
-    missing table, missing column, wrong type or not compared.
+    `kind` is missing, waiting (for a parent), dead letter, held (its table), extra, stale, tombstoned, duplicate version, duplicate key,
+    broken key, wrong (a day), missing table, missing column, wrong type or not compared.
     """
 
     table: str

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import psycopg2
 from psycopg2.sql import SQL, Composed
 from totesys.contracts import Contracts
 
 from operations.reconcile import sql
 from operations.reconcile.cursors import scalar, stream
+from operations.reconcile.kept_out import KeptOut
 from operations.reconcile.live import LiveTable
 from operations.reconcile.result import Comparison
 
@@ -37,11 +39,30 @@ class Row(NamedTuple):
     is_deleted: bool
 
 
-def compare_rows(comparison: Comparison, table: LiveTable, contracts: Contracts, source: Any, warehouse: Any) -> None:
+def compare_rows(comparison: Comparison, table: LiveTable, contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut) -> None:
     """Adds the rows that differ, and counts what each side holds, over two psycopg2 connections in transactions of one snapshot each.
 
-    A row that is deleted at the source, and known as deleted, is kept history and no difference.
+    A row that is deleted at the source, and known as deleted, is kept history and no difference. A row that is not brought in, or whose
+    table is not, is named for that.
     """
+    lacks = _naming_causes(comparison, table, contracts, source, warehouse, kept_out)
+    held = _held_inputs(table, kept_out)
+    if not held:
+        _compare(comparison, lacks, table, contracts, source, warehouse)
+        return
+    _execute(source, "SAVEPOINT held")
+    try:
+        _compare(comparison, lacks, table, contracts, source, warehouse)
+    except (psycopg2.ProgrammingError, psycopg2.DataError) as error:  # the table is not what its contract says: that is why it is held
+        if error.cursor is None or error.cursor.connection is not source:
+            raise
+        _execute(source, "ROLLBACK TO SAVEPOINT held")
+        comparison.add("held", detail=f"not compared; {_held_since(held, kept_out)}")
+        if table.exists:
+            comparison.warehouse_rows = scalar(warehouse, sql.count_rows(table.name))
+
+
+def _compare(comparison: Comparison, lacks: Add, table: LiveTable, contracts: Contracts, source: Any, warehouse: Any) -> None:
     contract = table.contract
     wanted = sql.source_rows(table, contracts)
     if not {contract.key, contract.lake_key} <= table.values.keys():
@@ -50,7 +71,6 @@ def compare_rows(comparison: Comparison, table: LiveTable, contracts: Contracts,
             comparison.warehouse_rows = scalar(warehouse, sql.count_rows(table.name))
             comparison.add("not compared", detail="its rows cannot be told apart without their key")
         return
-    lacks = _naming_parents(comparison, table, warehouse)
     _compare_current(comparison, lacks, table, source, wanted, warehouse, sql.warehouse_rows(table))
     for (key,) in stream(warehouse, sql.lost_rows(table)):
         lacks("missing", key=key, detail="deleted at the source, but the warehouse keeps such rows")
@@ -59,19 +79,42 @@ def compare_rows(comparison: Comparison, table: LiveTable, contracts: Contracts,
             comparison.add("duplicate version", key=key, detail=f"record {record_id} repeats the version before it")
 
 
-def _naming_parents(comparison: Comparison, table: LiveTable, warehouse: Any) -> Add:
-    """Adds what the warehouse lacks; as waiting, with the parents that it waits for, when versions of the key do."""
-    if not table.contract.version_of or not scalar(warehouse, sql.count_rows(sql.waiting_rows(table.contract))):
-        return comparison.add
+def _naming_causes(comparison: Comparison, table: LiveTable, contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut) -> Add:
+    """Adds a row that differs, by its cause where there is one: its table is held, it is a dead letter, or a version of it waits."""
+    contract = table.contract
+    held = _held_inputs(table, kept_out)
+    letters = {name: kept_out.letters[name] for name in contract.inputs if name in kept_out.letters}
+    can_wait = bool(contract.version_of and table.exists and scalar(warehouse, sql.count_rows(sql.waiting_rows(contract))))
 
     def add(kind: str, *, key: int, detail: str = "") -> None:
-        parents = scalar(warehouse, sql.parents_of_waiting(table.contract, key))
+        if held:
+            comparison.add("held", key=key, detail=f"{kind}; {_held_since(held, kept_out)}")
+            return
+        for name, reasons in letters.items():
+            own = key if name == sql.key_origin(contract) else scalar(source, sql.joined_key(contract, contracts, name, key))
+            if own in reasons:
+                comparison.add("dead letter", key=key, detail=f"{name} {own}: {reasons[own]}")
+                return
+        parents = scalar(warehouse, sql.parents_of_waiting(contract, key)) if can_wait and kind in ("missing", "stale") else None
         if parents:
             comparison.add("waiting", key=key, detail=f"for {parents}, which the warehouse lacks rows of")
         else:
             comparison.add(kind, key=key, detail=detail)
 
     return add
+
+
+def _held_inputs(table: LiveTable, kept_out: KeptOut) -> list[str]:
+    return [name for name in table.contract.inputs if name in kept_out.held]
+
+
+def _held_since(tables: list[str], kept_out: KeptOut) -> str:
+    return ", ".join(f"{table} is held since {kept_out.held[table].since}" for table in tables)
+
+
+def _execute(connection: Any, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
 
 
 def _compare_current(
@@ -93,10 +136,10 @@ def _compare_current(
             lacks("missing", key=source_row.key)
         elif source_row is None:
             if not row.is_deleted:
-                comparison.add("extra", key=row.key, detail="the source has no such key, and the lake does not know it as deleted")
+                lacks("extra", key=row.key, detail="the source has no such key, and the lake does not know it as deleted")
         elif row.is_deleted:
             comparison.gone -= 1
-            comparison.add("tombstoned", key=row.key, detail="tombstoned though the source has it")
+            lacks("tombstoned", key=row.key, detail="tombstoned though the source has it")
         elif source_row.texts != row.texts:
             lacks("stale", key=row.key, detail=_changes(names, source_row.texts, row.texts))
 

@@ -25,7 +25,7 @@ def compared_columns(table: LiveTable) -> list[Column]:
 
 def source_rows(table: LiveTable, contracts: Contracts) -> sql.Composed:
     """The rows that the source wants in a warehouse table, from the table of its key joined with its other inputs."""
-    base = contracts.source[_key_origin(table.contract)]
+    base = contracts.source[key_origin(table.contract)]
     texts = [_source_text(column, contracts) for column in compared_columns(table)]
     joins = [_join(base, contracts.source[name]) for name in table.contract.inputs if name != base.table]
     return sql.SQL("SELECT {}::bigint AS key, ARRAY[{}]::text[] AS texts, false AS is_deleted FROM {} {}").format(
@@ -46,7 +46,7 @@ def warehouse_rows(table: LiveTable) -> sql.Composed:
         SELECT held.key, texts, tombstone.key IS NOT NULL AS is_deleted
         FROM (SELECT {} {}::bigint AS key, {} AS texts FROM {} WHERE {} IS NOT NULL {}) AS held
         LEFT JOIN {} AS tombstone ON tombstone.source_table = {} AND tombstone.key = held.key
-    """).format(latest, key, _warehouse_texts(table), table.name, key, order, TOMBSTONES, sql.Literal(_key_origin(contract)))
+    """).format(latest, key, _warehouse_texts(table), table.name, key, order, TOMBSTONES, sql.Literal(key_origin(contract)))
 
 
 def digests(rows: sql.Composed) -> sql.Composed:
@@ -76,7 +76,7 @@ def lost_rows(table: LiveTable) -> sql.Composed:
     return sql.SQL("""
         SELECT tombstone.key FROM {} AS tombstone
         WHERE tombstone.source_table = {} AND NOT EXISTS (SELECT FROM {} WHERE {} = tombstone.key) ORDER BY 1
-    """).format(TOMBSTONES, sql.Literal(_key_origin(table.contract)), table.name, table.values[table.contract.lake_key])
+    """).format(TOMBSTONES, sql.Literal(key_origin(table.contract)), table.name, table.values[table.contract.lake_key])
 
 
 def waiting_rows(contract: Contract) -> sql.Composed:
@@ -90,6 +90,14 @@ def parents_of_waiting(contract: Contract, key: int) -> sql.Composed:
     return sql.SQL(
         "SELECT string_agg(DISTINCT dimension, ', ') FROM {} AS r CROSS JOIN unnest(waits_for) AS dimension WHERE {} = {}"
     ).format(waiting_rows(contract), sql.Identifier(contract.lake_key), sql.Literal(key))
+
+
+def joined_key(contract: Contract, contracts: Contracts, other: str, key: int) -> sql.Composed:
+    """The key of the row of another input that a row is joined with at the source."""
+    base = contracts.source[key_origin(contract)]
+    return sql.SQL("SELECT max({}) FROM {} WHERE {} = {}").format(
+        sql.Identifier(_reference(base, other).name), sql.Identifier(SOURCE_SCHEMA, base.table), sql.Identifier(base.key), sql.Literal(key)
+    )
 
 
 def duplicate_versions(table: LiveTable) -> sql.Composed:
@@ -126,7 +134,7 @@ def _origin(column: Column) -> tuple[str, str]:
     return table, name
 
 
-def _key_origin(contract: Contract) -> str:
+def key_origin(contract: Contract) -> str:
     """The source table whose key is the warehouse table's."""
     return _origin(contract.column(contract.lake_key))[0]
 
@@ -146,7 +154,11 @@ def _warehouse_texts(table: LiveTable) -> sql.Composed:
 
 def _join(base: Contract, other: Contract) -> sql.Composed:
     """The join along the foreign key of the base table; there is one, since the contract makes a row of both tables."""
-    reference = next(column for column in base.columns if column.references == other.table)
+    reference = _reference(base, other.table)
     return sql.SQL("JOIN {} ON {} = {}").format(
         sql.Identifier(SOURCE_SCHEMA, other.table), sql.Identifier(other.table, other.key), sql.Identifier(base.table, reference.name)
     )
+
+
+def _reference(base: Contract, other: str) -> Column:
+    return next(column for column in base.columns if column.references == other)

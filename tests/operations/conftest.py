@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import io
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from totesys.contracts import load_contracts
+from totesys.ingest.dead_letters import OPEN
 from totesys.load.warehouse import prepare_warehouse, warehouse_engine
 from totesys.secrets import Credentials
 
 from local_totesys.postgres import HOST, OWNER, PostgresServer
 from operations.reconcile.compare import compare_all
+from operations.reconcile.kept_out import KeptOut
 from operations.reconcile.result import Comparison
 
 STAMP = "'2024-03-01 09:30:00.123'"
@@ -96,13 +101,20 @@ class Pair:
         """The load has heard that a row is deleted at the source."""
         self.in_warehouse(f"INSERT INTO etl.tombstone (source_table, key, batch_seq) VALUES ('{source_table}', {key}, 2)")
 
-    def comparisons(self) -> dict[str, Comparison]:
+    def comparisons(self, kept_out: KeptOut | None = None) -> dict[str, Comparison]:
         """Every table's comparison."""
-        return {comparison.table: comparison for comparison in compare_all(load_contracts(), self.source, self.warehouse)}
+        return {comparison.table: comparison for comparison in compare_all(load_contracts(), self.source, self.warehouse, kept_out)}
 
-    def differences(self) -> list[str]:
+    def differences(self, kept_out: KeptOut | None = None) -> list[str]:
         """Every listed difference, as it is printed."""
-        return [str(difference) for comparison in self.comparisons().values() for difference in comparison.listed]
+        return [str(difference) for comparison in self.comparisons(kept_out).values() for difference in comparison.listed]
+
+
+def parquet(letters: Sequence[tuple[int, int, int, str]]) -> bytes:
+    """Open letters as ingest keeps them: key, source_xid, batch_seq, reason."""
+    body = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([dict(zip(OPEN.names, letter)) for letter in letters], OPEN), body)
+    return body.getvalue()
 
 
 @pytest.fixture(scope="session")
