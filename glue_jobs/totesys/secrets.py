@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 from dataclasses import dataclass, field
+from functools import cache
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from totesys.aws import aws_call
@@ -12,7 +16,11 @@ from totesys.errors import FatalError
 
 @dataclass(frozen=True)
 class Credentials:
-    """How to reach a PostgreSQL database. The password stays out of repr, and so out of logs and tracebacks."""
+    """How to reach a PostgreSQL database. The password stays out of repr, and so out of logs and tracebacks.
+
+    ca  the certificate (PEM) of the authority that the server's certificate must come from, for sslmode verify-ca and verify-full;
+        empty for none
+    """
 
     host: str
     port: int
@@ -20,6 +28,7 @@ class Credentials:
     username: str
     password: str = field(repr=False)
     sslmode: str
+    ca: str = field(default="", repr=False)
 
     @property
     def place(self) -> str:
@@ -30,8 +39,17 @@ class Credentials:
         """Keyword arguments for psycopg2.connect."""
         return {
             "host": self.host, "port": self.port, "dbname": self.dbname, "user": self.username, "password": self.password,
-            "sslmode": self.sslmode, "connect_timeout": 10,
+            "sslmode": self.sslmode, "connect_timeout": 10, **({"sslrootcert": _file(self.ca)} if self.ca else {}),
         }  # fmt: skip
+
+
+@cache
+def _file(ca: str) -> str:
+    """The path of a file with the certificate, which libpq takes only so; for as long as the process lives."""
+    with NamedTemporaryFile("w", prefix="totesys-ca-", suffix=".pem", delete=False) as file:
+        file.write(ca)
+    atexit.register(os.unlink, file.name)
+    return file.name
 
 
 def read_credentials(client: Any, secret_id: str) -> Credentials:
@@ -42,7 +60,7 @@ def read_credentials(client: Any, secret_id: str) -> Credentials:
         body = json.loads(text)
         return Credentials(
             host=body["host"], port=int(body["port"]), dbname=body["dbname"], username=body["username"],
-            password=body["password"], sslmode=body["sslmode"],
+            password=body["password"], sslmode=body["sslmode"], ca=body.get("ca", ""),
         )  # fmt: skip
     except (KeyError, ValueError, TypeError) as error:
         wanted = "host, port, dbname, username, password and sslmode"

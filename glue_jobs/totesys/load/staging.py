@@ -74,6 +74,13 @@ class StagingWriter:
         return f"jdbc:postgresql://{host}:{self.credentials.port}/{quote(self.credentials.dbname, safe='')}"
 
     @property
+    def _authority(self) -> dict[str, str]:
+        """The certificate itself and not a file: the workers have none."""
+        if not self.credentials.ca:
+            return {}
+        return {"sslfactory": "org.postgresql.ssl.SingleCertValidatingFactory", "sslfactoryarg": self.credentials.ca}
+
+    @property
     def _properties(self) -> dict[str, str]:
         """Here and not in the URL stands the password: Spark redacts properties of that name, but shows URLs in plans."""
         return {
@@ -81,6 +88,7 @@ class StagingWriter:
             "user": self.credentials.username,
             "password": self.credentials.password,
             "sslmode": self.credentials.sslmode,
+            **self._authority,
             "ApplicationName": session_name(self.attempt),
             "reWriteBatchedInserts": "true",  # many rows per INSERT: 2.5 times as fast
             "batchsize": str(_ROWS_PER_BATCH),
