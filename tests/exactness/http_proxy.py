@@ -22,7 +22,7 @@ _PLAIN = re.compile(r"[a-z_]+")
 _IDLE_SECONDS = 30.0  # AWS's side closes after 75: a connection older than this is made anew, since a request must never go twice
 _PIECE = 1 << 16
 _SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-_SERVICES = {"AWSGlue": "glue", "AWSEvents": "events", "secretsmanager": "secretsmanager"}
+_SERVICES = {"AWSGlue": "glue", "AWSEvents": "events", "secretsmanager": "secretsmanager", "GraniteServiceVersion20100801": "cloudwatch"}
 
 
 def call_name(method: str, target: str, headers: Mapping[str, str], body: bytes) -> str:
@@ -32,6 +32,8 @@ def call_name(method: str, target: str, headers: Mapping[str, str], body: bytes)
         words = [_SERVICES.get(service, service), operation, _table(json.loads(body or b"{}"))]
         return " ".join(word for word in words if word)
     address = urlsplit(target)
+    if address.path.startswith("/service/"):  # CBOR, as CloudWatch speaks
+        return f"{_SERVICES[address.path.split('/')[2]]} {address.path.rpartition('/')[2]}"
     bucket, _, key = unquote(address.path).lstrip("/").partition("/")
     query = parse_qs(address.query, keep_blank_values=True)
     if "list-type" in query:
@@ -44,9 +46,11 @@ def call_name(method: str, target: str, headers: Mapping[str, str], body: bytes)
 
 
 def _table(request: Mapping[str, Any]) -> str:
-    """Database kind and table of a catalog call; nothing for other calls."""
-    table = request.get("TableName") or (request.get("Name") if "DatabaseName" in request else None)
-    return f"{request['DatabaseName'].rpartition('_')[2]}.{table}" if table else ""
+    """Database kind and table of a catalog call, as far as it names them; nothing for other calls."""
+    if "DatabaseName" not in request:
+        return ""
+    kind, table = request["DatabaseName"].rpartition("_")[2], request.get("TableName") or request.get("Name")
+    return f"{kind}.{table}" if table else str(kind)
 
 
 def _key_class(key: str) -> str:
