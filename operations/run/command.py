@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
             attempt.has_started = True
             outcome = tick.finish(run_id)
         print_outcome(console, outcome)
-        print_matters(console, matters(tick.held_tables(), outcome.misses if outcome else {}))
+        print_matters(console, matters(tick.held_tables(), tick.news(), outcome.misses if outcome else {}))
     return attempt.exit_code
 
 

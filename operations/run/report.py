@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
+from totesys.alerts import Alert
 from totesys.manifests import Held
 
 from operations.console import make_table
@@ -33,9 +34,13 @@ class Matter:
     text: str
 
 
-def matters(held: Mapping[str, Held], misses: Mapping[str, int]) -> list[Matter]:
-    """The tables that are held back, and the rows that deltas have missed."""
-    return [*(_held(table, why) for table, why in sorted(held.items())), *(_missed(table, rows) for table, rows in sorted(misses.items()))]
+def matters(held: Mapping[str, Held], news: Sequence[Alert], misses: Mapping[str, int]) -> list[Matter]:
+    """The tables that are held back, what else the tick's batches alerted people of, and the rows that deltas have missed."""
+    return [
+        *(_held(table, why) for table, why in sorted(held.items())),
+        *(Matter(f"{alert.table}: {alert.kind}", alert.text) for alert in news if alert.kind != "table held"),
+        *(_missed(table, rows) for table, rows in sorted(misses.items())),
+    ]
 
 
 def print_matters(console: Console, found: Sequence[Matter]) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from rich.console import Console
 from totesys import layout
+from totesys.alerts import Alert
 from totesys.demands import NO_DEMANDS, Demands
-from totesys.manifests import Held
+from totesys.ingest.job import news
+from totesys.manifests import BatchManifest, Held
 
 from operations.deployment import Deployment
 from operations.lake import Lake
@@ -40,6 +42,7 @@ class Tick:
         self.display = RunDisplay(console)
         self._workflows = Workflows(session.client("glue"), deployment, self.display)
         self._lake = Lake.open(session, deployment)
+        self._batch_before = self._lake.newest_batch()
         self._known_publishes: set[str] = set()
         self._loaded_before = 0
 
@@ -69,6 +72,15 @@ class Tick:
         """The source tables that the newest batch holds back, with its reason."""
         batch = self._lake.newest_batch()
         return batch.held if batch else {}
+
+    def news(self) -> list[Alert]:
+        """What the batches since the tick began have alerted people of."""
+        before, newest, found = self._batch_before, self._lake.newest_batch(), []
+        for seq in range(before.seq + 1 if before else 1, newest.seq + 1 if newest else 1):
+            batch = BatchManifest.parse(self._lake.ingestion.get_json(layout.manifest_key(seq)))
+            found += news(before, batch)
+            before = batch
+        return found
 
     def _follow_publish(self) -> None:
         workflow = self._workflows.publish

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from totesys import waiting
 from totesys.demands import NO_DEMANDS, Demands
-from totesys.manifests import Held
+from totesys.manifests import DeadLetters, Held
 
 from operations.console import make_console
 from operations.run import command as run
@@ -207,6 +207,32 @@ def test_rows_that_every_delta_had_missed_are_reported(glue: Glue, lake: Lake, c
     what = "a full read found 2 rows of sales_order that no delta had offered"
     assert ended.out[-1] == f"needs a person: {what}: they are in now; report it"
     assert (ended.code, ended.err) == (0, f"run: needs a person: {what}\n")
+
+
+def test_new_dead_letters_and_drift_that_flows_are_told_by_the_run_that_found_them_alone(glue: Glue, lake: Lake, command: Command) -> None:
+    drift = {"design": ("design.note: expected no such column, found text, which is not read (column_added)",)}
+    glue.on_ingest = [
+        lambda: (lake.land(1, dead=DeadLetters("", 5, 2), drift=drift), glue.publishes(through=1)),
+        lambda: (lake.land(2, dead=DeadLetters("", 5, 0), drift=drift), glue.publishes(through=2)),
+    ]
+    first, second = command(run), command(run)
+    assert first.out[-2:] == [
+        "needs a person: payment: 2 rows break the contract and stay out, the others go on: scripts/deadletters.sh show payment",
+        "needs a person: design: design.note: expected no such column, found text, which is not read (column_added). The rows flow on;"
+        " to take it into the contract: scripts/schema.sh propose design",
+    ]
+    assert (first.code, first.err) == (0, "run: needs a person: payment: rows in the dead letter; design: source changed\n")
+    assert (second.code, second.err) == (0, "")
+
+
+def test_what_a_first_of_several_batches_found_is_told_too(glue: Glue, lake: Lake, command: Command) -> None:
+    def lands_twice() -> None:
+        lake.land(1, dead=DeadLetters("", 2, 2))
+        lake.land(2, dead=DeadLetters("", 2, 0))
+        glue.add(PUBLISH, jobs={"transform": "SUCCEEDED"}, ends=lambda: (lake.publish(1, 2), waiting.mark_loaded(lake.processed, 1, 2)))
+
+    glue.on_ingest = [lands_twice]
+    assert command(run).err == "run: needs a person: payment: rows in the dead letter\n"
 
 
 def test_a_run_that_needs_nobody_says_nothing_on_stderr(glue: Glue, lake: Lake, command: Command) -> None:
