@@ -28,21 +28,28 @@ def loaded_through(connection: Any) -> int:
 
 
 def warehouse_differences(connection: Any, truth: Truth, through: int) -> Iterator[Difference]:
-    """How the warehouse differs from the truth after batch `through`. The record ids of a key must follow its versions."""
+    """How the warehouse, with what waits in it, differs from the truth after batch `through`.
+
+    The record ids of a key follow its versions, and those that wait are its latest. Whatever waits has a cause.
+    """
     if not through:
         return
     used: set[datetime.date] = set()
-    for fact in FACTS:
-        serial = load_contracts().warehouse[fact].key
-        rows = _warehouse_rows(connection, fact, order=serial)
+    present = {table: {row[0] for row in _warehouse_rows(connection, table)} for table in (*DIMENSIONS, "dim_date")}
+    for fact, (source, _) in FACTS.items():
+        rows = _warehouse_rows(connection, fact, order=load_contracts().warehouse[fact].key)
+        waiting = waiting_rows(connection, fact)
         expected = [version.values for version in truth.facts(fact, through)]
-        yield from compare("warehouse", fact, expected, rows)
-        yield from _order_differences(fact, expected, rows)
+        both = [*rows, *(row for row, _ in waiting)]
+        yield from compare("warehouse", fact, expected, both)
+        yield from _order_differences(fact, expected, both)
+        yield from _causeless(fact, waiting, present)
         used |= {value for row in rows for value in row if isinstance(value, datetime.date)}
-        view = f"current_{fact.removeprefix('fact_')}"
-        yield from compare("warehouse", view, truth.current_facts(fact, through), _rows(connection, view, lake_names(fact)))
+        view, alive = f"current_{fact.removeprefix('fact_')}", truth.alive(source, through)
+        latest = [versions[-1] for key, versions in _by_key(fact, rows).items() if key in alive]
+        yield from compare("warehouse", view, latest, _rows(connection, view, lake_names(fact)))
     for dimension in DIMENSIONS:
-        yield from compare("warehouse", dimension, truth.dimension(dimension, through), _warehouse_rows(connection, dimension))
+        yield from _dimension_differences("warehouse", dimension, truth, through, _warehouse_rows(connection, dimension))
     tombstones = _rows(connection, "etl.tombstone", ["source_table", "key", "batch_seq"])
     yield from compare("warehouse", "etl.tombstone", truth.tombstones(through), tombstones)
     yield from _calendar_differences("warehouse", _warehouse_rows(connection, "dim_date"), used)
@@ -58,13 +65,41 @@ def lake_differences(processed: Bucket, publish: PublishManifest, truth: Truth, 
         used |= {value for row in rows for value in row if isinstance(value, datetime.date)}
     for dimension in DIMENSIONS:
         rows = _lake_rows(processed, publish.warehouse.get(dimension, {}).values(), lake_names(dimension))
-        yield from compare("lake", dimension, truth.dimension(dimension, through), rows)
+        yield from _dimension_differences("lake", dimension, truth, through, rows)
     yield from _calendar_differences("lake", _lake_rows(processed, publish.warehouse["dim_date"].values(), lake_names("dim_date")), used)
     for table in SOURCE_TABLES:
         names = [column.name for column in load_contracts().source[table].columns]
         rows = _lake_rows(processed, publish.current.get(table, {}).values(), ["is_deleted", *names])
         yield from compare("lake, current", table, truth.current(table, through), [row[1:] for row in rows if not row[0]])
         yield from compare("lake, deleted", table, truth.deleted(table, through), [row[1:] for row in rows if row[0]])
+
+
+def waiting_rows(connection: Any, fact: str) -> list[tuple[tuple[Any, ...], set[str]]]:
+    """The fact's versions that wait, in the order of batches, and the dimensions that each waits for."""
+    table, names = f"etl.waiting_{fact.removeprefix('fact_')}", [*lake_names(fact), "waits_for"]
+    rows = _rows(connection, f"{table} WHERE went_in_after IS NULL", names, order="batch_seq")
+    return [(row[:-1], set(row[-1])) for row in rows]
+
+
+def _causeless(fact: str, waiting: list[tuple[tuple[Any, ...], set[str]]], present: dict[str, set[Any]]) -> Iterator[Difference]:
+    """Versions that wait though all their parents are there and no earlier version of their key waits, or that name other parents."""
+    columns = {column.name: column.references for column in load_contracts().warehouse[fact].columns if column.references}
+    causeless, behind = [], set()
+    for row, waits_for in waiting:
+        values = dict(zip(lake_names(fact), row))
+        key = values[f"{FACTS[fact][0]}_id"]
+        lacking = {table for name, table in columns.items() if values[name] is not None and values[name] not in present[table]}
+        if lacking != waits_for or not (lacking or key in behind):
+            causeless.append(row)
+        behind.add(key)
+    if causeless:
+        yield Difference("warehouse, without a cause waiting for", fact, unknown=tuple(causeless))
+
+
+def _dimension_differences(place: str, dimension: str, truth: Truth, through: int, rows: list[tuple[Any, ...]]) -> Iterator[Difference]:
+    """A row whose parent is not there is as it was when it was whole, or lacks."""
+    maybe = [[row for row in rows if row in states][:1] for states in truth.once_whole(dimension, through).values() if states]
+    yield from compare(place, dimension, [*truth.dimension(dimension, through), *(row for some in maybe for row in some)], rows)
 
 
 def _calendar_differences(place: str, rows: list[tuple[Any, ...]], used: Iterable[datetime.date]) -> Iterator[Difference]:

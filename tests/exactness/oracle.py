@@ -6,6 +6,7 @@ Nothing here comes from the product but the names of the contracts' columns: the
 from __future__ import annotations
 
 import datetime
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ SOURCE_TABLES = (
     "transaction",
 )  # fmt: skip
 CURRENCY_NAMES = {"GBP": "British Pound", "USD": "US Dollar", "EUR": "Euro", "XZZ": "XZZ"}  # no standard knows XZZ
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_ORDER_DAYS = ("agreed_delivery_date", "agreed_payment_date")
+_DAYS_OF = {"sales_order": _ORDER_DAYS, "purchase_order": _ORDER_DAYS, "payment": ("payment_date",)}
 
 Row = dict[str, Any]
 State = dict[str, dict[int, Row]]  # source table -> key -> row
@@ -36,9 +41,22 @@ def committed_state(connection: Any) -> State:
     return state
 
 
+def breaks_contract(table: str, row: Row) -> bool:
+    """Whether the row must stay out of the lake. psycopg2 reads infinity as the last moment that it knows."""
+    return row["created_at"] == datetime.datetime.max or not all(_is_day(row[name]) for name in _DAYS_OF.get(table, ()))
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(_DAY.fullmatch(text)) and 1990 <= datetime.date.fromisoformat(text).year <= 2100
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True)
 class Kept:
-    """A source row as the batches last saw it; one that is deleted keeps its last values. `deleted_in` is the first batch without it."""
+    """A source row as the batches last saw it when it was good; one that is deleted keeps its last values. `deleted_in` is the first
+    batch without it."""
 
     row: Row
     deleted_in: int | None = None
@@ -92,6 +110,9 @@ DIMENSIONS = {
 }  # fmt: skip
 
 
+JOINED = {"dim_staff": ("department", "department_id"), "dim_counterparty": ("address", "legal_address_id")}  # the parent, and its key
+
+
 def lake_names(table: str) -> list[str]:
     """The columns of a warehouse table in the lake: all but the serial."""
     return [column.name for column in load_contracts().warehouse[table].columns if column.assigned_by is None]
@@ -118,20 +139,24 @@ class Truth:
 
     mirrors: dict[int, dict[str, dict[int, Kept]]] = field(default_factory=dict)  # batch -> source table -> key -> row
     versions: dict[str, list[Version]] = field(default_factory=lambda: {table: [] for table in FACTS})
+    dead: dict[str, set[int]] = field(default_factory=lambda: {table: set() for table in SOURCE_TABLES})  # keys that are kept out now
+    _keys: dict[str, set[int]] = field(default_factory=lambda: {table: set() for table in SOURCE_TABLES})  # that the source had, read last
 
     def saw(self, batch_seq: int, state: State, accepted: Collection[str] = SOURCE_TABLES) -> set[str]:
         """A batch is committed whose snapshot was this state. Returns the tables that it must have held back: those that would lose more
-        than a fifth of their rows though nobody accepted that."""
+        than a fifth of their rows though nobody accepted that. A row that breaks its contract is there, but says nothing."""
         before = self.mirrors[max(self.mirrors)] if self.mirrors else {table: {} for table in SOURCE_TABLES}
         mirror, held = {}, set()
         for table in SOURCE_TABLES:
-            alive = {key for key, kept in before[table].items() if not kept.is_deleted}
-            if table not in accepted and 5 * len(alive - state[table].keys()) > len(alive):
+            rows, known = state[table], self._keys[table]
+            if table not in accepted and 5 * len(known - rows.keys()) > len(known):
                 held.add(table)
                 mirror[table] = before[table]
-            else:
-                gone = {key: Kept(kept.row, kept.deleted_in or batch_seq) for key, kept in before[table].items()}
-                mirror[table] = gone | {key: Kept(row) for key, row in state[table].items()}
+                continue
+            gone = {key: Kept(kept.row, kept.deleted_in or batch_seq) for key, kept in before[table].items() if key not in rows}
+            good = {key: Kept(row) for key, row in rows.items() if not breaks_contract(table, row)}
+            mirror[table] = before[table] | gone | good
+            self._keys[table], self.dead[table] = set(rows), rows.keys() - good.keys()
         for fact, (table, make) in FACTS.items():
             for key, kept in sorted(mirror[table].items()):
                 if not kept.is_deleted:
@@ -147,14 +172,18 @@ class Truth:
         return [version for version in self.versions[table] if version.batch_seq <= through]
 
     def dimension(self, table: str, through: int) -> list[tuple[Any, ...]]:
-        """The dimension's rows after batch `through`; every key that was ever seen has one."""
-        mirror = self.mirrors[through] if through else {table: {} for table in SOURCE_TABLES}
-        return [_values(table, _dimension_row(table, kept.row, mirror)) for kept in mirror[DIMENSIONS[table]].values()]
+        """The dimension's rows after batch `through`: of every key that was ever seen good, and whose parent was."""
+        return list(self._whole(table, through).values())
 
-    def current_facts(self, table: str, through: int) -> list[tuple[Any, ...]]:
-        """The latest version of each key that is not deleted after batch `through`."""
-        source, make = FACTS[table]
-        return [_values(table, make(kept.row)) for kept in self._mirror(source, through).values() if not kept.is_deleted]
+    def once_whole(self, table: str, through: int) -> dict[int, set[tuple[Any, ...]]]:
+        """By key, the rows that the dimension may still have for those that `dimension` lacks: each row of theirs that was ever whole."""
+        lacking = self._mirror(DIMENSIONS[table], through).keys() - self._whole(table, through).keys()
+        earlier = [self._whole(table, batch_seq) for batch_seq in self.mirrors if lacking and batch_seq < through]
+        return {key: {whole[key] for whole in earlier if key in whole} for key in lacking}
+
+    def alive(self, table: str, through: int) -> set[int]:
+        """The keys of a source table that are not deleted after batch `through`."""
+        return {key for key, kept in self._mirror(table, through).items() if not kept.is_deleted}
 
     def current(self, table: str, through: int) -> list[tuple[Any, ...]]:
         """A source table's rows after batch `through`."""
@@ -172,6 +201,12 @@ class Truth:
             for key, kept in self._mirror(table, through).items()
             if kept.deleted_in is not None
         ]
+
+    def _whole(self, table: str, through: int) -> dict[int, tuple[Any, ...]]:
+        mirror = self.mirrors[through] if through else {table: {} for table in SOURCE_TABLES}
+        parent, reference = JOINED.get(table, (None, None))
+        rows = {key: kept.row for key, kept in mirror[DIMENSIONS[table]].items() if not parent or kept.row[reference] in mirror[parent]}
+        return {key: _values(table, _dimension_row(table, row, mirror)) for key, row in rows.items()}
 
     def _mirror(self, table: str, through: int) -> dict[int, Kept]:
         return self.mirrors[through][table] if through else {}

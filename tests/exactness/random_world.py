@@ -13,10 +13,11 @@ from totesys.manifests import newest_batch, newest_publish
 from totesys.store import Bucket
 
 from tests.exactness.faults import Effect, Fault
-from tests.exactness.histories import History, Sessions
-from tests.exactness.observed import lake_differences, loaded_through, warehouse_differences
+from tests.exactness.histories import History
+from tests.exactness.observed import lake_differences, loaded_through, waiting_rows, warehouse_differences
 from tests.exactness.oracle import DIMENSIONS, FACTS, SOURCE_TABLES, Difference, State, Truth, committed_state
 from tests.exactness.proxies import proxied_world
+from tests.exactness.sessions import Sessions
 from tests.exactness.stage import Stage
 from tests.exactness.table_events import TableEvents
 
@@ -41,6 +42,8 @@ class Tally:
     backfills: int = 0
     faults: int = 0
     held: int = 0
+    kept_out: int = 0
+    waited: int = 0
     comparisons: int = 0
 
     def add(self, other: Tally) -> None:
@@ -105,8 +108,7 @@ class RandomWorld:
             self.events.maybe(deletes_many=self.holds)
             self._runs(is_first=number == 0)
         self.events.bring_back()
-        for history in living:
-            history.end()
+        self.events.put_right()
         for job in ("ingest", "transform", "load"):
             self._run(job, Demands(accept_deletes=frozenset(SOURCE_TABLES)))
         newest = newest_batch(self._ingestion)
@@ -213,8 +215,12 @@ class RandomWorld:
         self.tally.batches += 1
         self.tally.held += len(held)
         self._note(f"batch {batch.seq} is committed{f', held: {sorted(held)}' if held else ''}")
+        self.tally.kept_out += sum(map(len, self.truth.dead.values()))
         really = set(batch.held)
         assert really == held, f"batch {batch.seq} of world {self.seed} holds {sorted(really)}, and must hold {sorted(held)}"
+        letters = {table: capture.dead.rows for table, capture in batch.tables.items() if capture.dead}
+        dead = {table: len(keys) for table, keys in self.truth.dead.items() if keys}
+        assert letters == dead, f"batch {batch.seq} of world {self.seed} keeps out {letters}, and must keep out {dead}"
 
     def _check_lake(self, through: int = 0) -> None:
         publish = newest_publish(self._processed)
@@ -223,7 +229,9 @@ class RandomWorld:
 
     def _check_warehouse(self, through: int = 0) -> None:
         with closing(self.proxied.warehouse.connect()) as connection:
-            self._check(warehouse_differences(connection, self.truth, through or loaded_through(connection)))
+            loaded = through or loaded_through(connection)
+            self._check(warehouse_differences(connection, self.truth, loaded))
+            self.tally.waited += sum(len(waiting_rows(connection, fact)) for fact in FACTS if loaded)
 
     def _check(self, found: Iterator[Difference]) -> None:
         self.tally.comparisons += 1
@@ -235,7 +243,7 @@ class RandomWorld:
         """What the history did whose row differs first."""
         rows = [row for one in differences for row in (*one.lost, *one.duplicated, *one.unknown)]
         for history in self.histories:
-            if any(history.owns(value) for row in rows[:1] for value in row if type(value) is int):
+            if any(history.steps.owns(value) for row in rows[:1] for value in row if type(value) is int):
                 return [f"history {history.number} of world {self.seed}:", *history.log]
         return []
 

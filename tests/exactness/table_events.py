@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from tests.exactness.histories import History, Sessions
+from tests.exactness.histories import History
 from tests.exactness.oracle import SOURCE_TABLES
+from tests.exactness.sessions import Sessions
+from tests.exactness.steps import DAYS, DAYS_OF, INFINITY, NO_DAYS, VALUES, Ref
 
 _CHANCE = 0.35
 
@@ -48,6 +50,15 @@ class TableEvents:
             self.sessions.run(_BRING_BACK)
             self.is_emptied = False
 
+    def put_right(self) -> None:
+        """No row breaks its contract any more."""
+        self._everybody_ends()
+        self._note("bad values are put right")
+        for table, days in DAYS_OF.items():
+            self.sessions.run(f'UPDATE "{table}" SET created_at = last_updated WHERE created_at = %s', INFINITY)
+            for name in days:
+                self.sessions.run(f'UPDATE "{table}" SET {name} = %s WHERE {name} = ANY (%s)', DAYS[0], list(NO_DAYS))
+
     def _rewrite(self) -> None:
         """Every row that nobody holds gets a new version without a new value."""
         table = self.random.choice(SOURCE_TABLES)
@@ -79,10 +90,13 @@ class TableEvents:
             self.is_emptied = True
 
     def _delete_many(self) -> None:
-        """Half of the payments that nobody holds."""
-        self._note("many payments are deleted")
-        free = "SELECT payment_id FROM payment WHERE payment_id % 2 = 0 FOR UPDATE SKIP LOCKED"
-        self.sessions.run(f"DELETE FROM payment WHERE payment_id IN ({free})")
+        """Half of a table's rows that nobody holds and no row refers to."""
+        table = self.random.choice(SOURCE_TABLES)
+        self._note(f"many rows of {table} are deleted")
+        children = [(child, name) for child, columns in VALUES.items() for name, values in columns.items() if values == Ref(table)]
+        unused = [f'NOT EXISTS (SELECT FROM "{child}" WHERE {name} = {table}_id)' for child, name in children]
+        free = f'SELECT {table}_id FROM "{table}" WHERE {" AND ".join([f"{table}_id % 2 = 0", *unused])} FOR UPDATE SKIP LOCKED'
+        self.sessions.run(f'DELETE FROM "{table}" WHERE {table}_id IN ({free})')
 
     def _freeze(self) -> None:
         """Row versions are frozen; none is new."""

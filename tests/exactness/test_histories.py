@@ -24,4 +24,4 @@ def stage(spark: SparkSession, aws: LocalAws, tmp_path_factory: pytest.TempPathF
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_histories_lose_no_row_and_bring_none_twice(stage: Stage, seed: int) -> None:
     tally = RandomWorld(seed, stage).play()
-    assert tally.histories == HISTORIES and tally.faults and tally.comparisons
+    assert tally.histories == HISTORIES and tally.faults and tally.comparisons and tally.kept_out and tally.waited

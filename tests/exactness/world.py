@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 from totesys.arguments import IngestArguments, TransformArguments
 from totesys.catalog_tables import current_tables, raw_tables, warehouse_tables
-from totesys.contracts import load_contracts
+from totesys.contracts import Contract, load_contracts
 from totesys.demands import NO_DEMANDS, Demands
 from totesys.ingest.job import Clients
 from totesys.ingest.job import run as run_ingest
@@ -36,6 +36,7 @@ class World:
     client: Any
     source: Credentials
     warehouse: Credentials
+    registered: dict[str, Contract] = field(default_factory=lambda: dict(load_contracts().source))  # what ingest reads the source by
     name: str = field(default_factory=lambda: f"w{secrets.token_hex(4)}")
 
     def __post_init__(self) -> None:
@@ -66,10 +67,10 @@ class World:
         self.clients.secretsmanager.create_secret(Name=self.ingest_arguments.source_secret, SecretString=body)
         self.clients.glue.create_workflow(Name=self.ingest_arguments.publish_workflow)
 
-    def ingest(self, *, full: bool = False, accept_deletes: Collection[str] = ()) -> None:
+    def ingest(self, *, full: bool = False, accept_deletes: Collection[str] = (), replay: Collection[str] = ()) -> None:
         """One tick of the ingest job."""
-        demands = Demands(full=full, accept_deletes=frozenset(accept_deletes))
-        assert run_ingest(self.ingest_arguments, self.clients, load_contracts().source, demands) == 0
+        demands = Demands(full=full, accept_deletes=frozenset(accept_deletes), replay=frozenset(replay))
+        assert run_ingest(self.ingest_arguments, self.clients, self.registered, demands) == 0
 
     def transform(self, demands: Demands = NO_DEMANDS, now: datetime | None = None) -> PublishManifest | None:
         """One run of the transform job, at a UTC time."""
