@@ -1,0 +1,1 @@
+"""Held tables, dead letters and waiting rows: shown, read again, discarded."""
