@@ -12,11 +12,12 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class Stack:
 
     folder: Path
     environment: dict[str, str]
+    commands: set[str] = field(default_factory=set)  # of every process that was seen on this machine meanwhile
 
     def script(self, name: str, *arguments: str) -> Done:
         return run([str(ROOT / "scripts" / name), *arguments], self.environment)
@@ -119,6 +121,27 @@ def tick(stack: Stack, script: str = "run.sh") -> Round:
     )
 
 
+@contextmanager
+def watched_commands() -> Iterator[set[str]]:
+    """Collects the command lines of all processes, as anybody on the machine can read them."""
+    commands: set[str] = set()
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(0.2):
+            for process in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    commands.add(process.read_text(errors="replace").replace("\0", " "))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield commands
+    finally:
+        is_over.set()
+        thread.join()
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Up with 800 orders and deployed; taken down at the end of the session."""
@@ -132,7 +155,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         environment |= dict(word.split("=", 1) for word in shlex.split(exports) if "=" in word)
         deployed = run([str(ROOT / "scripts/deploy.sh")], environment)
         assert deployed.code == 0, deployed.out + deployed.err
-        yield Stack(folder, environment)
+        with watched_commands() as commands:
+            yield Stack(folder, environment, commands)
     finally:
         run([str(ROOT / "scripts/local.sh"), "down"], environment)
 
