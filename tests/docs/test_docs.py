@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cfnlint.decode.cfn_yaml import load
+from totesys.ingest.structure import OUTCOMES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -36,6 +37,11 @@ def test_every_file_that_a_document_names_exists(document: str) -> None:
     text = (ROOT / document).read_text("utf-8")
     linked = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r"(?:\./)?(scripts/[a-z_]+\.sh)", text)
     assert linked and not [name for name in linked if not (ROOT / name).exists()]
+
+
+def test_every_kind_of_drift_stands_in_the_readme_with_its_default() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .+? \| (ignore|evolve|hold|fail) \|", README, re.MULTILINE)
+    assert dict(rows) == OUTCOMES and len(rows) == len(OUTCOMES)
 
 
 def test_no_file_of_the_repository_names_a_registry() -> None:

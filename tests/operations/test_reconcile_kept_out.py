@@ -42,9 +42,9 @@ def test_a_row_that_was_deleted_and_came_back_bad_is_a_dead_letter(agreeing: Pai
 
 
 def test_a_dimension_lacks_what_a_dead_letter_of_its_other_table_would_bring(agreeing: Pair) -> None:
-    agreeing.at_source("UPDATE department SET department_name = 'Sails' WHERE department_id = 1")
+    agreeing.at_source("UPDATE staff SET department_id = 2 WHERE staff_id = 1")
     reason = "created_at is outside 1990-01-01 to 2100-12-31"
-    assert agreeing.differences(keeping_out(department={1: reason})) == [f"dim_staff 1: dead letter (department 1: {reason})"]
+    assert agreeing.differences(keeping_out(department={2: reason})) == [f"dim_staff 1: dead letter (department 2: {reason})"]
 
 
 def test_a_row_that_is_no_dead_letter_is_what_it_was_beside_one_that_is(agreeing: Pair) -> None:
