@@ -12,6 +12,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, PartialCredentialsError
 from totesys.errors import FatalError
 
+from operations.settings import settings
+
 STACKS = ("storage", "secrets", "catalog", "alerts", "roles", "jobs", "workflows")  # in the order in which they need each other
 DEFAULT_PROJECT = "totesys"
 
@@ -40,9 +42,9 @@ class Deployment:
 
     @staticmethod
     def read(session: boto3.Session | None = None, project: str | None = None) -> Deployment:
-        """The deployment of a project (TOTESYS_PROJECT, or totesys), from its stacks' outputs; FatalError when it is not deployed."""
+        """The deployment of a project (by its settings, or totesys), from its stacks' outputs; FatalError when it is not deployed."""
         session = session or aws_session()
-        project = project or project_name(os.environ)
+        project = project or project_name(settings(os.environ))
         outputs: dict[str, str] = {}
         for stack in STACKS:
             outputs |= stack_outputs(session, f"{project}-{stack}")
@@ -68,7 +70,7 @@ class Deployment:
 
 
 def project_name(environment: Mapping[str, str]) -> str:
-    """The project that the environment names: TOTESYS_PROJECT, or totesys. FatalError when it cannot stand in the name of a bucket."""
+    """The project that the settings name: TOTESYS_PROJECT, or totesys. FatalError when it cannot stand in the name of a bucket."""
     name = environment.get("TOTESYS_PROJECT") or DEFAULT_PROJECT
     if not re.fullmatch(r"[a-z][a-z0-9-]{1,18}[a-z0-9]", name):
         raise FatalError(f"TOTESYS_PROJECT is {name}: it must be 3 to 20 lower case letters, digits and hyphens, beginning with a letter")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from totesys import manifests, waiting
+from totesys import layout, manifests, waiting
 from totesys.manifests import NO_PUBLISH, BatchManifest, PublishManifest
 from totesys.store import Bucket
 
@@ -28,6 +28,10 @@ class Lake:
     def newest_batch(self) -> BatchManifest | None:
         """The newest batch; None before the first."""
         return manifests.newest_batch(self.ingestion)
+
+    def batch(self, seq: int) -> BatchManifest:
+        """The batch of that number; FatalError when there is none."""
+        return BatchManifest.parse(self.ingestion.get_json(layout.manifest_key(seq)))
 
     def newest_publish(self) -> PublishManifest:
         """The newest publish; NO_PUBLISH before the first."""

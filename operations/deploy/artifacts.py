@@ -9,7 +9,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +23,12 @@ JOBS = ("ingest", "transform", "load")
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The s3:// addresses of the code, as the jobs' template takes them; `uploaded` counts what was not there yet."""
+    """The s3:// addresses of the code, as the jobs' template takes them; `new` are the keys that were not there yet."""
 
     scripts: dict[str, str]
     ingest_wheels: tuple[str, ...]
     spark_wheels: tuple[str, ...]
-    uploaded: int
+    new: tuple[str, ...]
 
     def parameters(self) -> dict[str, str]:
         return {
@@ -38,26 +38,29 @@ class Artifacts:
         }
 
 
-def upload_artifacts(bucket: Bucket) -> Artifacts:
-    """Builds our wheel, and uploads it with the scripts and the wheels that it needs, but for those that are there."""
-    present = {key for prefix in ("scripts/", "wheels/") for key, _ in bucket.objects(prefix)}
-    uploaded = 0
+def present_artifacts(bucket: Bucket) -> set[str]:
+    """The keys of the code that is in the bucket."""
+    return {key for prefix in ("scripts/", "wheels/") for key, _ in bucket.objects(prefix)}
 
-    def upload(folder: str, paths: Iterable[Path]) -> tuple[str, ...]:
-        nonlocal uploaded
+
+def collect_artifacts(bucket: str, present: Collection[str], put: Callable[[str, str], None]) -> Artifacts:
+    """Builds our wheel, and puts it (path, key) with the scripts and the wheels that it needs, but for those that are `present`."""
+    new: list[str] = []
+
+    def place(folder: str, paths: Iterable[Path]) -> tuple[str, ...]:
         keys = [f"{folder}/{content_hash(path)}/{path.name}" for path in paths]
         for path, key in zip(paths, keys):
-            if key not in present:
-                bucket.upload(str(path), key)
-                uploaded += 1
-        return tuple(uri(bucket.name, key) for key in keys)
+            if key not in present and key not in new:
+                put(str(path), key)
+                new.append(key)
+        return tuple(uri(bucket, key) for key in keys)
 
-    scripts = dict(zip(JOBS, upload("scripts", [ROOT / "glue_jobs" / f"{job}.py" for job in JOBS])))
+    scripts = dict(zip(JOBS, place("scripts", [ROOT / "glue_jobs" / f"{job}.py" for job in JOBS])))
     with tempfile.TemporaryDirectory() as folder:
         ours = build_wheel(Path(folder))
-        ingest = upload("wheels", [ours, *fetched_wheels("ingest")])
-        spark = upload("wheels", [ours, *fetched_wheels("spark")])
-    return Artifacts(scripts, ingest, spark, uploaded)
+        ingest = place("wheels", [ours, *fetched_wheels("ingest")])
+        spark = place("wheels", [ours, *fetched_wheels("spark")])
+    return Artifacts(scripts, ingest, spark, tuple(new))
 
 
 def content_hash(path: Path) -> str:
@@ -80,3 +83,12 @@ def fetched_wheels(environment: str) -> list[Path]:
     if not wheels:
         raise FatalError(f"there are no wheels in .venv/wheels/{environment}: run scripts/setup.sh")
     return wheels
+
+
+def code_version() -> str:
+    """What git calls this code; "unknown" where there is no git."""
+    command = ["git", "describe", "--tags", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 from totesys.contracts import load_contracts
-from totesys.errors import FatalError, PipelineError
-from totesys.secrets import Credentials
+from totesys.errors import PipelineError
 from totesys.store import Bucket
 
 from operations.console import make_console, make_table
-from operations.deploy.artifacts import upload_artifacts
+from operations.deploy.artifacts import code_version, collect_artifacts, present_artifacts
 from operations.deploy.compatible import check_contracts
 from operations.deploy.databases import pipeline_databases, set_credentials
+from operations.deploy.parameters import chosen_parameters, code_parameters
+from operations.deploy.plan import Plan
 from operations.deploy.proof import prove_stack
 from operations.deploy.register import register_tables
-from operations.deploy.stacks import Template, deploy_stack, parameter_values, variable
+from operations.deploy.stacks import Template, check_config, deploy_stack, parameter_values
 from operations.deploy.views import create_views
 from operations.deployment import STACKS, Deployment, aws_session, describe_stack, explain, project_name, stack_outputs
 from operations.schedule.trigger import PAUSED, is_paused, schedule_trigger
+from operations.settings import CONFIG, settings
 
-LOG_GROUPS = {f"/aws-glue/{kind}/{stream}" for kind in ("python-jobs", "jobs") for stream in ("output", "error")}
-TLS = ("require", "verify-ca", "verify-full")
-NETWORK = ("SubnetId", "SecurityGroupId", "AvailabilityZone")
+_DESCRIPTION = "Deploys to AWS, or to a local stack when AWS_ENDPOINT_URL is set: stacks, code, credentials, catalog tables."
+_EPILOG = """
+  AWS_REGION, AWS_PROFILE, ...  as for every AWS tool
+  TOTESYS_CONFIG                the config file, for every command; a variable TOTESYS_<KEY> is in the place of its key
+  TOTESYS_SOURCE_URL            postgresql://user:password@host:port/dbname of totesys, and of the warehouse:
+  TOTESYS_WAREHOUSE_URL         a role that may create roles gets the pipeline one of its own; any other is used as it is.
+                                Without a password, what the secret <project>/source or <project>/warehouse holds is kept.
+  TOTESYS_ACCEPT_BREAKING       tables, with commas between, whose contracts may break their readers in this deploy
+"""
 
 
 class Report:
@@ -60,12 +70,24 @@ class Report:
         return make_table([("step", "left"), ("outcome", "left"), ("seconds", "right")], rows, title=f"{deployment.project} on {where}")
 
 
-def main() -> int:
-    """0 deployed; 1 not, and the last line says why. All that can be chosen is in the environment."""
+def main(argv: Sequence[str]) -> int:
+    """0 deployed, or the plan is shown; 1 not, and the last line says why."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/deploy.sh", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", metavar="FILE", help="what is chosen, as totesys.example.toml shows; the same as TOTESYS_CONFIG")
+    parser.add_argument("--plan", action="store_true", help="show what would change, and change nothing")
+    arguments = parser.parse_args(argv)
     console = make_console()
     try:
+        environment = settings({**os.environ, **({CONFIG: arguments.config} if arguments.config else {})})
+        if environment.get(CONFIG):
+            check_config(Path(environment[CONFIG]))
+        if arguments.plan:
+            console.print(Plan(aws_session(), environment).table())
+            return 0
         report = Report(console)
-        deployment = deploy(aws_session(), os.environ, report)
+        deployment = deploy(aws_session(), environment, report)
         console.print(report.table(deployment))
     except PipelineError as error:
         return failed(str(error))
@@ -82,15 +104,17 @@ def failed(reason: str) -> int:
 def deploy(session: boto3.Session, environment: Mapping[str, str], report: Report) -> Deployment:
     """Everything in the order in which it depends on each other."""
     project = project_name(environment)
-    network = check_network(environment)
+    chosen = chosen_parameters(environment)
     session.client("sts").get_caller_identity()  # Before anything: is AWS there, and does it know us?
     paused = {schedule_trigger(project)} if is_paused(session.client("glue"), project) else set()
 
     def stack(name: str, known: Mapping[str, str]) -> None:
         template = Template.read(name)
         with report.step(f"stack {project}-{name}") as outcome:
-            parameters = parameter_values(template, {"Project": project, **known}, environment)
-            outcome.append(deploy_stack(session, f"{project}-{name}", template, parameters))
+            parameters = parameter_values(template, {**chosen, **known}, environment)
+            # The version is a tag of one stack, so that a new one touches no other.
+            version = code_version() if name == "jobs" else None
+            outcome.append(deploy_stack(session, f"{project}-{name}", template, parameters, version))
 
     if describe_stack(session, f"{project}-catalog"):
         with report.step("contracts") as outcome:  # before anything changes: code and tables come from the same contracts
@@ -107,18 +131,12 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
             outcome.append(f"{changed}: role {credentials[database.name].username} in {credentials[database.name].place}")
     stack("catalog", {})
     stack("alerts", {})
-    stack("roles", {"InVpc": flag(network)})
+    stack("roles", {})
     with report.step("code of the jobs") as outcome:
         bucket = Bucket(session.client("s3"), stack_outputs(session, f"{project}-storage")["ArtifactsBucket"])
-        artifacts = upload_artifacts(bucket)
-        outcome.append(f"{artifacts.uploaded} files uploaded" if artifacts.uploaded else "unchanged")
-    settings = {
-        "SourceJdbcUrl": jdbc_url(credentials["source"]),
-        "WarehouseJdbcUrl": jdbc_url(credentials["warehouse"]),
-        "EnforceTls": flag(all(own.sslmode in TLS for own in credentials.values())),
-        "CreateLogGroups": flag(may_create_log_groups(session, f"{project}-jobs")),
-    }
-    stack("jobs", {**artifacts.parameters(), **settings})
+        artifacts = collect_artifacts(bucket.name, present_artifacts(bucket), bucket.upload)
+        outcome.append(f"{len(artifacts.new)} files uploaded" if artifacts.new else "unchanged")
+    stack("jobs", code_parameters(session, project, artifacts, credentials))
     stack("workflows", {})
 
     deployment = Deployment.read(session, project)
@@ -142,34 +160,5 @@ def counted(outcomes: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(outcomes.items()))
 
 
-def check_network(environment: Mapping[str, str]) -> bool:
-    """Whether the jobs run in a VPC; FatalError when only part of it is given."""
-    given = [variable(parameter) for parameter in NETWORK if environment.get(variable(parameter))]
-    if given and len(given) < len(NETWORK):
-        raise FatalError(f"{' and '.join(given)} set alone: set all of {', '.join(map(variable, NETWORK))}, or none of them")
-    return bool(given)
-
-
-def jdbc_url(credentials: Credentials) -> str:
-    """Where a database is, without credentials."""
-    return f"jdbc:postgresql://{credentials.host}:{credentials.port}/{credentials.dbname}"
-
-
-def flag(value: bool) -> str:
-    """A boolean as a template's parameter."""
-    return str(value).lower()
-
-
-def may_create_log_groups(session: boto3.Session, jobs_stack: str) -> bool:
-    """Whether Glue's log groups are the stack's, or nobody's yet: an account's other jobs may have made them."""
-    if describe_stack(session, jobs_stack):
-        resources = session.client("cloudformation").describe_stack_resources(StackName=jobs_stack)["StackResources"]
-        present = [resource for resource in resources if not resource["ResourceStatus"].startswith("DELETE")]
-        if present:
-            return any(resource["ResourceType"] == "AWS::Logs::LogGroup" for resource in present)
-    pages = session.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix="/aws-glue/")
-    return LOG_GROUPS.isdisjoint(group["logGroupName"] for page in pages for group in page["logGroups"])
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

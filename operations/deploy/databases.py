@@ -10,7 +10,7 @@ import json
 import secrets
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -47,22 +47,40 @@ def pipeline_databases(project: str) -> tuple[Database, Database]:
 def set_credentials(client: Any, database: Database, environment: Mapping[str, str]) -> tuple[Credentials, str]:
     """Makes the secret hold credentials that work; answers them, and created, updated or unchanged.
 
-    With a URL in the environment, the pipeline gets a role of its own if the URL's role may make one, else the URL's role itself.
-    Without, a value that is there stays; else a person at a terminal is asked for the URL. FatalError when nobody can say.
+    With a URL that has a password, the pipeline gets a role of its own if the URL's role may make one, else the URL's role itself. With
+    none, or one without a password, a value that is there stays, unless it is for another database; else a person at a terminal is asked
+    for what lacks. FatalError when nobody can say.
     """
     current = read_secret(client, database.secret)
-    url = environment.get(database.variable)
-    if not url and current:
+    if current and planned_credentials(current, database, environment) is current:
         return current, "unchanged"
-    if not url and sys.stdin.isatty():
-        url = getpass.getpass(f"URL of the {database.name} (postgresql://user:password@host:port/dbname), not shown: ")
+    url = environment.get(database.variable) or _ask(f"URL of the {database.name} (postgresql://user:password@host:port/dbname)")
     if not url:
         raise FatalError(f"secret {database.secret} has no value: set {database.variable} to postgresql://user:password@host:port/dbname")
-    wanted = pipeline_credentials(database, parse_url(url, database.variable), current)
+    admin = parse_url(url, database.variable)
+    if not admin.password:
+        admin = replace(admin, password=_ask(f"Password of {admin.username} in the {database.name}, {admin.place}"))
+    if not admin.password:
+        raise FatalError(f"nothing says the password of {admin.username} in the {database.name}: set {database.variable} with it")
+    wanted = pipeline_credentials(database, admin, current)
     if wanted == current:
         return wanted, "unchanged"
     client.put_secret_value(SecretId=database.secret, SecretString=json.dumps(asdict(wanted)))
     return wanted, "updated" if current else "created"
+
+
+def planned_credentials(current: Credentials | None, database: Database, environment: Mapping[str, str]) -> Credentials | None:
+    """What a deploy begins with, without looking at the database: what the secret holds, or what the URL says; None when neither says."""
+    url = environment.get(database.variable)
+    given = parse_url(url, database.variable) if url else None
+    if given is None or (current and not given.password and current.place == given.place):
+        return current
+    return given
+
+
+def _ask(what: str) -> str:
+    """A person's answer at a terminal, which is not shown; empty where there is no terminal."""
+    return getpass.getpass(f"{what}, not shown: ") if sys.stdin.isatty() else ""
 
 
 def read_secret(client: Any, secret: str) -> Credentials | None:

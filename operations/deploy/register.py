@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -17,21 +18,60 @@ from totesys.errors import FatalError
 _ATTEMPTS = 5  # somebody else may update a table between our reading and our writing
 
 
+@dataclass(frozen=True)
+class Registration:
+    """A table as its contract wants it, and as the catalog has it: None while it has none."""
+
+    database: str
+    wanted: dict[str, Any]
+    found: dict[str, Any] | None
+
+    @property
+    def outcome(self) -> str:
+        """What registering does: create, update, or nothing, which is unchanged."""
+        if self.found is None:
+            return "create"
+        return "unchanged" if covers(self.found, merge(self.wanted, self.found)) else "update"
+
+    @property
+    def version_step(self) -> str:
+        """The contract's version, before and after."""
+        before, after = (table and table.get("Parameters", {}).get("contract_version") for table in (self.found, self.wanted))
+        return f"version {after}" if before in (None, after) else f"version {before} to {after}"
+
+
 def register_tables(
     glue: Any, contracts: Contracts, databases: Mapping[str, str], ingestion_bucket: str, processed_bucket: str
 ) -> Counter[str]:
     """Registers every table in `databases` (ingestion, current, processed -> name); counts created, updated and unchanged."""
+    wanted = registrations(glue, contracts, databases, ingestion_bucket, processed_bucket)
+    return Counter(register_table(glue, table.database, table.wanted, table.found) for table in wanted)
+
+
+def registrations(
+    glue: Any, contracts: Contracts, databases: Mapping[str, str], ingestion_bucket: str, processed_bucket: str
+) -> list[Registration]:
+    """Every table that the contracts describe, beside what is there. A database that is not there yet has no tables."""
     inputs = {
-        databases["ingestion"]: raw_tables(contracts, ingestion_bucket),
-        databases["current"]: current_tables(contracts, processed_bucket),
-        databases["processed"]: warehouse_tables(contracts, processed_bucket),
+        "ingestion": raw_tables(contracts, ingestion_bucket),
+        "current": current_tables(contracts, processed_bucket),
+        "processed": warehouse_tables(contracts, processed_bucket),
     }
-    outcomes: Counter[str] = Counter()
-    for database, tables in inputs.items():
-        pages = glue.get_paginator("get_tables").paginate(DatabaseName=database)
-        registered = {table["Name"]: table for page in pages for table in page["TableList"]}
-        outcomes.update(register_table(glue, database, table, registered.get(table["Name"])) for table in tables)
-    return outcomes
+    return [
+        Registration(databases[name], table, found.get(table["Name"]))
+        for name, tables in inputs.items()
+        for found in [registered_tables(glue, databases[name])]
+        for table in tables
+    ]
+
+
+def registered_tables(glue: Any, database: str) -> dict[str, dict[str, Any]]:
+    """The tables of a database by name; none where there is no such database."""
+    try:
+        pages = list(glue.get_paginator("get_tables").paginate(DatabaseName=database))
+    except glue.exceptions.EntityNotFoundException:
+        return {}
+    return {table["Name"]: table for page in pages for table in page["TableList"]}
 
 
 def register_table(glue: Any, database: str, wanted: dict[str, Any], found: dict[str, Any] | None) -> str:

@@ -14,11 +14,18 @@ from typing import Any
 import boto3
 import yaml
 from awscli.clidriver import CLIDriver, create_clidriver
+from botocore.exceptions import WaiterError
 from totesys.errors import FatalError
 
-from operations.deployment import describe_stack
+from operations import settings
+from operations.deployment import STACKS, describe_stack
 
+VERSION_TAG = "totesys:version"
 TEMPLATES = Path(__file__).parents[2] / "cloudformation"
+DECIDED = {  # parameters that the deploy decides, and nobody chooses
+    "IngestScript", "TransformScript", "LoadScript", "IngestWheels", "SparkWheels", "SourceJdbcUrl", "WarehouseJdbcUrl", "EnforceTls",
+    "CreateLogGroups", "InVpc",
+}  # fmt: skip
 
 
 class _Loader(yaml.SafeLoader):
@@ -47,7 +54,18 @@ class Template:
 
 def variable(parameter: str) -> str:
     """The environment variable that sets a template's parameter: TOTESYS_QUERY_SCAN_LIMIT for QueryScanLimit."""
-    return "TOTESYS_" + re.sub(r"(?<=[a-z])(?=[A-Z])", "_", parameter).upper()
+    return settings.variable(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", parameter))
+
+
+def check_config(path: Path) -> None:
+    """FatalError that names the known keys, when a config file has others."""
+    parameters = {parameter for name in STACKS for parameter in Template.read(name).parameters} - DECIDED
+    known = {"TOTESYS_SOURCE_URL", "TOTESYS_WAREHOUSE_URL", *map(variable, parameters)}
+    unknown = sorted(settings.read_config(path).keys() - known)
+    if unknown:
+        raise FatalError(
+            f"{path} has {', '.join(map(settings.key, unknown))}; known keys are {', '.join(map(settings.key, sorted(known)))}"
+        )
 
 
 def parameter_values(template: Template, known: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
@@ -61,16 +79,20 @@ def parameter_values(template: Template, known: Mapping[str, str], environment: 
     return values
 
 
-def deploy_stack(session: boto3.Session, stack: str, template: Template, parameters: Mapping[str, str]) -> str:
-    """Creates or updates a stack and waits; answers created, updated or unchanged. FatalError with the first reason when it fails."""
+def deploy_stack(session: boto3.Session, stack: str, template: Template, parameters: Mapping[str, str], version: str | None = None) -> str:
+    """Creates or updates a stack and waits; answers created, updated or unchanged. FatalError with the first reason when it fails.
+
+    A `version` becomes the stack's tag, and so its resources'.
+    """
     before = describe_stack(session, stack)
     if before and before["StackStatus"] == "ROLLBACK_COMPLETE":
-        _delete(session, stack)  # A creation that failed leaves a stack that can be deleted and nothing else.
+        delete_stack(session, stack)  # A creation that failed leaves a stack that can be deleted and nothing else.
         before = None
     returncode, output = run_cli([
         "--region", session.region_name, "cloudformation", "deploy", "--no-fail-on-empty-changeset",
         "--stack-name", stack, "--template-file", str(template.path), "--capabilities", "CAPABILITY_NAMED_IAM",
         "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items()),
+        *(["--tags", f"{VERSION_TAG}={version}"] if version else []),
     ])  # fmt: skip
     if returncode:
         raise FatalError(f"stack {stack} could not be deployed: {_failure(session, stack) or _last_line(output)}")
@@ -93,10 +115,14 @@ def _cli() -> CLIDriver:
     return create_clidriver()
 
 
-def _delete(session: boto3.Session, stack: str) -> None:
+def delete_stack(session: boto3.Session, stack: str) -> None:
+    """Deletes a stack and waits; one that is not there is no error. FatalError with the first reason when it stays."""
     client = session.client("cloudformation")
     client.delete_stack(StackName=stack)
-    client.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 2, "MaxAttempts": 300})
+    try:
+        client.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 2, "MaxAttempts": 900})
+    except WaiterError as error:
+        raise FatalError(f"stack {stack} could not be deleted: {_failure(session, stack) or error}") from error
 
 
 def _failure(session: boto3.Session, stack: str) -> str:
@@ -107,7 +133,7 @@ def _failure(session: boto3.Session, stack: str) -> str:
     for event in session.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]:  # newest first
         if event["ResourceStatus"].endswith("_FAILED"):
             reasons.append(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', event['ResourceStatus'])}")
-        began = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
+        began = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
         if began and event["ResourceType"] == "AWS::CloudFormation::Stack":
             break
     return reasons[-1] if reasons else ""

@@ -68,10 +68,9 @@ def create_views(session: boto3.Session, deployment: Deployment, contracts: Cont
 
 def create_view(glue: Any, ask_athena: Ask, database: str, fact: Contract, query: str) -> str:
     """Makes a fact's view what `query` says, and proves that it is; answers created, replaced or unchanged."""
-    # With the types: Athena refuses to read a view whose tables have changed theirs since it was made.
-    name, digest = fact.current_view, hashlib.sha256(f"{query} {view_columns(fact)}".encode()).hexdigest()
+    name, digest = fact.current_view, view_digest(fact, query)
     before = find_table(glue, database, name)
-    if before and before.get("Parameters", {}).get(DIGEST) == digest:
+    if is_current(before, digest):
         return "unchanged"
     ask_athena(f"CREATE OR REPLACE VIEW {name} AS {query}")
     made = find_table(glue, database, name)
@@ -84,6 +83,16 @@ def create_view(glue: Any, ask_athena: Ask, database: str, fact: Contract, query
     description = f"The newest version of each {fact.lake_key} in {fact.table}, without those that are gone from the source."
     glue.update_table(DatabaseName=database, TableInput={**kept, "Description": description, "Parameters": parameters})
     return "replaced" if before else "created"
+
+
+def view_digest(fact: Contract, query: str) -> str:
+    """What a view's making depends on: its query, and the types, since Athena refuses to read a view whose tables have changed theirs."""
+    return hashlib.sha256(f"{query} {view_columns(fact)}".encode()).hexdigest()
+
+
+def is_current(found: dict[str, Any] | None, digest: str) -> bool:
+    """Whether a view is there and was made of just this."""
+    return found is not None and found.get("Parameters", {}).get(DIGEST) == digest
 
 
 def find_table(glue: Any, database: str, name: str) -> dict[str, Any] | None:

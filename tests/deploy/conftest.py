@@ -26,7 +26,7 @@ from operations.query import ask
 from tests.conftest import Database
 from tests.local_aws.machine import LocalAws, free_port, start, stop
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "deploy.sh"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 PROJECT = "deploy-test"
 
 
@@ -38,6 +38,7 @@ class Stack:
     source: Database
     warehouse: Database
     first_run: subprocess.CompletedProcess[str]
+    project: str = PROJECT
 
     @property
     def session(self) -> boto3.Session:
@@ -45,7 +46,7 @@ class Stack:
 
     @property
     def deployment(self) -> Deployment:
-        return Deployment.read(self.session, PROJECT)
+        return Deployment.read(self.session, self.project)
 
     def ask(self, statement: str) -> list[tuple[str | None, ...]]:
         """Athena's answer."""
@@ -73,16 +74,23 @@ class Stack:
         finally:
             self.aws.glue.delete_partition(**place, PartitionValues=[value])
 
-    def deploy(self, **variables: str) -> subprocess.CompletedProcess[str]:
-        return deploy(self.aws, self.source, self.warehouse, **variables)
+    def deploy(self, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.script("deploy.sh", *options, **variables)
+
+    def script(self, name: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return run_script(name, options, self.aws, self.source, self.warehouse, **{"TOTESYS_PROJECT": self.project, **variables})
 
 
-def deploy(aws: LocalAws, source: Database, warehouse: Database, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The script in the environment of a local stack, with these variables beside or instead."""
+def run_script(
+    name: str, options: Sequence[str], aws: LocalAws, source: Database, warehouse: Database, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """A script in the environment of a local stack, with these variables beside or instead."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TOTESYS_"))}
     urls = {"TOTESYS_PROJECT": PROJECT, "TOTESYS_SOURCE_URL": source.url, "TOTESYS_WAREHOUSE_URL": warehouse.url}
     environment = {**inherited, **aws_environment(aws.endpoint), **urls, **variables}
-    return subprocess.run([str(SCRIPT)], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [SCRIPTS / name, *options], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
 
 
 def local_session(aws: LocalAws) -> boto3.Session:
@@ -90,6 +98,17 @@ def local_session(aws: LocalAws) -> boto3.Session:
     session = boto3.Session("test", "test", region_name="eu-west-2")
     session.client = lambda service: aws.client(service)  # type: ignore[method-assign]
     return session
+
+
+@contextmanager
+def local_stack(local_dir: Path, source: Database, warehouse: Database, project: str = PROJECT) -> Iterator[Stack]:
+    """A local AWS with what the script has deployed to it."""
+    port = free_port()
+    aws = start([sys.executable, "-m", "local_aws", "--port", str(port), "--local-dir", str(local_dir)], local_dir, port)
+    try:
+        yield Stack(aws, source, warehouse, run_script("deploy.sh", (), aws, source, warehouse, TOTESYS_PROJECT=project), project)
+    finally:
+        stop(aws)
 
 
 @pytest.fixture(scope="session")
@@ -100,10 +119,6 @@ def stack(
     warehouse_template: str,
     new_database: Callable[[str], str],
 ) -> Iterator[Stack]:
-    local_dir, port = tmp_path_factory.mktemp("deploy"), free_port()
-    aws = start([sys.executable, "-m", "local_aws", "--port", str(port), "--local-dir", str(local_dir)], local_dir, port)
-    try:
-        source, warehouse = Database(postgres, new_database(source_template)), Database(postgres, new_database(warehouse_template))
-        yield Stack(aws, source, warehouse, deploy(aws, source, warehouse))
-    finally:
-        stop(aws)
+    source, warehouse = Database(postgres, new_database(source_template)), Database(postgres, new_database(warehouse_template))
+    with local_stack(tmp_path_factory.mktemp("deploy"), source, warehouse) as deployed:
+        yield deployed

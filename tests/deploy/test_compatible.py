@@ -92,14 +92,14 @@ def test_an_accepted_table_that_no_contract_describes_is_an_error() -> None:
 
 
 @contextmanager
-def registered_as(stack: Stack, table: str, body: str) -> Iterator[None]:
-    """The table with another registered contract."""
+def registered_as(stack: Stack, table: str, body: str, **parameters: str) -> Iterator[None]:
+    """The table with another registered contract, and other parameters."""
     glue, place = stack.aws.glue, {"DatabaseName": stack.deployment.ingestion_database}
     found = glue.get_table(**place, Name=table)["Table"]
     kept: dict[str, Any] = {
         name: found[name] for name in ("Name", "Description", "Owner", "TableType", "StorageDescriptor", "PartitionKeys")
     }
-    glue.update_table(**place, TableInput={**kept, "Parameters": {**found["Parameters"], "contract": body}})
+    glue.update_table(**place, TableInput={**kept, "Parameters": {**found["Parameters"], "contract": body, **parameters}})
     try:
         yield
     finally:

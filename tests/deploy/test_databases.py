@@ -62,7 +62,7 @@ def test_without_a_url_a_value_that_is_there_stays(secrets: Any) -> None:
     value = {"host": "db.example", "port": 5432, "dbname": "totesys", "username": "reader", "password": "p", "sslmode": "require"}
     secrets.put_secret_value(SecretId=SOURCE.secret, SecretString=json.dumps(value))
     credentials, outcome = set_credentials(secrets, SOURCE, {})
-    assert (asdict(credentials), outcome) == (value, "unchanged")
+    assert (asdict(credentials), outcome) == ({**value, "ca": ""}, "unchanged")
 
 
 def test_without_a_url_and_a_value_the_variable_is_named(secrets: Any) -> None:
@@ -133,3 +133,31 @@ def test_the_two_databases_of_a_project_have_roles_and_secrets_of_their_own() ->
     names = [(database.name, database.secret, database.role) for database in pipeline_databases("a-b")]
     assert names == [("source", "a-b/source", "a_b_ingest"), ("warehouse", "a-b/warehouse", "a_b_load")]
     assert all(isinstance(database, Database) for database in pipeline_databases("a-b"))
+
+
+@pytest.fixture
+def kept(secrets: Any) -> dict[str, Any]:
+    """What the source's secret holds."""
+    value = {"host": "db.example", "port": 5432, "dbname": "totesys", "username": "reader", "password": "p", "sslmode": "require"}
+    secrets.put_secret_value(SecretId=SOURCE.secret, SecretString=json.dumps(value))
+    return value
+
+
+def test_a_url_without_a_password_keeps_the_credentials_of_the_same_database(secrets: Any, kept: dict[str, Any]) -> None:
+    credentials, outcome = set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": "postgresql://owner@db.example/totesys"})
+    assert (credentials.username, outcome) == (kept["username"], "unchanged")
+
+
+def test_a_url_without_a_password_of_another_database_needs_one(secrets: Any, kept: dict[str, Any]) -> None:
+    with pytest.raises(FatalError, match="nothing says the password of owner in the source: set TOTESYS_SOURCE_URL with it"):
+        set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": "postgresql://owner@other.example/totesys"})
+
+
+def test_a_person_at_a_terminal_is_asked_for_the_password(secrets: Any, source: conftest.Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or source.credentials.password)
+    url = source.url.replace(f":{source.credentials.password}@", "@")
+    credentials, outcome = set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": url})
+    assert (credentials.username, outcome) == ("credentials_test_ingest", "created")
+    assert asked == [f"Password of {source.credentials.username} in the source, {source.credentials.place}, not shown: "]

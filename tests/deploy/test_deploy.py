@@ -12,6 +12,7 @@ from totesys.secrets import Credentials, read_credentials
 
 from local_aws.spark import aws_environment
 from operations.deploy import command as deploying
+from operations.deploy.parameters import may_create_log_groups
 from operations.deploy.proof import prove_stack
 from operations.deploy.stacks import Template
 from operations.deployment import STACKS, Deployment
@@ -74,8 +75,8 @@ def test_a_second_project_lives_beside_the_first_inside_a_vpc(stack: Stack) -> N
 
 
 def test_log_groups_that_another_project_has_made_are_left_to_it(stack: Stack) -> None:
-    assert deploying.may_create_log_groups(stack.session, f"{PROJECT}-jobs")
-    assert not deploying.may_create_log_groups(stack.session, "elsewhere-jobs")
+    assert may_create_log_groups(stack.session, f"{PROJECT}-jobs")
+    assert not may_create_log_groups(stack.session, "elsewhere-jobs")
 
 
 def test_jobs_get_their_code_under_keys_that_change_with_it(stack: Stack) -> None:
@@ -192,7 +193,7 @@ def test_what_is_missing_is_said_in_one_line_before_anything_is_made(
     usual = {**aws_environment(stack.aws.endpoint), "AWS_MAX_ATTEMPTS": "1", "TOTESYS_PROJECT": "unmade"}
     for name, value in {**usual, **variables}.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
-    assert deploying.main() == 1
+    assert deploying.main([]) == 1
     error = capsys.readouterr().err
     assert error.startswith(f"deploy: error: {reason}")
     assert error.count("\n") == 1

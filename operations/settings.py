@@ -1,0 +1,60 @@
+"""What can be chosen of a deployment: one file, which TOTESYS_CONFIG names, and the environment, which wins.
+
+A key of the file is a variable's name in small letters: `log_days` is TOTESYS_LOG_DAYS. The file never holds a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import tomllib
+from totesys.errors import FatalError
+
+CONFIG = "TOTESYS_CONFIG"
+_PREFIX = "TOTESYS_"
+_SECRETIVE = ("password", "passwd", "pwd", "token", "credential")
+
+
+def settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """All choices, as variables: the file's, under the environment's. FatalError when the file cannot be used."""
+    path = environment.get(CONFIG)
+    return {**(read_config(Path(path)) if path else {}), **environment}
+
+
+def read_config(path: Path) -> dict[str, str]:
+    """The file's choices, as variables."""
+    try:
+        chosen = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise FatalError(f"config file {path} cannot be read: {_reason(error)}") from error
+    for key, value in chosen.items():
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise FatalError(f"{key} in {path} is neither text nor a number: a key takes one of these")
+        if any(word in key.lower() for word in _SECRETIVE) or _has_password(str(value)):
+            raise FatalError(f"{key} in {path} holds a secret: take it out, change it, and give it to the environment or at the prompt")
+    return {variable(key): str(value) for key, value in chosen.items()}
+
+
+def variable(key: str) -> str:
+    """The variable of a key: TOTESYS_LOG_DAYS for log_days."""
+    return _PREFIX + key.upper()
+
+
+def key(variable: str) -> str:
+    """The key of a variable: log_days for TOTESYS_LOG_DAYS."""
+    return variable.removeprefix(_PREFIX).lower()
+
+
+def _has_password(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False  # no URL; what it is instead is judged where it is used
+    return parts.password is not None or any(word in name.lower() for name in parse_qs(parts.query) for word in _SECRETIVE)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Without the text of the file, in which a secret may stand."""
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else f"it is no TOML ({error})"

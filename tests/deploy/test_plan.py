@@ -1,0 +1,80 @@
+"""A plan says what a deploy would do, and leaves everything as it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from totesys.contracts import load_contracts
+
+from operations.deploy import stacks
+from operations.deploy.plan import stack_changes
+from operations.deploy.stacks import Template
+from tests.deploy.conftest import PROJECT, Stack
+from tests.deploy.test_compatible import registered_as
+from tests.deploy.test_deploy import versions
+
+
+def rows(printed: str) -> list[str]:
+    """The lines, with their cells parted by one blank."""
+    return [" ".join(line.split()) for line in printed.splitlines()]
+
+
+def test_a_plan_shows_what_a_config_file_changes_and_changes_nothing(stack: Stack, tmp_path: Path) -> None:
+    before = versions(stack)
+    config = tmp_path / "totesys.toml"
+    config.write_text("workers = 4\nnoncurrent_days = 9\n")
+    done = stack.deploy("--plan", "--config", str(config))
+    assert done.returncode == 0, done.stderr
+    shown = rows(done.stdout)
+    assert shown[0] == f"plan for {PROJECT}: nothing is changed"
+    assert f"stack {PROJECT}-jobs modify LoadJob (AWS::Glue::Job): NumberOfWorkers" in shown
+    assert f"stack {PROJECT}-storage modify IngestionBucket (AWS::S3::Bucket): LifecycleConfiguration" in shown
+    assert {f"stack {PROJECT}-secrets unchanged", "tables unchanged 33", "views unchanged 3"} <= set(shown)
+    assert versions(stack) == before
+    for name in ("jobs", "storage"):
+        sets = stack.aws.cloudformation.list_change_sets(StackName=f"{PROJECT}-{name}")["Summaries"]
+        assert not [found for found in sets if found["ChangeSetName"].startswith("plan-")]
+
+
+def test_a_plan_of_a_new_deployment_shows_all_that_is_made_and_makes_nothing(stack: Stack) -> None:
+    buckets = stack.aws.s3.list_buckets()["Buckets"]
+    done = stack.deploy("--plan", TOTESYS_PROJECT="planned")
+    assert done.returncode == 0, done.stderr
+    shown = rows(done.stdout)
+    assert "stack planned-secrets create SourceSecret, WarehouseSecret" in shown
+    assert "table planned_processed.fact_payment create version 1" in shown
+    assert [line for line in shown if line.startswith("code upload scripts/") and line.endswith("/ingest.py")]
+    assert stack.aws.s3.list_buckets()["Buckets"] == buckets
+    summaries = stack.aws.cloudformation.describe_stacks()["Stacks"]
+    assert not [body["StackName"] for body in summaries if body["StackName"].startswith("planned-")]
+
+
+def test_a_plan_shows_the_step_of_a_contracts_version(stack: Stack) -> None:
+    older = {**json.loads(load_contracts().source["design"].body), "version": 0}
+    with registered_as(stack, "design", json.dumps(older), contract_version="0"):
+        done = stack.deploy("--plan")
+    assert done.returncode == 0, done.stderr
+    assert "table deploy_test_ingestion.design update version 0 to 1" in rows(done.stdout)
+
+
+def test_a_plan_of_contracts_that_a_deploy_refuses_says_why(stack: Stack) -> None:
+    changed = {**json.loads(load_contracts().source["design"].body), "description": "Other."}
+    with registered_as(stack, "design", json.dumps(changed)):
+        done = stack.deploy("--plan")
+    assert done.returncode == 1
+    assert "design: the contract changed and its version is still 1: raise it" in done.stderr
+
+
+def test_a_stack_that_needs_one_that_is_not_there_yet_is_shown_by_its_template(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = "No export named later-storage-IngestionBucket found."  # AWS says so; the local one makes the change set all the same
+    monkeypatch.setattr("operations.deploy.plan.described_changes", lambda *arguments: ([], refusal))
+    shown = stack_changes(stack.session, "later-secrets", Template.read("secrets"), {"Project": "later"}, {})
+    assert shown == [("stack later-secrets", "create", "SourceSecret, WarehouseSecret")]
+
+
+def test_the_version_of_the_code_is_the_jobs_stacks_tag(stack: Stack) -> None:
+    (found,) = stack.aws.cloudformation.describe_stacks(StackName=f"{PROJECT}-jobs")["Stacks"]
+    (tag,) = found["Tags"]
+    assert tag["Key"] == stacks.VERSION_TAG and tag["Value"]
