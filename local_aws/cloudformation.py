@@ -1,4 +1,4 @@
-"""What ministack's CloudFormation lacks: workflows, a few properties of jobs and triggers, the lifecycle of buckets, secrets by ARN."""
+"""What ministack's CloudFormation lacks: workflows, saved queries, properties of jobs and triggers, buckets' lifecycle, secrets by ARN."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 from ministack.services import glue, s3
 from ministack.services.cloudformation import provisioners
 
+from local_aws import log_queries
 from local_aws.api import Record
 
 _WORKFLOW = "AWS::Glue::Workflow"
@@ -32,6 +33,7 @@ def extend() -> None:
     provisioners._GLUE_TRIGGER_DEFAULTS.update({"EventBatchingCondition": {}})
     handlers = provisioners._RESOURCE_HANDLERS
     handlers[_WORKFLOW] = {"create": _create_workflow, "update": _update_workflow, "delete": _delete_workflow}
+    handlers[log_queries.RESOURCE_TYPE] = log_queries.handlers()
     bucket = handlers["AWS::S3::Bucket"]
     handlers["AWS::S3::Bucket"] = {
         **bucket,

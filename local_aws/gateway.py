@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ministack.services import eventbridge, glue
+from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, glue
 
-from local_aws import athena, catalog, cloudformation, events, partitions, seams
+from local_aws import alarms, athena, catalog, cloudformation, events, log_queries, partitions, seams
 from local_aws.api import LOCK, Record, Response, answered
 from local_aws.jobs import Jobs
 from local_aws.process import Machine
@@ -34,9 +34,11 @@ def install(machine: Machine, clock: Callable[[], datetime]) -> Engine:
     jobs.listeners += [events.announce_job_state, workflows.job_ended]
     _serve({**catalog.actions(), **partitions.actions(), **jobs.actions(), **triggers.actions(), **workflows.actions()})
     seams.replace(eventbridge, "_invoke_target", events.with_workflow_targets(eventbridge._invoke_target, workflows.notify_event))
+    seams.replace(cloudwatch, "_evaluate_alarm", alarms.evaluate)
+    seams.replace(cloudwatch_logs, "handle_request", log_queries.with_query_definitions(cloudwatch_logs.handle_request))
     cloudformation.extend()
     athena.extend(machine.local_dir / "athena")
-    return Engine(jobs, Scheduler(workflows.fire, clock))
+    return Engine(jobs, Scheduler(workflows.fire, cloudwatch._evaluate_all_alarms, clock))
 
 
 def _serve(actions: dict[str, Callable[[Record], Record]]) -> None:

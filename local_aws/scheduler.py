@@ -1,4 +1,4 @@
-"""Fires SCHEDULED triggers: once for each minute that their cron() names, while they are ACTIVATED."""
+"""Fires SCHEDULED triggers, once for each minute that their cron() names, while they are ACTIVATED; and lets alarms look every minute."""
 
 import logging
 import threading
@@ -25,10 +25,11 @@ def minutes_between(after: datetime, until: datetime) -> list[datetime]:
 
 
 class Scheduler:
-    """`clock` gives the time in UTC; `fire` starts what a trigger starts."""
+    """`clock` gives the time in UTC; `fire` starts what a trigger starts; `every_minute` is called once for all that passed."""
 
-    def __init__(self, fire: Callable[[Record], None], clock: Callable[[], datetime]) -> None:
+    def __init__(self, fire: Callable[[Record], None], every_minute: Callable[[], None], clock: Callable[[], datetime]) -> None:
         self._fire = fire
+        self._every_minute = every_minute
         self._clock = clock
         self._looked_at = clock()
         self._stopped = threading.Event()
@@ -49,6 +50,8 @@ class Scheduler:
                 for trigger in glue._triggers.values():
                     if _is_due(trigger, minute):
                         self._fire_one(trigger)
+        if minutes:
+            self._every_minute()
 
     def _fire_one(self, trigger: Record) -> None:
         try:

@@ -14,7 +14,7 @@ from totesys.errors import FatalError
 
 from operations.settings import settings
 
-STACKS = ("storage", "secrets", "catalog", "alerts", "roles", "jobs", "workflows")  # in the order in which they need each other
+STACKS = ("storage", "secrets", "catalog", "alerts", "roles", "jobs", "workflows", "alarms", "dashboard")  # in the order of need
 DEFAULT_PROJECT = "totesys"
 
 

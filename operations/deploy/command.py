@@ -31,6 +31,7 @@ from operations.deploy.register import register_tables
 from operations.deploy.stacks import Template, check_config, deploy_stack, parameter_values
 from operations.deploy.views import create_views
 from operations.deployment import STACKS, Deployment, aws_session, describe_stack, explain, project_name, stack_outputs
+from operations.schedule.heartbeat import heartbeat_alarm
 from operations.schedule.trigger import PAUSED, is_paused, schedule_trigger
 from operations.settings import CONFIG, settings
 
@@ -106,7 +107,7 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
     project = project_name(environment)
     chosen = chosen_parameters(environment)
     session.client("sts").get_caller_identity()  # Before anything: is AWS there, and does it know us?
-    paused = {schedule_trigger(project)} if is_paused(session.client("glue"), project) else set()
+    paused = {schedule_trigger(project), heartbeat_alarm(project)} if is_paused(session.client("glue"), project) else set()
 
     def stack(name: str, known: Mapping[str, str]) -> None:
         template = Template.read(name)
@@ -138,6 +139,8 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
         outcome.append(f"{len(artifacts.new)} files uploaded" if artifacts.new else "unchanged")
     stack("jobs", code_parameters(session, project, artifacts, credentials))
     stack("workflows", {})
+    stack("alarms", {})
+    stack("dashboard", {})
 
     deployment = Deployment.read(session, project)
     with report.step("tables of the Data Catalog") as outcome:

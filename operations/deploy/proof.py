@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from totesys.errors import FatalError
 
 from operations.deploy.stacks import Template
+from operations.schedule.heartbeat import ignore_alarm
 from operations.schedule.trigger import activate, deactivate
 
 Client = Callable[[str], Any]  # a service's client by its name
@@ -16,6 +17,8 @@ Lookup = Callable[[Client, str], object]
 
 LOOKUPS: dict[str, Lookup] = {
     "AWS::Athena::WorkGroup": lambda client, name: client("athena").get_work_group(WorkGroup=name),
+    "AWS::CloudWatch::Alarm": lambda client, name: alarm(client("cloudwatch"), name),
+    "AWS::CloudWatch::Dashboard": lambda client, name: client("cloudwatch").get_dashboard(DashboardName=name),
     "AWS::Events::Rule": lambda client, name: rule_with_target(client("events"), name),
     "AWS::Glue::Connection": lambda client, name: client("glue").get_connection(Name=name, HidePassword=True),
     "AWS::Glue::Database": lambda client, name: client("glue").get_database(Name=name),
@@ -24,20 +27,31 @@ LOOKUPS: dict[str, Lookup] = {
     "AWS::Glue::Workflow": lambda client, name: client("glue").get_workflow(Name=name),
     "AWS::IAM::Role": lambda client, name: client("iam").get_role(RoleName=name),
     "AWS::KMS::Key": lambda client, name: client("kms").describe_key(KeyId=name),
+    "AWS::Lambda::Function": lambda client, name: client("lambda").get_function(FunctionName=name),
+    "AWS::Lambda::Permission": lambda client, name: None,  # has no name that a look-up takes
     "AWS::Logs::LogGroup": lambda client, name: log_group(client("logs"), name),
+    "AWS::Logs::QueryDefinition": lambda client, name: saved_query(client("logs"), name),
     "AWS::S3::Bucket": lambda client, name: client("s3").get_bucket_policy(Bucket=name),  # every bucket has one
     "AWS::S3::BucketPolicy": lambda client, name: None,  # proved with its bucket: what its physical id is differs
     "AWS::SNS::Subscription": lambda client, name: client("sns").get_subscription_attributes(SubscriptionArn=name),
     "AWS::SNS::Topic": lambda client, name: topic_of_the_rule(client("sns"), name),
     "AWS::SNS::TopicPolicy": lambda client, name: None,  # proved with its topic
+    "AWS::SQS::Queue": lambda client, name: client("sqs").get_queue_attributes(QueueUrl=name),
+    "AWS::SQS::QueuePolicy": lambda client, name: None,  # has no look-up of its own
     "AWS::SecretsManager::Secret": lambda client, name: client("secretsmanager").describe_secret(SecretId=name),
+}
+
+# What keeps a paused schedule paused, should an update have changed that.
+PAUSES: dict[str, Lookup] = {
+    "AWS::CloudWatch::Alarm": lambda client, name: ignore_alarm(client("cloudwatch"), name),
+    "AWS::Glue::Trigger": lambda client, name: deactivate(client("glue"), name),
 }
 
 
 def prove_stack(client: Client, stack: str, template: Template, paused: Container[str] = ()) -> int:
     """Looks up every resource of the stack's template; returns how many there are. FatalError names the first that is not there.
 
-    Triggers are activated, but for those that `paused` names: they are stopped afterwards, whatever the stack's update did to them.
+    Triggers are activated. What `paused` names, triggers and alarms, is stopped instead, whatever the stack's update did to it.
     """
     described = client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
     resources = {resource["LogicalResourceId"]: resource for resource in described}
@@ -48,7 +62,7 @@ def prove_stack(client: Client, stack: str, template: Template, paused: Containe
         what, kind, physical_id = f"{logical_id} of stack {stack}", resource["ResourceType"], resource["PhysicalResourceId"]
         if kind not in LOOKUPS:
             raise FatalError(f"{what} is an {kind}, and nothing proves those: add a look-up to operations/deploy/proof.py")
-        look_up(client, what, paused_trigger if physical_id in paused else LOOKUPS[kind], physical_id)
+        look_up(client, what, (PAUSES if physical_id in paused else LOOKUPS)[kind], physical_id)
     return len(resources)
 
 
@@ -81,6 +95,14 @@ def log_group(logs: Any, name: str) -> None:
         raise FatalError(f"log group {name} is not there: delete the jobs stack and deploy again")
 
 
-def paused_trigger(client: Client, name: str) -> None:
-    """Stops a trigger again that somebody had paused, should an update have started it."""
-    deactivate(client("glue"), name)
+def alarm(cloudwatch: Any, name: str) -> None:
+    """FatalError unless there is a metric alarm of that name."""
+    if not cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]:
+        raise FatalError(f"alarm {name} is not there: delete the alarms stack and deploy again")
+
+
+def saved_query(logs: Any, query_id: str) -> None:
+    """FatalError unless a query is saved under that id."""
+    found = logs.describe_query_definitions(maxResults=1000)["queryDefinitions"]
+    if query_id not in [query["queryDefinitionId"] for query in found]:
+        raise FatalError(f"saved query {query_id} is not there: delete the dashboard stack and deploy again")

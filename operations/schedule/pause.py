@@ -15,11 +15,12 @@ from operations.deployment import Deployment, aws_session
 from operations.lake import Lake
 from operations.run.display import RunDisplay
 from operations.run.workflows import Workflows
+from operations.schedule.heartbeat import heartbeat_alarm, ignore_alarm
 from operations.schedule.trigger import deactivate, schedule_trigger
 
 _DESCRIPTION = (
     "Stops the schedule: ingest no longer starts by the clock, until scripts/resume.sh. A run in progress goes on to its end, and what has"
-    " been announced is still loaded. scripts/run.sh works meanwhile, and a deploy leaves the schedule paused."
+    " been announced is still loaded. scripts/run.sh works meanwhile, a deploy leaves the schedule paused, and no alarm tells of silence."
 )
 
 
@@ -43,6 +44,7 @@ class Pausing:
 
     def __init__(self, session: Any, deployment: Deployment, console: Console) -> None:
         self._glue = session.client("glue")
+        self._cloudwatch = session.client("cloudwatch")
         self._project = deployment.project
         self._display = RunDisplay(console)
         self._workflows = Workflows(self._glue, deployment, self._display)
@@ -51,6 +53,7 @@ class Pausing:
     def pause(self) -> None:
         """Stops the schedule, and says what still goes on."""
         was_active = deactivate(self._glue, schedule_trigger(self._project))
+        ignore_alarm(self._cloudwatch, heartbeat_alarm(self._project))
         running = [workflow for workflow, _ in self._workflows.running()]
         going_on = f"; {' and '.join(running)} is running, and goes on to its end" if running else ""
         already = "" if was_active else " already"

@@ -10,6 +10,7 @@ from operations.attempt import Attempt
 from operations.console import make_console
 from operations.deployment import Deployment, aws_session
 from operations.lake import Lake
+from operations.schedule.heartbeat import heed_heartbeat
 from operations.schedule.trigger import activate, schedule_trigger
 
 _DESCRIPTION = "Starts the schedule again, which scripts/pause.sh has stopped: the next tick brings in all that has changed meanwhile."
@@ -23,6 +24,7 @@ def main(argv: Sequence[str]) -> int:
         deployment = Deployment.read(session)
         attempt.has_started = True
         was_paused = activate(session.client("glue"), schedule_trigger(deployment.project))
+        heed_heartbeat(session.client("cloudwatch"), deployment.project)
         verdict = "resumed" if was_paused else "not paused"
         make_console().print(f"{verdict}: {what_waits(Lake.open(session, deployment))}", markup=False)
     return attempt.exit_code

@@ -25,9 +25,10 @@ def test_an_alert_of_this_project_reaches_a_subscriber_as_readable_text(stack: S
     send(events, "another-project", [Alert("table held", "design", 3, "not ours")])
     send(events, PROJECT, [Alert("table held", "staff", 7, "staff: 12 of 20 rows are gone. Nothing is lost")])
     (message,) = wait_until("the alert", lambda: sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"))
-    headline, text = message["Body"].splitlines()
+    headline, text, link = message["Body"].splitlines()
     assert headline.startswith(f'"{PROJECT}: table held, table staff, batch 7, 20')
     assert text == '"staff: 12 of 20 rows are gone. Nothing is lost"'
+    assert link == '"docs/runbook.md#alerts-of-the-jobs: table held"'
 
 
 def test_an_address_that_is_given_is_subscribed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +36,7 @@ def test_an_address_that_is_given_is_subscribed(stack: Stack, monkeypatch: pytes
         monkeypatch.setenv(name, value)
     template = Template.read("alerts")
     assert deploy_stack(stack.session, "mail-alerts", template, {"Project": "mail", "AlertEmail": "people@example.com"}) == "created"
-    assert prove_stack(stack.aws.client, "mail-alerts", template) == len(template.resources)
+    assert prove_stack(stack.aws.client, "mail-alerts", template) == sum(not name.startswith("Slack") for name in template.resources)
     topic: Any = stack_outputs(stack.session, "mail-alerts")["AlertsTopic"]
     (subscription,) = stack.aws.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "people@example.com")

@@ -66,7 +66,7 @@ def test_a_due_trigger_fires_once_a_minute_and_only_while_it_is_activated(monkey
     monkeypatch.setattr("local_aws.scheduler.glue._triggers", triggers)
     now = at("2024-01-01 00:00:30")
     fired: list[str] = []
-    scheduler = Scheduler(lambda trigger: fired.append(trigger["Name"]), lambda: now)
+    scheduler = Scheduler(lambda trigger: fired.append(trigger["Name"]), lambda: None, lambda: now)
     for text in ("2024-01-01 00:00:59", "2024-01-01 00:01:00", "2024-01-01 00:01:30", "2024-01-01 00:02:01"):
         now = at(text)
         scheduler.look()

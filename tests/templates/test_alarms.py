@@ -1,0 +1,112 @@
+"""What rings, as data: it reaches people, says what to do, and looks at what the jobs put."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from totesys import metrics
+
+from operations.schedule.heartbeat import heartbeat_alarm
+from tests.templates.test_templates import resources
+
+ROOT = Path(__file__).parents[2]
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text("utf-8")
+SECTIONS = {title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", RUNBOOK, re.MULTILINE)}
+ALARMS = resources("alarms", "AWS::CloudWatch::Alarm")
+RULES = resources("alerts", "AWS::Events::Rule")
+TOPIC = {"Fn::ImportValue": {"Fn::Sub": "${Project}-alerts-AlertsTopic"}}
+OF_AWS = {"AWS/SQS": {"ApproximateNumberOfMessagesVisible"}, "AWS/SNS": {"NumberOfNotificationsFailed"}}
+
+
+def dimensions(name: str) -> list[set[str]]:
+    """The dimensions under which the jobs put a metric."""
+    counts = metrics.Counts()
+    counts.values = {(name, "staff" if name == "Freshness" else None): 1.0}
+    return [{dimension["Name"] for dimension in datum["Dimensions"]} for datum in counts.data("totesys", "load")]
+
+
+@pytest.mark.parametrize("alarm", ALARMS.values(), ids=ALARMS)
+def test_an_alarm_goes_to_people_and_links_to_a_section_of_the_runbook(alarm: dict[str, Any]) -> None:
+    assert alarm["AlarmActions"] == [TOPIC]
+    assert alarm["AlarmName"]["Fn::Sub"].startswith("${Project}-")  # the topic's policy asks for it
+    _, section = alarm["AlarmDescription"]["Fn::Sub"].split("${RunbookUrl}#")
+    assert section in SECTIONS
+
+
+@pytest.mark.parametrize("alarm", ALARMS.values(), ids=ALARMS)
+def test_an_alarm_looks_at_a_metric_that_is_put(alarm: dict[str, Any]) -> None:
+    if alarm["Namespace"] == metrics.NAMESPACE:
+        assert {dimension["Name"] for dimension in alarm["Dimensions"]} in dimensions(alarm["MetricName"])
+        assert alarm["MetricName"] in metrics._UNITS
+    else:
+        assert alarm["MetricName"] in OF_AWS[alarm["Namespace"]]
+
+
+def test_silence_is_an_alarm_of_the_heartbeat_alone() -> None:
+    breaching = {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "breaching"}
+    assert breaching == {"NoHeartbeat"}
+    heartbeat = ALARMS["NoHeartbeat"]
+    assert heartbeat["AlarmName"]["Fn::Sub"].replace("${Project}", "totesys") == heartbeat_alarm("totesys")
+    assert heartbeat["Period"] * heartbeat["EvaluationPeriods"] == 20 * 60
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_rule_links_to_a_section_of_the_runbook_and_keeps_what_it_cannot_deliver(rule: dict[str, Any]) -> None:
+    (target,) = rule["Targets"]
+    (section,) = re.findall(r"\$\{RunbookUrl\}#([a-z-]+)", target["InputTransformer"]["InputTemplate"]["Fn::Sub"])
+    assert section in SECTIONS
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["UndeliveredQueue", "Arn"]}}
+
+
+def test_the_ends_of_all_three_jobs_that_are_no_success_are_told() -> None:
+    pattern = RULES["JobRule"]["EventPattern"]
+    assert pattern["source"] == ["aws.glue"]
+    assert [name["Fn::Sub"] for name in pattern["detail"]["jobName"]] == [f"${{Project}}-{job}" for job in ("ingest", "transform", "load")]
+    assert pattern["detail"]["state"] == ["FAILED", "TIMEOUT", "STOPPED"]
+
+
+def test_what_cannot_be_delivered_is_encrypted_and_comes_from_our_rules() -> None:
+    (queue,) = resources("alerts", "AWS::SQS::Queue").values()
+    assert queue["SqsManagedSseEnabled"] is True
+    (policy,) = resources("alerts", "AWS::SQS::QueuePolicy").values()
+    fill, refuse = policy["PolicyDocument"]["Statement"]
+    assert fill["Condition"] == {"ArnEquals": {"aws:SourceArn": [{"Fn::GetAtt": [rule, "Arn"]} for rule in RULES]}}
+    assert (refuse["Effect"], refuse["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_what_posts_to_slack_reads_one_secret_and_writes_its_own_log() -> None:
+    role = resources("alerts", "AWS::IAM::Role")["SlackRole"]
+    read, write = role["Policies"][0]["PolicyDocument"]["Statement"]
+    assert (read["Action"], read["Resource"]["Fn::Sub"].rpartition(":")[2]) == ("secretsmanager:GetSecretValue", "${SlackSecret}-??????")
+    assert write["Resource"] == {"Fn::GetAtt": ["SlackLogs", "Arn"]}
+
+
+def test_the_dashboard_asks_in_the_order_of_a_night_and_shows_every_alarm() -> None:
+    (dashboard,) = resources("dashboard", "AWS::CloudWatch::Dashboard").values()
+    body = dashboard["DashboardBody"]["Fn::Sub"][0]
+    widgets = json.loads(re.sub(r"\$\{\w+\}", "1", body))["widgets"]
+    asked = [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"]
+    assert asked == [
+        "## Is it fresh?", "## Did something fail?", "## Is something held back?", "## Is it getting slower?", "## What does it cost?",
+    ]  # fmt: skip
+    names = [alarm["AlarmName"]["Fn::Sub"].removeprefix("${Project}") for alarm in ALARMS.values()]
+    assert re.findall(r"\$\{Alarm\}(-[a-z-]+)", body) == names
+    shown = {metric[1] for widget in widgets for metric in widget["properties"].get("metrics", []) if len(metric) > 1}
+    assert shown <= set(metrics._UNITS)
+
+
+def test_every_alarm_and_rule_stands_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8").partition("## On call\n")[2].partition("\n## ")[0]
+    for alarm in ALARMS.values():
+        assert f"`{alarm['AlarmName']['Fn::Sub'].removeprefix('${Project}-')}`" in readme
+    for rule in RULES.values():
+        assert f"`{rule['Name']['Fn::Sub'].replace('${Project}', '<project>')}`" in readme
+
+
+def test_every_script_and_section_that_the_runbook_names_exists() -> None:
+    assert not [script for script in re.findall(r"scripts/\w+\.sh", RUNBOOK) if not (ROOT / script).exists()]
+    assert set(re.findall(r"\]\(#([a-z-]+)\)", RUNBOOK)) <= SECTIONS
