@@ -1,4 +1,4 @@
-"""Athena's rules over ministack's: registered partitions and their locations, declared columns, views, results where clients look."""
+"""Athena's rules over ministack's: registered partitions, declared columns, views, parameters, results where clients look."""
 
 import asyncio
 import time
@@ -82,7 +82,7 @@ def extend(folder: Path) -> None:
     with_views = views.Views(athena._rewrite_data_paths, athena._run_duckdb)
     replace(athena, "_rewrite_data_paths", _off_the_loop(with_views.rewrite))
     replace(athena, "_run_duckdb", with_views.run)
-    replace(athena, "_start_query_execution", _with_output_location(athena._start_query_execution))
+    replace(athena, "_start_query_execution", _with_parameters(_with_output_location(athena._start_query_execution)))
     replace(athena, "_ensure_default_workgroup", _ensure_primary_workgroup)
     replace(athena, "_save_query_results", _save_results)
     replace(athena, "_datum_text", text)
@@ -126,6 +126,22 @@ def _with_output_location(start: Callable[[Record], Response]) -> Callable[[Reco
             location = of_workgroup
         result = {"OutputLocation": location.rstrip("/") + "/"} if location else {}
         return start({**data, "WorkGroup": name, "ResultConfiguration": result})
+
+    return start_query
+
+
+def _with_parameters(start: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    """A query's parameters, which are SQL literals, stand where it has question marks."""
+
+    def start_query(data: Record) -> Response:
+        query, values = data["QueryString"], data.get("ExecutionParameters") or []
+        places = [(begin, end) for kind, text, begin, end in athena._sql_tokens(query) if (kind, text) == ("punct", "?")]
+        if len(places) != len(values):
+            reason = f"INVALID_PARAMETER_USAGE: Incorrect number of parameters: expected {len(places)} but found {len(values)}"
+            return error_response_json("InvalidRequestException", reason, 400)
+        for (begin, end), value in reversed(list(zip(places, values, strict=True))):
+            query = query[:begin] + value + query[end:]
+        return start({**data, "QueryString": query})
 
     return start_query
 

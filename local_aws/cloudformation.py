@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from ministack.services import glue, s3
+from ministack.services import athena, glue, s3
 from ministack.services.cloudformation import provisioners
 
 from local_aws import log_queries
 from local_aws.api import Record
 
+_NAMED_QUERY = "AWS::Athena::NamedQuery"
 _WORKFLOW = "AWS::Glue::Workflow"
 _WORKFLOW_DEFAULTS: Record = {"Description": "", "DefaultRunProperties": {}, "MaxConcurrentRuns": 0}
 
@@ -34,6 +35,7 @@ def extend() -> None:
     handlers = provisioners._RESOURCE_HANDLERS
     handlers[_WORKFLOW] = {"create": _create_workflow, "update": _update_workflow, "delete": _delete_workflow}
     handlers[log_queries.RESOURCE_TYPE] = log_queries.handlers()
+    handlers[_NAMED_QUERY] = {"create": _create_named_query, "update": _replace_named_query, "delete": _delete_named_query}
     bucket = handlers["AWS::S3::Bucket"]
     handlers["AWS::S3::Bucket"] = {
         **bucket,
@@ -70,6 +72,22 @@ def _update_workflow(name: str, old: Record, new: Record, stack_name: str) -> tu
 
 def _delete_workflow(name: str, properties: Record) -> None:
     glue._delete_workflow({"Name": name})  # one that is gone already is no error
+
+
+def _create_named_query(logical_id: str, properties: Record, stack_name: str) -> tuple[str, Record]:
+    created = provisioners._glue_call(athena._create_named_query, properties, _NAMED_QUERY, "create")
+    return created["NamedQueryId"], {}
+
+
+def _replace_named_query(query_id: str, old: Record, new: Record, stack_name: str) -> tuple[str, Record]:
+    """Every property of a saved query is one that only a new query can have."""
+    created = _create_named_query("", new, stack_name)
+    _delete_named_query(query_id, old)
+    return created
+
+
+def _delete_named_query(query_id: str, properties: Record) -> None:
+    athena._delete_named_query({"NamedQueryId": query_id})
 
 
 def _by_arn(created: tuple[str, Record]) -> tuple[str, Record]:

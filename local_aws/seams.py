@@ -74,6 +74,7 @@ USED = [
     *_tables("sqs", "_queues", "_queue_name_to_url"),
     *_functions("cloudwatch_logs", _create_log_group="data", _create_log_stream="data", _put_log_events="data"),
     *_functions("athena", _table_relation="table_data files", _data_format="table_data", _sql_list="paths"),
+    *_functions("athena", _sql_tokens="sql", _create_named_query="data", _delete_named_query="data"),
     *_functions("athena", _table_references="query", _qualified_column_prefixes="query database table table_edit"),
     *_tables("athena", "_executions", "_workgroups", "_Cursor", "_NAME_RE"),
     *_functions("cloudformation.provisioners", _glue_call="fn data resource_type action", _tag_map="tags"),

@@ -1,4 +1,4 @@
-"""The command behind scripts/query.sh: asks Athena, and prints its answer as a table."""
+"""The command behind scripts/query.sh: asks Athena, and prints its answer as a table. The question is one's own, or a saved one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.text import Text
-from totesys.errors import PipelineError
+from totesys.errors import FatalError, PipelineError
 
 from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session, explain
@@ -38,15 +39,32 @@ class Answer:
 
 def main(argv: Sequence[str]) -> int:
     """0: answered; 1: Athena refused or failed, and said why; 2: could not ask."""
-    parser = argparse.ArgumentParser(prog="scripts/query.sh", description="Asks Athena and prints the answer as a table.")
-    parser.add_argument("sql", metavar="SQL", help='one statement, such as "SELECT count(*) FROM fact_payment"')
-    parser.add_argument("--database", choices=DATABASES, default=DATABASES[0], help="which database unqualified tables are in")
-    arguments = parser.parse_args(argv)
+    parser = argparse.ArgumentParser(
+        prog="scripts/query.sh",
+        usage="%(prog)s [--database DATABASE] SQL [VALUE ...]\n       %(prog)s --saved NAME [VALUE ...]",
+        description="Asks Athena and prints the answer as a table.",
+    )
+    parser.add_argument(
+        "words",
+        metavar="SQL, VALUE",
+        nargs="*",
+        help='one statement, such as "SELECT count(*) FROM fact_payment"; for each question mark of a query a literal, 7 or "\'GBP\'"',
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--saved", metavar="NAME", help="the question is the saved query of this name; an unknown name lists them")
+    instead.add_argument("--database", choices=DATABASES, default=DATABASES[0], help="which database unqualified tables are in")
+    arguments = parser.parse_intermixed_args(argv)
+    words = arguments.words
+    if not (words or arguments.saved):
+        parser.error("neither SQL nor --saved is given")
     try:
         session = aws_session()
-        deployment = Deployment.read(session)
-        answer = ask(session.client("athena"), deployment, arguments.sql, database_name(deployment, arguments.database))
-        print_answer(answer)
+        deployment, client = Deployment.read(session), session.client("athena")
+        if arguments.saved:
+            sql, database = saved_query(client, deployment.workgroup, arguments.saved)
+        else:
+            sql, database = words.pop(0), database_name(deployment, arguments.database)
+        print_answer(ask(client, deployment, sql, database, words))
     except QueryError as error:
         print(f"query: {error}", file=sys.stderr)
         return 1
@@ -62,11 +80,29 @@ def database_name(deployment: Deployment, database: str) -> str:
     return name
 
 
-def ask(client: Any, deployment: Deployment, statement: str, database: str) -> Answer:
-    """Runs one statement in the deployment's work group and waits; QueryError with Athena's reason when it fails."""
+def saved_query(client: Any, workgroup: str, name: str) -> tuple[str, str]:
+    """SQL and database of the work group's saved query of that name; FatalError that lists them all when there is none."""
+    pages = client.get_paginator("list_named_queries").paginate(WorkGroup=workgroup)
+    batches = (page["NamedQueryIds"] for page in pages)
+    saved = [query for ids in batches if ids for query in client.batch_get_named_query(NamedQueryIds=ids)["NamedQueries"]]
+    for query in saved:
+        if query["Name"] == name:
+            return query["QueryString"], query["Database"]
+    listed = [f"\n  {query['Name']:30}  {query.get('Description', '')}" for query in sorted(saved, key=itemgetter("Name"))]
+    raise FatalError(f"no query is saved as {name}; saved are{''.join(listed) or ' none: run scripts/deploy.sh'}")
+
+
+def ask(client: Any, deployment: Deployment, statement: str, database: str, values: Sequence[str] = ()) -> Answer:
+    """Runs one statement in the deployment's work group and waits; QueryError with Athena's reason when it fails.
+
+    `values` are literals of SQL, one for each question mark of the statement.
+    """
     try:
         query_id = client.start_query_execution(
-            QueryString=statement, QueryExecutionContext={"Database": database}, WorkGroup=deployment.workgroup
+            QueryString=statement,
+            QueryExecutionContext={"Database": database},
+            WorkGroup=deployment.workgroup,
+            **({"ExecutionParameters": list(values)} if values else {}),
         )["QueryExecutionId"]
     except client.exceptions.InvalidRequestException as error:
         raise QueryError(error.response["Error"]["Message"]) from error

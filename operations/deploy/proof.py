@@ -16,6 +16,7 @@ Client = Callable[[str], Any]  # a service's client by its name
 Lookup = Callable[[Client, str], object]
 
 LOOKUPS: dict[str, Lookup] = {
+    "AWS::Athena::NamedQuery": lambda client, name: client("athena").get_named_query(NamedQueryId=name),
     "AWS::Athena::WorkGroup": lambda client, name: client("athena").get_work_group(WorkGroup=name),
     "AWS::CloudWatch::Alarm": lambda client, name: alarm(client("cloudwatch"), name),
     "AWS::CloudWatch::Dashboard": lambda client, name: client("cloudwatch").get_dashboard(DashboardName=name),
