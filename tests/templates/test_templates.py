@@ -80,8 +80,10 @@ def test_every_parameter_says_what_it_is_and_what_it_may_be(name: str) -> None:
         assert "Default" in parameter or key in REQUIRED, key
 
 
-# Their value is an address that only the deploy knows.
-REQUIRED = {"IngestScript", "TransformScript", "LoadScript", "IngestWheels", "SparkWheels", "SourceJdbcUrl", "WarehouseJdbcUrl"}
+# Their value is an address that only the deploy knows; and the repository, which only a person does.
+REQUIRED = {
+    "IngestScript", "TransformScript", "LoadScript", "IngestWheels", "SparkWheels", "SourceJdbcUrl", "WarehouseJdbcUrl", "Repository",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
