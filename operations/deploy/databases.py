@@ -11,6 +11,7 @@ import secrets
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -95,8 +96,12 @@ def read_secret(client: Any, secret: str) -> Credentials | None:
 
 
 def parse_url(url: str, variable: str) -> Credentials:
-    """The credentials of a URL as psql takes it. TLS is required unless its sslmode says otherwise, or the server is on this machine."""
+    """The credentials of a URL as psql takes it. TLS is required unless its sslmode says otherwise, or the server is on this machine;
+    with sslrootcert, a file of PEM, the server's certificate must come from that authority and name the server."""
     parts = urlsplit(url)
+    options = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    ca = _read_ca(options["sslrootcert"], variable) if "sslrootcert" in options else ""
+    usual = "verify-full" if ca else "disable" if parts.hostname in _LOOPBACK else "require"
     if parts.scheme not in ("postgresql", "postgres") or not (parts.hostname and parts.username and parts.path.strip("/")):
         raise FatalError(f"{variable} is not a URL of the form postgresql://user:password@host:port/dbname")
     return Credentials(
@@ -105,8 +110,19 @@ def parse_url(url: str, variable: str) -> Credentials:
         dbname=unquote(parts.path.strip("/")),
         username=unquote(parts.username),
         password=unquote(parts.password or ""),
-        sslmode=parse_qs(parts.query).get("sslmode", ["disable" if parts.hostname in _LOOPBACK else "require"])[0],
+        sslmode=options.get("sslmode", usual),
+        ca=ca,
     )
+
+
+def _read_ca(path: str, variable: str) -> str:
+    try:
+        ca = Path(path).read_text("ascii")
+    except (OSError, ValueError) as error:
+        raise FatalError(f"{variable} names the certificate {path}, which cannot be read: {error}") from error
+    if ca.count("BEGIN CERTIFICATE") != 1:
+        raise FatalError(f"{variable} names {path}, which must hold one certificate in PEM: that of the authority that signs the server's")
+    return ca
 
 
 def pipeline_credentials(database: Database, admin: Credentials, current: Credentials | None) -> Credentials:
@@ -117,7 +133,7 @@ def pipeline_credentials(database: Database, admin: Credentials, current: Creden
             cursor.execute("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user")
             if not cursor.fetchone()[0]:
                 return admin
-            own = Credentials(admin.host, admin.port, admin.dbname, database.role, secrets.token_urlsafe(24), admin.sslmode)
+            own = Credentials(admin.host, admin.port, admin.dbname, database.role, secrets.token_urlsafe(24), admin.sslmode, admin.ca)
             if current and {**asdict(current), "password": ""} == {**asdict(own), "password": ""} and works(current):
                 own = current
             else:

@@ -15,7 +15,7 @@ from totesys.secrets import Credentials
 from totesys.store import Bucket
 
 from operations.console import make_table
-from operations.deploy.artifacts import Artifacts, code_version, collect_artifacts, present_artifacts
+from operations.deploy.artifacts import code_version, collect_artifacts, present_artifacts
 from operations.deploy.compatible import check_contracts
 from operations.deploy.databases import pipeline_databases, planned_credentials, read_secret
 from operations.deploy.parameters import chosen_parameters, code_parameters
@@ -41,6 +41,15 @@ class Plan:
         self._outputs = {
             name: value for stack in stacks if is_there(session, stack) for name, value in stack_outputs(session, stack).items()
         }
+        self._databases = pipeline_databases(self._project)
+        secrets = session.client("secretsmanager")
+        self._current = {database.name: read_secret(secrets, database.secret) for database in self._databases}
+        self._planned = {
+            database.name: planned_credentials(self._current[database.name], database, environment) for database in self._databases
+        }
+        bucket = self._outputs.get("ArtifactsBucket")
+        present = present_artifacts(Bucket(session.client("s3"), bucket)) if bucket else set()
+        self._artifacts = collect_artifacts(bucket or "artifacts", present, lambda path, key: None)
 
     def table(self) -> Table:
         """All that would change; of what stays as it is, how much there is. FatalError when a deploy would refuse the contracts."""
@@ -56,25 +65,19 @@ class Plan:
             check_contracts(self._session.client("glue"), load_contracts(), registered, self._environment)
 
     def _credentials(self) -> Iterator[Row]:
-        secrets = self._session.client("secretsmanager")
-        self._planned: dict[str, Credentials] = {}
-        for database in pipeline_databases(self._project):
-            current = read_secret(secrets, database.secret)
-            planned = planned_credentials(current, database, self._environment)
-            self._planned[database.name] = planned or _UNKNOWN
+        for database in self._databases:
+            current, planned = self._current[database.name], self._planned[database.name]
             what = "kept" if planned is current and current else "checked, or made" if planned else "asked for"
             yield f"credentials of the {database.name}", what, f"secret {database.secret}" + (f", {planned.place}" if planned else "")
 
     def _code(self) -> Iterator[Row]:
-        name = self._outputs.get("ArtifactsBucket")
-        present = present_artifacts(Bucket(self._session.client("s3"), name)) if name else set()
-        self._artifacts: Artifacts = collect_artifacts(name or "artifacts", present, lambda path, key: None)
         yield from (("code", "upload", key) for key in self._artifacts.new)
         if not self._artifacts.new:
             yield "code", "unchanged", code_version()
 
     def _stacks(self) -> Iterator[Row]:
-        known = {**self._chosen, **code_parameters(self._session, self._project, self._artifacts, self._planned)}
+        credentials = {name: planned or _UNKNOWN for name, planned in self._planned.items()}
+        known = {**self._chosen, **code_parameters(self._session, self._project, self._artifacts, credentials)}
         for name in STACKS:
             template = Template.read(name)
             tags = {VERSION_TAG: code_version()} if name == "jobs" else {}

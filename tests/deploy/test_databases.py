@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -108,6 +109,20 @@ def test_load_may_write_to_warehouse_tables_that_others_have_made(secrets: Any, 
         cursor.execute("INSERT INTO fact_payment (payment_id) VALUES (7) RETURNING payment_record_id")
         assert cursor.fetchone() == (1,)
     connection.close()
+
+
+def test_an_authority_is_taken_from_the_url_and_the_server_is_then_verified(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+    credentials = parse_url(f"postgresql://reader:p@db.example/totesys?sslrootcert={tmp_path}/ca.pem", "TOTESYS_SOURCE_URL")
+    assert (credentials.sslmode, credentials.ca) == ("verify-full", (tmp_path / "ca.pem").read_text())
+
+
+@pytest.mark.parametrize("text", [None, "no certificate", "-----BEGIN CERTIFICATE-----\n" * 2])
+def test_an_authority_that_is_no_single_certificate_is_refused(tmp_path: Path, text: str | None) -> None:
+    if text:
+        (tmp_path / "ca.pem").write_text(text)
+    with pytest.raises(FatalError, match=r"TOTESYS_SOURCE_URL names .*ca\.pem"):
+        parse_url(f"postgresql://reader:p@db.example/totesys?sslrootcert={tmp_path}/ca.pem", "TOTESYS_SOURCE_URL")
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,23 @@ def test_a_batch_of_bad_rows_alone_is_no_work_for_the_transform(payments: Any) -
     assert (batch.has_rows, batch.tables["payment"].row_count) == (False, 3)
 
 
+def test_a_delta_of_rows_that_were_all_seen_already_lands_nothing(payments: Any) -> None:
+    with transaction(payments.source) as cursor:
+        cursor.execute("SELECT pg_current_xact_id()")
+        payments.execute(SET.format("paid = NOT paid", 1))
+        assert payments.keys(payments.tick(), "payment") == [1]
+        batch = payments.tick()
+    assert (batch.tables["payment"].mode, batch.tables["payment"].rows, batch.held) == ("delta", 0, {})
+
+
+def test_a_delete_beside_rows_that_are_all_bad_is_work_for_the_transform(payments: Any) -> None:
+    payments.execute(INSERT.format(4, 10), "UPDATE payment SET payment_date = 'soon'")
+    assert not payments.tick().has_rows
+    payments.execute("DELETE FROM payment WHERE payment_id = 3", INSERT.format(11, 11), SET.format("payment_date = 'soon'", 11))
+    batch = payments.tick()
+    assert (batch.has_rows, batch.tables["payment"].mode, batch.tables["payment"].rows) == (True, "full", 0)
+
+
 def test_rows_that_cannot_be_told_apart_hold_the_table_and_not_the_others(payments: Any) -> None:
     payments.only("payment", "design").execute("UPDATE payment SET payment_id = -2 WHERE payment_id = 2")
     payments.execute("INSERT INTO design VALUES (1, " + STAMPS + ", 'D', '/usr', 'd.json')")

@@ -79,7 +79,7 @@ class Draft:
     def _is_work(self, table: str, capture: TableCapture) -> bool:
         """Whether the transform has something to do: rows, or a full read that found rows gone and none that may go on."""
         before = self.before(table)
-        return capture.rows > 0 or (before is not None and capture.row_count < before.row_count)
+        return capture.rows > 0 or (before is not None and capture.mode == "full" and capture.keys != before.keys)
 
 
 def behind_reason(draft: Draft) -> str | None:

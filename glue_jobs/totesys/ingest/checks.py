@@ -48,8 +48,8 @@ def _checks(column: Column, values: pa.Array) -> Iterator[tuple[pa.Array, str]]:
     if column.format == "date":
         texts = pc.unique(values)
         days = [_day(text.as_py()) for text in texts]
-        is_day = pa.array([day is not None or not text.is_valid for day, text in zip(days, texts)])
-        is_within = pa.array([day is None or _is_within(column, day) for day in days])
+        is_day = pa.array([day is not None or not text.is_valid for day, text in zip(days, texts)], pa.bool_())
+        is_within = pa.array([day is None or _is_within(column, day) for day in days], pa.bool_())
         yield pc.is_in(values, value_set=texts.filter(pc.invert(is_day))), "is no date (YYYY-MM-DD)"
         yield pc.is_in(values, value_set=texts.filter(pc.invert(is_within))), span
     elif column.minimum or column.maximum:
