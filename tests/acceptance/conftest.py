@@ -1,8 +1,8 @@
 """One deployed local stack, driven through the scripts that a user has, in rounds: each round is run once, and many tests look at it.
 
 The rounds follow each other, since Spark's start is what costs: failures, first run, quiet tick, second run, third run with the
-warehouse down at first, a run whose transform is killed and which is resumed during a deploy, and a backfill after everything but the
-landed batches is lost. A round's fixture asks for the round before it.
+warehouse down at first, a run whose transform is killed and which is resumed during a deploy, a backfill after everything but the
+landed batches is lost, and a run that keeps rows and a table out. A round's fixture asks for the round before it.
 """
 
 from __future__ import annotations
@@ -342,3 +342,31 @@ def rebuilt(stack: Stack, resumed: Resumed) -> Round:
         for (drop,) in cursor.fetchall():
             cursor.execute(drop)
     return tick(stack, script="backfill.sh")
+
+
+@dataclass(frozen=True)
+class KeptOut:
+    """A run beside which two payments and a table were kept out; what was said of them; a replay after all was put right."""
+
+    payment: int
+    after: Round
+    listed: Done
+    shown: Done
+    discarded: Done
+    replayed: Done
+    reconciled: Done
+    listed_after: Done
+
+
+@pytest.fixture(scope="session")
+def kept_out(stack: Stack, orders: Orders, rebuilt: Round) -> KeptOut:
+    """Two payments get dates that are none, a column of design gets another name, an order is changed; then all is put right."""
+    one, other = (key for (key,) in stack.rows("SELECT payment_id FROM payment ORDER BY 1 LIMIT 2", "source"))
+    dates = f"UPDATE payment SET payment_date = '{{}}' WHERE payment_id IN ({one}, {other})"
+    stack.at_source(dates.format("2024-02-30"), "ALTER TABLE design RENAME file_name TO filename", change(orders.updated))
+    after, command = tick(stack), "deadletters.sh"
+    listed, shown = stack.script(command, "list"), stack.script(command, "show", "payment", "--key", str(one))
+    discarded = stack.script(command, "discard", "payment", "--key", str(one), "--reason", "a test")
+    stack.at_source(dates.format("2024-02-29"), "ALTER TABLE design RENAME filename TO file_name")
+    replayed = stack.script(command, "replay", "payment")
+    return KeptOut(one, after, listed, shown, discarded, replayed, stack.script("reconcile.sh"), stack.script(command, "list"))

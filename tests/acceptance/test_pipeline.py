@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.acceptance.conftest import FACTS, Done, Orders, Resumed, Round, Stack
+from tests.acceptance.conftest import FACTS, Done, KeptOut, Orders, Resumed, Round, Stack
 
 
 @pytest.mark.parametrize(
@@ -198,3 +198,39 @@ def test_a_run_that_cannot_start_says_so(stack: Stack) -> None:
     done = elsewhere.script("run.sh")
     assert done.code == 2
     assert done.err == "run: could not start: stack nowhere-storage is not deployed in eu-west-2: run scripts/deploy.sh\n"
+
+
+def test_bad_rows_and_a_changed_table_stay_out_and_everything_else_goes_in(kept_out: KeptOut, rebuilt: Round, orders: Orders) -> None:
+    run, order = kept_out.after.run, ("fact_sales_order", orders.updated)
+    assert run.code == 0, run.err
+    assert len(kept_out.after.versions(*order)) == len(rebuilt.versions(*order)) + 1
+    assert run.err == "run: needs a person: design is held back; payment: rows in the dead letter\n"
+    assert "2 rows break the contract and stay out, the others go on: scripts/deadletters.sh show payment" in run.out
+
+
+def test_a_comparison_names_what_is_kept_out_as_what_it_is(kept_out: KeptOut) -> None:
+    out = kept_out.after.reconciled.out
+    assert kept_out.after.reconciled.code == 1
+    key = kept_out.payment
+    assert f"fact_payment {key}: dead letter (payment {key}: payment_date is no date (YYYY-MM-DD))" in out
+    assert re.search(r"dim_design: held \(not compared; design is held since ", out), out
+    assert "warehouse does not match source: 9 of 11 tables" in out
+
+
+def test_what_is_kept_out_is_listed_shown_and_discarded(kept_out: KeptOut) -> None:
+    listed = kept_out.listed
+    assert listed.code == 0, listed.err
+    assert re.search(r"design +held since .*\(column_renamed\).*scripts/schema.sh propose design", listed.out), listed.out
+    assert re.search(r"payment +2 rows: payment_date is no date", listed.out), listed.out
+    assert kept_out.shown.out.startswith(f"payment {kept_out.payment}: payment_date is no date (YYYY-MM-DD)\n")
+    assert '"payment_date": "2024-02-30"' in kept_out.shown.out
+    assert re.match(rf"payment {kept_out.payment} is discarded by arn:aws:\S+ at \S+: a test\n", kept_out.discarded.out), (
+        kept_out.discarded.err
+    )
+
+
+def test_what_was_put_right_comes_in_and_nothing_is_kept_out(kept_out: KeptOut) -> None:
+    assert kept_out.replayed.code == 0, kept_out.replayed.err
+    assert kept_out.replayed.out.endswith("payment: 1 row of 1 out of the dead letter, 0 in it now\n")
+    assert kept_out.reconciled.code == 0, kept_out.reconciled.out
+    assert kept_out.listed_after.out == "nothing is kept out\n"

@@ -50,6 +50,10 @@ def template(days: int) -> dict[str, Any]:
         "Database": ("Glue::Database", {"CatalogId": account, "DatabaseInput": {"Name": "cfn_lake", "Description": f"{days} days"}}),
         "Connection": ("Glue::Connection", {"CatalogId": account, "ConnectionInput": connection}),
         "Group": ("Athena::WorkGroup", {"Name": "cfn-group", "Description": f"{days} days"}),
+        "Query": (
+            "Athena::NamedQuery",
+            {"Name": "days", "Database": {"Ref": "Database"}, "WorkGroup": {"Ref": "Group"}, "QueryString": f"SELECT {days}"},
+        ),
         "Logs": ("Logs::LogGroup", {"LogGroupName": "/aws-glue/cfn/output", "RetentionInDays": days}),
         "Job": (
             "Glue::Job",
@@ -97,10 +101,14 @@ def test_every_type_deploys_updates_and_goes(aws: LocalAws) -> None:
     assert aws.glue.get_job(JobName="cfn-job")["Job"]["DefaultArguments"] == {"--days": "30"}
     assert aws.glue.get_database(Name="cfn_lake")["Database"]["Description"] == "30 days"
     assert aws.logs.describe_log_groups(logGroupNamePrefix="/aws-glue/cfn")["logGroups"][0]["retentionInDays"] == 30
+    athena = aws.client("athena")
+    (saved,) = athena.list_named_queries(WorkGroup="cfn-group")["NamedQueryIds"]
+    assert athena.get_named_query(NamedQueryId=saved)["NamedQuery"]["QueryString"] == "SELECT 30"
 
     aws.cloudformation.delete_stack(StackName="everything")
     wait_until("deletion", lambda: "cfn-lake" not in {bucket["Name"] for bucket in aws.s3.list_buckets()["Buckets"]})
     assert "cfn-job" not in {job["Name"] for job in aws.glue.get_jobs()["Jobs"]}
+    assert athena.list_named_queries(WorkGroup="cfn-group")["NamedQueryIds"] == []
 
 
 def test_a_lifecycle_rule_that_would_be_dropped_is_refused() -> None:
