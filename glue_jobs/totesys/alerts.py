@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class Alert:
     """One alert. `kind` is the event's detail-type; `text` says what happened, where, and what to do, and holds no value of a row."""
 
-    kind: str  # "table held", "full read found a miss" or "rows wait for a parent"
+    kind: str  # "table held", "rows in the dead letter", "source changed", "rows wait for a parent" or "full read found a miss"
     table: str
     batch_seq: int
     text: str

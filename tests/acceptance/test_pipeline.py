@@ -21,7 +21,6 @@ from tests.acceptance.conftest import FACTS, Done, KeptOut, Orders, Resumed, Rou
             r"FatalError: totesys \(totesys on 127\.0\.0\.1:\d+\) refused user totesys_ingest",
             "put the source's secret right",
         ),
-        ("bucket missing", r"FatalError: .* s3://totesys-ingestion-\S+ was refused \(NoSuchBucket\)", "scripts/deploy.sh"),
     ],
 )
 def test_a_broken_part_gives_a_failed_job_with_one_line_about_what_to_do(
@@ -30,6 +29,14 @@ def test_a_broken_part_gives_a_failed_job_with_one_line_about_what_to_do(
     done = failures[broken]
     assert done.code == 1
     assert re.fullmatch(f"run: failed: totesys-ingest FAILED: {reason}.*{what_to_do}.*\n", done.err), done.err
+
+
+def test_a_missing_bucket_is_named_before_anything_is_started(failures: dict[str, Done]) -> None:
+    done = failures["bucket missing"]
+    assert done.code == 2
+    assert re.fullmatch(
+        r"run: could not start: .* s3://totesys-ingestion-\S+ was refused \(NoSuchBucket\).*scripts/deploy\.sh.*\n", done.err
+    )
 
 
 def test_a_comparison_with_a_warehouse_that_has_no_tables_says_what_to_do(failures: dict[str, Done]) -> None:
