@@ -10,6 +10,7 @@ from typing import Any
 
 from totesys.aws import aws_call
 from totesys.errors import RetriableError
+from totesys.logs import said
 
 EVENT_SOURCE = "totesys.alert"
 _PER_CALL = 10  # the most that PutEvents takes
@@ -30,13 +31,23 @@ class Alert:
 def send(events: Any, project: str, alerts: Sequence[Alert]) -> None:
     """Puts the alerts on the default event bus. They are sent before the commit that they tell of: one may come twice, none is lost."""
     for alert in alerts:
-        log.warning("alert, %s: %s", alert.kind, alert.text)
+        log.warning("alert, %s: %s", alert.kind, alert.text, extra=said("alert", batch=alert.batch_seq, table=alert.table))
     for start in range(0, len(alerts), _PER_CALL):
         entries = [
-            {"Source": EVENT_SOURCE, "DetailType": alert.kind, "Detail": json.dumps({"project": project, **asdict(alert)}), "Resources": []}
+            {
+                "Source": EVENT_SOURCE,
+                "DetailType": alert.kind,
+                "Detail": json.dumps({"project": project, **_detail(alert)}),
+                "Resources": [],
+            }
             for alert in alerts[start : start + _PER_CALL]
         ]
         with aws_call("sending an alert to EventBridge"):
             answer = events.put_events(Entries=entries)
         if answer["FailedEntryCount"]:
             raise RetriableError("EventBridge did not take an alert: the next run sends it again")
+
+
+def _detail(alert: Alert) -> dict[str, Any]:
+    """The alert without double quotes in its text: the rule's template puts its own around it, and EventBridge would take them for those."""
+    return {**asdict(alert), "text": alert.text.replace('"', "'")}

@@ -140,7 +140,11 @@ def _timed(lake: Lake, publishing: Publishing, contracts: Contracts, table: str)
     started = time.monotonic()
     source_change = publish_source_table(lake, publishing, contracts, table)
     if source_change.current.states:
-        log.info("%s: %d rows changed in %.1f s", table, source_change.current.new_rows, time.monotonic() - started)
+        rows, seconds = source_change.current.new_rows, time.monotonic() - started
+        log.info(
+            "%s: %d rows changed in %.1f s", table, rows, seconds,
+            extra=said("table published", table=table, rows=rows, seconds=round(seconds, 3)),
+        )  # fmt: skip
     return source_change
 
 
