@@ -49,5 +49,5 @@ def send(events: Any, project: str, alerts: Sequence[Alert]) -> None:
 
 
 def _detail(alert: Alert) -> dict[str, Any]:
-    """The alert without double quotes in its text: the rule's template puts its own around it, and EventBridge would take them for those."""
+    """The alert without double quotes in its text: the rule's template puts its own around it; EventBridge would mix them up."""
     return {**asdict(alert), "text": alert.text.replace('"', "'")}
