@@ -25,8 +25,8 @@ main() {
     trap 'kill "${ingest}" 2> /dev/null || true; rm -f "${printed}"' EXIT
   fi
   log "everything on $(.venv/main/bin/python --version)"
-  # In the order of the files: the long ones come first. A file's tests share what they start.
-  .venv/main/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+  # In the order of the files: the long ones come first. tests/conftest.py says what one process runs.
+  .venv/main/bin/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder \
     --cov --cov-report=term:skip-covered --cov-fail-under="${LEAST_COVERAGE}"
   if [[ -n "${ingest:-}" ]]; then
     local ended=0

@@ -19,6 +19,17 @@ if sys.version_info >= (3, 11):  # ingest's Python has no PySpark
     pytest_plugins = ["tests.spark_fixtures"]
 
 
+_SHARED = ("acceptance", "deploy")  # a folder whose tests share a deployed stack is one process's work; elsewhere a file is
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Says what belongs together when several processes run the tests."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            folder = item.path.parent.name
+            item.add_marker(pytest.mark.xdist_group(folder if folder in _SHARED else str(item.path)))
+
+
 @dataclass(frozen=True)
 class Database:
     """A database of one test's own, which is dropped after it."""
