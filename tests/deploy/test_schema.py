@@ -48,14 +48,14 @@ def execute(stack: Stack, statement: str) -> None:
 
 @pytest.fixture
 def second_version(stack: Stack) -> Iterator[None]:
-    """A second registered version of design, in which its name may be null."""
+    """A second registered version of department, which no other test registers anew: its name may be null."""
     glue, place = stack.aws.glue, {"DatabaseName": stack.deployment.ingestion_database}
-    table = glue.get_table(**place, Name="design")["Table"]
+    table = glue.get_table(**place, Name="department")["Table"]
     kept: dict[str, Any] = {
         name: table[name] for name in ("Name", "Description", "Owner", "TableType", "StorageDescriptor", "PartitionKeys")
     }
     body = json.loads(table["Parameters"]["contract"])
-    body = {**body, "version": 2, "columns": [{**one, "nullable": one["name"] == "design_name"} for one in body["columns"]]}
+    body = {**body, "version": 2, "columns": [{**one, "nullable": one["name"] == "department_name"} for one in body["columns"]]}
     glue.update_table(**place, TableInput={**kept, "Parameters": {**table["Parameters"], "contract": json.dumps(body)}})
     yield
     glue.update_table(**place, TableInput={**kept, "Parameters": table["Parameters"]})
@@ -89,15 +89,15 @@ def test_list_goes_on_when_the_source_is_out_of_reach(schema: Run, stack: Stack)
 
 @pytest.mark.usefixtures("second_version")
 def test_an_earlier_version_can_be_shown_and_the_history_says_what_changed(schema: Run) -> None:
-    assert lines(schema("show", "design")[1])["design_name"][:3] == ["design_name", "string", "yes"]
-    assert lines(schema("show", "design", "--version", "1")[1])["design_name"][:3] == ["design_name", "string", "no"]
-    history = schema("history", "design")[1]
+    assert lines(schema("show", "department")[1])["department_name"][:3] == ["department_name", "string", "yes"]
+    assert lines(schema("show", "department", "--version", "1")[1])["department_name"][:3] == ["department_name", "string", "no"]
+    history = schema("history", "department")[1]
     assert (
         history.index("version 2, registered")
-        < history.index("design_name.nullable: False -> True")
+        < history.index("department_name.nullable: False -> True")
         < history.index("version 1, registered")
     )
-    assert schema("show", "design", "--version", "7")[::2] == (2, "schema: design has no registered version 7: there are 2, 1\n")
+    assert schema("show", "department", "--version", "7")[::2] == (2, "schema: department has no registered version 7: there are 2, 1\n")
 
 
 def test_show_names_type_origin_and_range(schema: Run) -> None:
@@ -115,9 +115,9 @@ def test_diff_names_what_the_source_has_and_the_contract_does_not(schema: Run) -
 
 @pytest.mark.usefixtures("second_version")
 def test_diff_names_what_the_contract_file_would_change(schema: Run) -> None:
-    exit_code, out, _ = schema("diff", "design")
+    exit_code, out, _ = schema("diff", "department")
     assert exit_code == 1
-    assert "version: 2 -> 1" in out and "design_name.nullable: True -> False" in out
+    assert "version: 2 -> 1" in out and "department_name.nullable: True -> False" in out
 
 
 @pytest.mark.usefixtures("coloured")

@@ -18,11 +18,13 @@ _SSL_REQUEST, _GSS_REQUEST = 80877103, 80877104
 _PIECE = 1 << 18
 _WORD = re.compile(r'[A-Za-z_][\w".]*')
 _FROM = re.compile(r'\bFROM\s+([A-Za-z_"][\w".]*)', re.IGNORECASE)
+_INTO = re.compile(r'\bINSERT\s+INTO\s+[\w".]+')
 _ATTEMPT = re.compile(r"staging_[0-9a-f]{8}_")
 
 
 def statement_name(sql: str) -> str:
-    """A statement's first words up to the first that is none, or what a SELECT reads from; an attempt's digits are left out."""
+    """A statement's first words up to the first that is none, what a SELECT reads from, or what is inserted WITH other rows; an attempt's
+    digits are left out."""
     words = []
     for word in sql.split()[:4]:
         if not _WORD.fullmatch(word):
@@ -32,6 +34,8 @@ def statement_name(sql: str) -> str:
     if words and words[0].upper() == "SELECT":
         table = _FROM.search(sql)
         name = f"SELECT {table[1]}" if table else "SELECT"
+    if words and words[0].upper() == "WITH" and (inserted := _INTO.search(sql)):
+        name = inserted[0]
     return _ATTEMPT.sub("staging_", name)
 
 
