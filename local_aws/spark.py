@@ -118,6 +118,7 @@ def _properties(endpoint: str) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "2",
+        "spark.sql.adaptive.enabled": "false",  # to plan again after each stage costs more than it spares, on two cores
         "spark.sql.session.timeZone": "UTC",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         f"{s3a}.endpoint": endpoint,

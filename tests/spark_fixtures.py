@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from totesys.spark_session import spark_session
 from totesys.store import Bucket
 
-from local_aws.spark import spark_environment
+from local_aws.spark import CLASS_ARCHIVE, spark_environment
 from tests.local_aws.machine import LocalAws, free_port, start, stop
 
 
@@ -31,9 +31,12 @@ def job_environment(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def spark(job_environment: dict[str, str]) -> SparkSession:
+def spark(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> SparkSession:
+    """One session for minutes, unlike a job's: the second compiler is worth its while."""
+    options = (f"-XX:SharedArchiveFile={CLASS_ARCHIVE}", "-XX:TieredStopAtLevel=4")
+    environment = spark_environment(tmp_path_factory.mktemp("session"), aws.endpoint, java_options=options)
     with pytest.MonkeyPatch.context() as patch:  # only while the JVM starts: other folders' tests have an AWS of their own
-        for name, value in job_environment.items():
+        for name, value in environment.items():
             patch.setenv(name, value)
         return spark_session("tests")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -22,4 +23,8 @@ def spark_session(app_name: str) -> SparkSession:
     builder = SparkSession.builder.appName(app_name)
     for name, value in _SETTINGS.items():
         builder = builder.config(name, value)
-    return builder.getOrCreate()
+    spark = builder.getOrCreate()
+    # py4j looks a name up at each use, in every JAR: PySpark uses this one for each column of each expression, 800 times in a publish.
+    jvm: Any = spark._jvm
+    jvm.functions = jvm.functions
+    return spark

@@ -152,7 +152,9 @@ INSERT = "INSERT INTO currency (currency_code, last_updated) VALUES (%s, now())"
 
 def test_statements_are_named_without_values() -> None:
     assert statement_name("INSERT INTO currency (currency_code) VALUES ('GBP')") == "INSERT INTO currency"
-    assert statement_name("WITH due AS (DELETE FROM due RETURNING x)\nINSERT INTO public.paid SELECT x FROM due") == "INSERT INTO public.paid"
+    assert (
+        statement_name("WITH due AS (DELETE FROM due RETURNING x) INSERT INTO public.paid SELECT x FROM due") == "INSERT INTO public.paid"
+    )
     assert statement_name("SELECT 'secret', 5") == "SELECT"
     assert statement_name("SELECT 'secret' FROM etl.load_ledger") == "SELECT etl.load_ledger"
     assert statement_name("DROP TABLE etl.staging_0123abcd_dim_staff") == "DROP TABLE etl.staging_dim_staff"
