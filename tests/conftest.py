@@ -22,6 +22,7 @@ if sys.version_info >= (3, 11):  # ingest's Python has no PySpark
 _SHARED = ("acceptance", "deploy")  # a folder whose tests share a deployed stack is one process's work; elsewhere a file is
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Says what belongs together when several processes run the tests."""
     if config.pluginmanager.hasplugin("xdist"):
