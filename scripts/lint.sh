@@ -7,13 +7,33 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly ROOT
 readonly BIN="${ROOT}/.venv/main/bin"
 
-usage() { echo "usage: scripts/lint.sh [--help]    ruff, mypy, shellcheck, cfn-lint and bandit over the repository"; }
+usage() { echo "usage: scripts/lint.sh [--help]    ruff, mypy, shellcheck, cfn-lint, template policies, bandit and pip-audit over the repository"; }
 log() { printf 'lint: %s\n' "$*" >&2; }
 
 failed=0
 check() {
   local name="$1"; shift
   "$@" || { log "${name} found something to mend"; failed=1; }
+}
+
+# Known weaknesses of what is locked. Where nobody answers, that is said and is no failure.
+audit() {
+  local lock report answer=0
+  report="$(mktemp)"
+  for lock in requirements/ingest.txt requirements/spark.txt requirements/main.txt; do
+    : > "${report}"
+    "${BIN}/pip-audit" --disable-pip --require-hashes --requirement "${lock}" --timeout 10 --progress-spinner off \
+      --format json --output "${report}" 2> /dev/null || answer=1
+    if [[ ! -s "${report}" ]]; then
+      log "pip-audit: ${lock} is not audited, no advisories can be reached"
+      answer=0
+      break
+    fi
+    log "pip-audit: ${lock}: $(grep -o '"vulns"' "${report}" | wc -l) packages audited, $(grep -o '"skip_reason"' "${report}" | wc -l) unknown here"
+    (( answer == 0 )) || { grep -o '"name": "[^"]*", "version": "[^"]*", "vulns": \[{"id": "[^"]*"' "${report}"; break; }
+  done
+  rm -f "${report}"
+  return "${answer}"
 }
 
 main() {
@@ -24,7 +44,9 @@ main() {
   check "mypy" "${BIN}/mypy" --no-error-summary
   check "shellcheck" "${BIN}/shellcheck" scripts/*.sh .ci/run
   check "cfn-lint" "${BIN}/cfn-lint" "cloudformation/*.yaml"
+  check "template policies" "${BIN}/python" -m pytest --quiet -p no:cacheprovider tests/templates
   check "bandit" "${BIN}/bandit" --quiet --recursive --severity-level medium --configfile pyproject.toml glue_jobs operations local_aws local_totesys
+  audit || { log "pip-audit found something to mend"; failed=1; }
   exit "${failed}"
 }
 

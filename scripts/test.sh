@@ -26,7 +26,7 @@ main() {
   fi
   log "everything on $(.venv/main/bin/python --version)"
   # In the order of the files: the long ones come first. tests/conftest.py says what one process runs.
-  .venv/main/bin/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder \
+  .venv/main/bin/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder \
     --cov --cov-report=term:skip-covered --cov-fail-under="${LEAST_COVERAGE}"
   if [[ -n "${ingest:-}" ]]; then
     local ended=0

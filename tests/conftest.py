@@ -22,13 +22,18 @@ if sys.version_info >= (3, 11):  # ingest's Python has no PySpark
 _SHARED = ("acceptance", "deploy")  # a folder whose tests share a deployed stack is one process's work; elsewhere a file is
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)  # ingest's Python has no xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Says what belongs together when several processes run the tests."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            folder = item.path.parent.name
-            item.add_marker(pytest.mark.xdist_group(folder if folder in _SHARED else str(item.path)))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByStack(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            folder = file.split("/")[1]
+            return folder if folder in _SHARED else file
+
+    return ByStack(config, log)
 
 
 @dataclass(frozen=True)

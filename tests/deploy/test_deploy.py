@@ -60,9 +60,10 @@ def test_the_proof_starts_a_trigger_that_stands(stack: Stack) -> None:
     assert stack.aws.glue.get_trigger(Name=f"{PROJECT}-publish-load")["Trigger"]["State"] == "ACTIVATED"
 
 
-def test_a_second_project_lives_beside_the_first_inside_a_vpc(stack: Stack) -> None:
+def test_a_second_project_lives_beside_the_first_inside_a_vpc_with_a_key_of_its_own(stack: Stack) -> None:
+    key = "arn:aws:kms:eu-west-2:000000000000:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
     done = stack.deploy(
-        TOTESYS_PROJECT="deploy-vpc", TOTESYS_WORKERS="3",
+        TOTESYS_PROJECT="deploy-vpc", TOTESYS_WORKERS="3", TOTESYS_KMS_KEY_ARN=key,
         TOTESYS_SUBNET_ID="subnet-0a1b2c3d", TOTESYS_SECURITY_GROUP_ID="sg-0a1b2c3d", TOTESYS_AVAILABILITY_ZONE="eu-west-2a",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -72,6 +73,15 @@ def test_a_second_project_lives_beside_the_first_inside_a_vpc(stack: Stack) -> N
     assert glue.get_job(JobName="deploy-vpc-ingest")["Job"]["Connections"] == {"Connections": ["deploy-vpc-source"]}
     assert glue.get_job(JobName="deploy-vpc-load")["Job"]["NumberOfWorkers"] in (3, "3")  # the local AWS keeps a parameter's text
     assert "Connections" not in glue.get_job(JobName=f"{PROJECT}-ingest")["Job"]
+    bucket = Deployment.read(stack.session, "deploy-vpc").ingestion_bucket
+    assert encryption(stack, bucket) == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    assert encryption(stack, stack.deployment.ingestion_bucket) == {"SSEAlgorithm": "AES256"}
+
+
+def encryption(stack: Stack, bucket: str) -> dict[str, str]:
+    (rule,) = stack.aws.s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    default: dict[str, str] = rule["ApplyServerSideEncryptionByDefault"]
+    return default
 
 
 def test_log_groups_that_another_project_has_made_are_left_to_it(stack: Stack) -> None:

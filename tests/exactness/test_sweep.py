@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -43,6 +44,17 @@ class Rig:
         self.sweep.deltas.apply()
         self.sweep.world.ingest()
         self.sweep.world.transform()
+
+    def publish(self, batches: int) -> tuple[int, float]:
+        """Lets so many batches wait, then brings them to the warehouse: the calls that it took, and the seconds."""
+        for _ in range(batches):
+            self.sweep.deltas.apply()
+            self.sweep.world.ingest()
+        self.calls.arm(None)
+        began = time.monotonic()
+        self.sweep.world.transform()
+        self.sweep.world.load()
+        return len(self.calls.seen), time.monotonic() - began
 
     def assert_exact_after_an_ordinary_run(self) -> None:
         self.sweep.recover()
@@ -134,3 +146,10 @@ def test_a_warehouse_that_crashes_in_the_merge_is_made_good(rig: Rig) -> None:
     assert rig.calls.has_fired
     PostgresServer.start(rig.warehouse.folder, rig.warehouse.port)
     rig.assert_exact_after_an_ordinary_run()
+
+
+def test_ten_waiting_batches_take_little_more_than_one(rig: Rig) -> None:
+    calls, seconds = zip(*(rig.publish(batches) for batches in (1, 10)))
+    print(f"a publish and its load: {calls[0]} calls and {seconds[0]:.1f} s of one batch, {calls[1]} and {seconds[1]:.1f} s of ten")
+    assert calls[1] < 1.5 * calls[0]
+    assert_exact(rig.sweep.checker, rig.sweep.deltas.expected)

@@ -32,6 +32,8 @@ UNSEEN = {
     "glue:GetTable": "Glue asks for it where partitions are made",
     "glue:GetWorkflowRunProperties": "inside a workflow's run, whose demands it reads",
     "cloudwatch:GetMetricStatistics": "of a run of more than a minute",
+    "kms:Decrypt": "S3's and Secrets Manager's own, as the job, where a key is given",
+    "kms:GenerateDataKey": "S3's own, as the job, where a key is given",
     "logs:CreateLogGroup": "Glue's own, as the job",
     "logs:CreateLogStream": "Glue's own, as the job",
     "logs:PutLogEvents": "Glue's own, as the job",

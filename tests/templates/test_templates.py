@@ -126,16 +126,41 @@ def test_every_bucket_is_private_encrypted_and_versioned() -> None:
         assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
 
 
-def test_every_bucket_refuses_what_comes_without_tls() -> None:
+def test_every_bucket_refuses_what_comes_without_tls_or_from_another_account() -> None:
     refusing = set()
     for policy in resources("storage", "AWS::S3::BucketPolicy").values():
-        (statement,) = policy["PolicyDocument"]["Statement"]
-        assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
-        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        plain, foreign = policy["PolicyDocument"]["Statement"]
+        assert plain["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert foreign["Condition"] == {
+            "StringNotEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}},
+            "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+        }
         bucket = policy["Bucket"]["Ref"]
-        assert statement["Resource"] == [{"Fn::GetAtt": [bucket, "Arn"]}, {"Fn::Sub": "${" + bucket + ".Arn}/*"}]
+        for statement in (plain, foreign):
+            assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+            assert statement["Resource"] == [{"Fn::GetAtt": [bucket, "Arn"]}, {"Fn::Sub": "${" + bucket + ".Arn}/*"}]
         refusing.add(bucket)
     assert refusing == set(resources("storage", "AWS::S3::Bucket"))
+
+
+def test_a_key_that_is_given_encrypts_data_results_and_secrets_and_every_job_may_use_it() -> None:
+    given, none = {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}
+    for bucket in resources("storage", "AWS::S3::Bucket").values():
+        (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"] == {
+            "SSEAlgorithm": {"Fn::If": ["HasKey", "aws:kms", "AES256"]},
+            "KMSMasterKeyID": {"Fn::If": ["HasKey", given, none]},
+        }
+    (workgroup,) = resources("catalog", "AWS::Athena::WorkGroup").values()
+    assert workgroup["WorkGroupConfiguration"]["ResultConfiguration"]["EncryptionConfiguration"] == {
+        "EncryptionOption": {"Fn::If": ["HasKey", "SSE_KMS", "SSE_S3"]},
+        "KmsKey": {"Fn::If": ["HasKey", given, none]},
+    }
+    for secret in resources("secrets", "AWS::SecretsManager::Secret").values():
+        assert secret["KmsKeyId"] == {"Fn::If": ["HasKey", given, none]}
+    users = [*(resources("roles", "AWS::IAM::Role")[f"{job}Role"] for job in ("Ingest", "Transform", "Load"))]
+    for role in (*users, *resources("ci", "AWS::IAM::Role").values()):
+        assert {"kms:Decrypt", "kms:GenerateDataKey"} <= actions(role, on="KmsKeyArn")
 
 
 def test_no_rule_ends_the_life_of_data_only_of_old_versions_unfinished_uploads_and_query_results() -> None:
@@ -155,7 +180,7 @@ def test_no_secret_has_a_value_in_a_template() -> None:
     secrets = resources("secrets", "AWS::SecretsManager::Secret")
     assert len(secrets) == 2
     for secret in secrets.values():
-        assert secret.keys() == {"Name", "Description"}
+        assert secret.keys() == {"Name", "Description", "KmsKeyId"}
 
 
 def test_queries_have_one_place_for_results_and_a_limit() -> None:
@@ -163,7 +188,6 @@ def test_queries_have_one_place_for_results_and_a_limit() -> None:
     settings = workgroup["WorkGroupConfiguration"]
     assert settings["EnforceWorkGroupConfiguration"] is settings["PublishCloudWatchMetricsEnabled"] is True
     assert settings["BytesScannedCutoffPerQuery"] == {"Ref": "QueryScanLimit"}
-    assert settings["ResultConfiguration"]["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
     assert "athena-results/" in str(settings["ResultConfiguration"]["OutputLocation"])
 
 

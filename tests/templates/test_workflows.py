@@ -105,4 +105,4 @@ def test_the_deploy_role_reads_and_deletes_no_data_and_never_changes_itself() ->
 def test_what_the_deploy_role_may_do_is_limited_to_names_of_the_project_as_far_as_aws_allows() -> None:
     allowed = [item for item in statements(role()) if item["Effect"] == "Allow"]
     elsewhere = [item["Sid"] for item in allowed if not re.search("Project|Prefix", str(item["Resource"]))]
-    assert elsewhere == ["DefaultDatabase", "WithoutANameOfTheProject", "Keys"]
+    assert elsewhere == ["DefaultDatabase", "UseKey", "WithoutANameOfTheProject", "Keys"]
