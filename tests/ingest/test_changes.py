@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from totesys.errors import BadDataError
 from totesys.ingest.source import Source
 
 from tests.ingest.designs import STAMP, delete, insert, prepared, rename, transaction
@@ -181,3 +183,33 @@ def test_row_level_security_holds_the_table_and_once_it_is_off_nothing_is_missin
     designs.execute("ALTER TABLE design DISABLE ROW LEVEL SECURITY")
     batch = designs.tick()
     assert (batch.held, designs.keys(batch, "design")) == ({}, [1, 2, 3, 4, 5])
+
+
+@pytest.mark.parametrize(
+    ("change", "drift", "taken_back"),
+    [
+        ("ALTER TABLE design ADD note text", {}, "ALTER TABLE design DROP note"),
+        ("ALTER TABLE design ALTER file_name DROP NOT NULL", {}, "ALTER TABLE design ALTER file_name SET NOT NULL"),
+        ("ALTER TABLE design RENAME file_name TO filename", {}, "ALTER TABLE design RENAME filename TO file_name"),
+        ("ALTER TABLE design ADD note text", {"column_added": "fail"}, "ALTER TABLE design DROP note"),
+    ],
+    ids=["ignore", "evolve", "hold", "fail"],
+)
+def test_a_structure_that_is_changed_while_its_table_is_read_has_its_outcome_in_the_next_batch(
+    designs: Any, while_read: Callable[..., Any], request: pytest.FixtureRequest, change: str, drift: dict[str, str], taken_back: str
+) -> None:
+    outcome = request.node.callspec.id
+    designs.contracts = {"design": replace(designs.contracts["design"], drift=drift)}
+    designs.execute(insert(4))
+    batch = while_read(change)
+    assert (designs.keys(batch, "design"), batch.held, batch.drift) == ([4], {}, {})
+    if outcome == "fail":
+        with pytest.raises(BadDataError, match="Nothing was read"):
+            designs.tick()
+    else:
+        batch = designs.tick()
+        assert (list(batch.held), list(batch.drift)) == ((["design"], []) if outcome == "hold" else ([], ["design"]))
+    designs.execute(taken_back, insert(5))
+    batch = designs.tick()
+    assert (batch.held, batch.drift) == ({}, {})
+    assert 5 in designs.keys(batch, "design") and batch.tables["design"].row_count == 5
