@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 from totesys.spark_session import spark_session
 from totesys.store import Bucket
 
-from local_aws.spark import CLASS_ARCHIVE, spark_environment
+from local_aws.spark import spark_environment
 from tests.local_aws.machine import LocalAws, free_port, start, stop
 
 
@@ -30,11 +31,18 @@ def job_environment(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> 
     return spark_environment(tmp_path_factory.mktemp("spark"), aws.endpoint)
 
 
+# For a few rows, compiling Spark's plans takes half the time. The jobs' own processes, in tests/acceptance, compile them.
+_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+
+
+def session_environment(conf_dir: Path, endpoint: str) -> dict[str, str]:
+    """The environment of a session for many publishes of a few rows."""
+    return spark_environment(conf_dir, endpoint, _INTERPRETED)
+
+
 @pytest.fixture(scope="session")
 def spark(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> SparkSession:
-    """One session for minutes, unlike a job's: the second compiler is worth its while."""
-    options = (f"-XX:SharedArchiveFile={CLASS_ARCHIVE}", "-XX:TieredStopAtLevel=4")
-    environment = spark_environment(tmp_path_factory.mktemp("session"), aws.endpoint, java_options=options)
+    environment = session_environment(tmp_path_factory.mktemp("session"), aws.endpoint)
     with pytest.MonkeyPatch.context() as patch:  # only while the JVM starts: other folders' tests have an AWS of their own
         for name, value in environment.items():
             patch.setenv(name, value)

@@ -24,7 +24,8 @@ def spark_session(app_name: str) -> SparkSession:
     for name, value in _SETTINGS.items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
-    # py4j looks a name up at each use, in every JAR: PySpark uses this one for each column of each expression, 800 times in a publish.
+    # py4j looks a name up at each use, in every JAR, and PySpark names these for each column of an expression: a thousand times a publish.
     jvm: Any = spark._jvm
-    jvm.functions = jvm.functions
+    for name in ("functions", "PythonUtils", "SparkSession", "SparkSession$"):
+        setattr(jvm, name, getattr(jvm, name))
     return spark

@@ -73,15 +73,17 @@ def test_a_second_project_lives_beside_the_first_inside_a_vpc_with_a_key_of_its_
     assert glue.get_job(JobName="deploy-vpc-ingest")["Job"]["Connections"] == {"Connections": ["deploy-vpc-source"]}
     assert glue.get_job(JobName="deploy-vpc-load")["Job"]["NumberOfWorkers"] in (3, "3")  # the local AWS keeps a parameter's text
     assert "Connections" not in glue.get_job(JobName=f"{PROJECT}-ingest")["Job"]
-    bucket = Deployment.read(stack.session, "deploy-vpc").ingestion_bucket
-    assert encryption(stack, bucket) == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
-    assert encryption(stack, stack.deployment.ingestion_bucket) == {"SSEAlgorithm": "AES256"}
+    assert [statement["Resource"] for statement in key_policy(stack, "deploy-vpc")] == [key]
+    assert key_policy(stack, PROJECT) == []
 
 
-def encryption(stack: Stack, bucket: str) -> dict[str, str]:
-    (rule,) = stack.aws.s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
-    default: dict[str, str] = rule["ApplyServerSideEncryptionByDefault"]
-    return default
+def key_policy(stack: Stack, project: str) -> list[dict[str, Any]]:
+    """What ingest may do with a key: the local AWS keeps no bucket's encryption."""
+    iam, role = stack.aws.client("iam"), f"{project}-ingest-eu-west-2"
+    if "key" not in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        return []
+    statements: list[dict[str, Any]] = iam.get_role_policy(RoleName=role, PolicyName="key")["PolicyDocument"]["Statement"]
+    return statements
 
 
 def test_log_groups_that_another_project_has_made_are_left_to_it(stack: Stack) -> None:

@@ -51,7 +51,6 @@ def proxied_world(spark: SparkSession, aws: LocalAws, source: Database, warehous
         closing(HttpProxy(aws.endpoint, calls)) as to_aws,
         _before(source, "source", calls) as to_source,
         _before(warehouse, "warehouse", calls) as to_warehouse,
-        interpreted(spark),
     ):
         world = World(spark, _clients(to_aws.endpoint), to_source, to_warehouse)
         lead_through(spark, world, to_aws.endpoint)
@@ -97,17 +96,3 @@ def lead_through(spark: SparkSession, world: World, endpoint: str) -> None:
     for bucket in (world.ingestion, world.processed):
         for name, value in {"endpoint": endpoint, **_S3A}.items():
             hadoop.set(f"fs.s3a.bucket.{bucket.name}.{name}", value)
-
-
-@contextmanager
-def interpreted(spark: SparkSession) -> Iterator[None]:
-    """Lets Spark interpret its plans: for a few rows, compiling them takes half the time of a transform."""
-    settings = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-    before = {name: spark.conf.get(name) or "" for name in settings}
-    for name, value in settings.items():
-        spark.conf.set(name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            spark.conf.set(name, value)

@@ -14,12 +14,12 @@ from unittest.mock import patch
 from pyspark.sql import SparkSession
 from totesys.spark_session import spark_session
 
-from local_aws.spark import spark_environment
 from local_totesys.postgres import PostgresServer
 from local_totesys.schema import create_source
 from tests.conftest import Database
 from tests.local_aws.machine import LocalAws, free_port, start, stop
 from tests.servers import postgres_server
+from tests.spark_fixtures import session_environment
 
 _OPTIONS = {"max_connections": "300", "max_prepared_transactions": "300"}  # many transactions stay open or prepared
 
@@ -69,7 +69,7 @@ def whole_stage() -> Iterator[Stage]:
         aws_folder.mkdir()
         aws = start([sys.executable, "-m", "local_aws", "--port", str(port), "--local-dir", str(aws_folder)], aws_folder, port)
         stack.callback(stop, aws)
-        stack.enter_context(patch.dict(os.environ, spark_environment(folder / "spark", aws.endpoint)))
+        stack.enter_context(patch.dict(os.environ, session_environment(folder / "spark", aws.endpoint)))
         spark = spark_session("soak")
         spark.sparkContext.setLogLevel("OFF")  # the faults would fill pages
         stack.callback(spark.stop)

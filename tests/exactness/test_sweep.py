@@ -25,7 +25,7 @@ from tests.local_aws.machine import LocalAws
 from tests.servers import guarded
 
 SAMPLED = 8  # points per job beside those that commit; the soak takes all
-CRASHES = 6  # of a job, one right after the other, before an ordinary run; in the soak each is alone
+CRASHES = 16  # of a job, one right after the other, before an ordinary run; in the soak each is alone
 TOO_SMALL = 512  # bytes: less than the smallest Parquet file
 
 
@@ -148,8 +148,8 @@ def test_a_warehouse_that_crashes_in_the_merge_is_made_good(rig: Rig) -> None:
     rig.assert_exact_after_an_ordinary_run()
 
 
-def test_ten_waiting_batches_take_little_more_than_one(rig: Rig) -> None:
+def test_ten_waiting_batches_take_less_than_two_that_come_one_by_one(rig: Rig) -> None:
     calls, seconds = zip(*(rig.publish(batches) for batches in (1, 10)))
     print(f"a publish and its load: {calls[0]} calls and {seconds[0]:.1f} s of one batch, {calls[1]} and {seconds[1]:.1f} s of ten")
-    assert calls[1] < 1.5 * calls[0]
+    assert calls[1] < 2 * calls[0]
     assert_exact(rig.sweep.checker, rig.sweep.deltas.expected)
