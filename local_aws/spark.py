@@ -4,14 +4,11 @@ The settings stand in files (`spark.properties`, `log4j2.properties`), not in co
 Glue: `SparkSession.builder.getOrCreate()` under plain Python.
 
 The JVM starts from an archive of Spark's classes (class_archive.py). It is valid for one class path, without folders that hold files:
-so SPARK_CONF_DIR is an empty folder, the settings are named on the command line, and the SDK's region is read from a JAR.
+so SPARK_CONF_DIR is an empty folder, the settings are named on the command line, and what else Spark needs stands in a JAR (spark_jar.py).
 """
 
-import json
-import os
 import shlex
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,8 +18,9 @@ REGION = "eu-west-2"
 _VENV = Path(__file__).parents[1] / ".venv"
 _JARS = _VENV / "jars"
 _NO_CONF = _VENV / "spark" / "no-conf"
-_REGION_JAR = _VENV / "spark" / "region.jar"
+LOCAL_JAR = _VENV / "spark" / "local.jar"  # spark_jar.py makes it
 CLASS_ARCHIVE = _VENV / "spark" / "classes.jsa"
+ARCHIVED = (f"-XX:SharedArchiveFile={CLASS_ARCHIVE}",)  # Java options
 
 _JAVA_OPTIONS = (
     "-XX:TieredStopAtLevel=1",  # small data is compile time, not work
@@ -51,15 +49,12 @@ logger.plan.name = org.apache.spark.sql.catalyst.util.SparkStringUtils
 logger.plan.level = error
 """
 
-# The SDK in Hadoop 3.3 guesses the signing region from the host name, and would sign for us-east-1; newer ones read endpoint.region.
-_SDK_REGION = {"hostRegexToRegionMappings": [{"hostNameRegex": r"127\.0\.0\.1", "regionName": REGION}]}
-
 
 def spark_environment(
     conf_dir: Path,
     endpoint: str,
     settings: Mapping[str, str] | None = None,
-    java_options: Sequence[str] = (f"-XX:SharedArchiveFile={CLASS_ARCHIVE}",),
+    java_options: Sequence[str] = ARCHIVED,
 ) -> dict[str, str]:
     """Write Spark's configuration into `conf_dir`; return the environment that makes a plain `python script.py` use it.
 
@@ -67,8 +62,6 @@ def spark_environment(
     """
     conf_dir.mkdir(parents=True, exist_ok=True)
     _NO_CONF.mkdir(parents=True, exist_ok=True)
-    if not _REGION_JAR.exists():
-        _write_region_jar()
     log4j, properties_file = conf_dir / "log4j2.properties", conf_dir / "spark.properties"
     options = [*_JAVA_OPTIONS, *java_options, f"-Dlog4j2.configurationFile={log4j}"]
     properties = {**_properties(endpoint), "spark.driver.extraJavaOptions": " ".join(options), **(settings or {})}
@@ -83,14 +76,6 @@ def spark_environment(
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         **aws_environment(endpoint),
     }
-
-
-def _write_region_jar() -> None:
-    """Beside its place first: another process may be reading the old one, or writing its own."""
-    beside = _REGION_JAR.with_suffix(f".{os.getpid()}")
-    with zipfile.ZipFile(beside, "w") as jar:
-        jar.writestr("awssdk_config_override.json", json.dumps(_SDK_REGION))
-    beside.replace(_REGION_JAR)
 
 
 def aws_environment(endpoint: str) -> dict[str, str]:
@@ -111,7 +96,7 @@ def _properties(endpoint: str) -> dict[str, str]:
     return {
         "spark.master": "local[2]",
         # Not spark.jars: that copies the SDK's 190 MB into a temporary folder before the first task.
-        "spark.driver.extraClassPath": ":".join(str(jar) for jar in (*sorted(_JARS.glob("*.jar")), _REGION_JAR)),
+        "spark.driver.extraClassPath": ":".join(str(jar) for jar in (*sorted(_JARS.glob("*.jar")), LOCAL_JAR)),
         "spark.driver.memory": "1g",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -133,6 +118,5 @@ def _properties(endpoint: str) -> dict[str, str]:
         f"{s3a}.fast.upload.buffer": "bytebuffer",
         f"{s3a}.bucket.probe": "0",
         f"{s3a}.attempts.maximum": "3",
-        "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
-        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+        "spark.sql.parquet.output.committer.class": "local_aws.DirectOutputCommitter",
     }

@@ -28,6 +28,9 @@ CRASH_SECONDS = 10.0
 # such as a clone below /root. No mode of any folder outside our own changes.
 ROOTS_STAND_IN = "nobody"
 
+# Iterations make a password that people can think of costlier to guess; ours are random, and Spark logs in twelve times a load.
+LOGIN = {"scram_iterations": "1"}
+
 SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -37,6 +40,7 @@ SETTINGS = {
     "max_prepared_transactions": "10",
     "max_connections": "100",
     "wal_writer_delay": "10ms",  # ingest waits for up to three of them
+    **LOGIN,
     # The data can be made again from its seed, so a crash of the machine (not of the server) may cost it: this is several times faster.
     "fsync": "off",
     "full_page_writes": "off",
@@ -170,7 +174,7 @@ def initialise(folder: Path) -> None:
     """Makes the data of a new server, whose owner has a fresh password."""
     data = make_folder(folder, secrets.token_urlsafe(18))
     locale = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-    login = ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}"]
+    login = ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}", *(f"--set={name}={value}" for name, value in LOGIN.items())]
     run(["initdb", f"--pgdata={data}", f"--username={OWNER}", *login, "--no-sync", *locale], folder)
 
 

@@ -16,6 +16,20 @@ _SETTINGS = {
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
 }
 
+# py4j asks the JVM for a name at each use, and for a part of a package in every JAR. PySpark uses these some thousand times a publish.
+_NAMES = (
+    "functions.col",
+    "functions.lit",
+    "PythonUtils.toSeq",
+    "SparkSession.getActiveSession",
+    "SparkSession$.MODULE$",
+    "org.apache.spark.sql.Observation",
+    "org.apache.spark.sql.expressions.Window",
+    "org.apache.spark.storage.StorageLevel",
+    "org.apache.spark.util.Utils",
+    "py4j.reflection.TypeUtil",
+)
+
 
 def spark_session(app_name: str) -> SparkSession:
     """The process's session, started if there is none."""
@@ -24,8 +38,10 @@ def spark_session(app_name: str) -> SparkSession:
     for name, value in _SETTINGS.items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
-    # py4j looks a name up at each use, in every JAR, and PySpark names these for each column of an expression: a thousand times a publish.
-    jvm: Any = spark._jvm
-    for name in ("functions", "PythonUtils", "SparkSession", "SparkSession$"):
-        setattr(jvm, name, getattr(jvm, name))
+    for name in _NAMES:
+        found: Any = spark._jvm
+        for part in name.split("."):
+            value = getattr(found, part)
+            setattr(found, part, value)
+            found = value
     return spark

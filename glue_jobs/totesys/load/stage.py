@@ -63,11 +63,13 @@ class Stage:
     def _rows(self, spark: SparkSession, plan: Plan, table: str, staged: Table) -> int:
         rows, counts = lake.star_rows(spark, self.bucket, plan, self.contracts.warehouse[table])
         self.writer.write(rows, staged, at_most=plan.stars[table].in_files)
-        lake.check_star_counts(plan, table, **counts.get)
-        return int(counts.get["wanted"])
+        counted = counts.get
+        lake.check_star_counts(plan, table, **counted)
+        return int(counted["wanted"])
 
     def _keys(self, spark: SparkSession, plan: Plan, staged: Table) -> int:
         keys, counts = lake.mirror_keys(spark, self.bucket, plan, self.contracts.source)
         self.writer.write(keys, staged, at_most=sum(rows.in_files for rows in plan.mirrors.values()))
-        lake.check_mirror_counts(plan, counts.get["total"], counts.get["deleted"])
-        return int(counts.get["wanted"])
+        counted = counts.get
+        lake.check_mirror_counts(plan, counted["total"], counted["deleted"])
+        return int(counted["wanted"])
