@@ -18,10 +18,11 @@ from totesys.transform.job import Clients, TransformJob
 def main(argv: Sequence[str]) -> int:
     """Publishes every waiting batch; 0 also when none waits."""
     arguments = parse_arguments(TransformArguments, argv)
-    spark = spark_session("totesys-transform")
     clients = Clients(*(boto3.client(name) for name in ("s3", "glue", "events")))
     demands = read_demands(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
-    TransformJob(spark, clients, arguments, demands, secrets.token_hex(4), datetime.now(timezone.utc)).run()
+    TransformJob(
+        lambda: spark_session("totesys-transform"), clients, arguments, demands, secrets.token_hex(4), datetime.now(timezone.utc)
+    ).run()
     return 0
 
 

@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Any
 
 from totesys.demands import Demands
 
+from tests.exactness.orders import PARENTS, design, order, query
 from tests.exactness.world import World
 
-STAMPS = "'2024-01-05', '2024-01-05'"
-PARENTS = (
-    f"INSERT INTO department VALUES (1, 'Sales', 'Leds', 'Ann', {STAMPS})",
-    f"INSERT INTO staff VALUES (1, 'Pat', 'Lee', 1, 'pat@example.com', {STAMPS})",
-    f"INSERT INTO address VALUES (1, '1 High Street', NULL, NULL, 'Leeds', '08841', 'Turkey', '1803 637401', {STAMPS})",
-    f"INSERT INTO counterparty VALUES (1, 'Frami', 1, NULL, NULL, {STAMPS})",
-    f"INSERT INTO currency VALUES (1, 'GBP', {STAMPS})",
-)
 ORDERS = "SELECT sales_order_id, units_sold FROM fact_sales_order ORDER BY sales_record_id"
 WAITING = "SELECT sales_order_id, waits_for FROM etl.waiting_sales_order WHERE went_in_after IS NULL"
-
-
-def design(key: int) -> str:
-    return (
-        "INSERT INTO design (design_id, design_name, file_location, file_name, created_at, last_updated)"
-        f" VALUES ({key}, 'Wooden', '/usr', 'wooden.json', {STAMPS})"
-    )
-
-
-def order(key: int, design_id: int) -> str:
-    return (
-        "INSERT INTO sales_order (sales_order_id, design_id, staff_id, counterparty_id, units_sold, unit_price, currency_id,"
-        f" agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id, created_at, last_updated)"
-        f" VALUES ({key}, {design_id}, 1, 1, 10, 3.10, 1, '2024-03-05', '2024-03-04', 1, {STAMPS})"
-    )
-
-
-def query(warehouse: Any, statement: str) -> list[tuple[Any, ...]]:
-    with closing(warehouse.connect()) as connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        return list(cursor.fetchall())
 
 
 def test_an_order_of_a_held_tables_new_row_waits_until_the_hold_is_settled(world: World, source: Any, warehouse: Any) -> None:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pytest
-from totesys.contracts import load_contracts
 from totesys.errors import BadDataError
 
-from operations.reconcile.compare import compare_all
-from tests.exactness.test_held_parent import ORDERS, PARENTS, WAITING, design, order, query
+from tests.exactness.conftest import SharedWorld
+from tests.exactness.orders import design, order
 from tests.exactness.world import World
 
 
 @dataclass(frozen=True)
 class Case:
-    """A change of the source, work of the application after it, and what the next run makes of both."""
+    """A change of the source, work of the application after it, and what the next run makes of both. `work` is given the first of the
+    keys that it may use, and orders so many; `arrives` and `waits` count from there."""
 
-    change: tuple[str, ...]
-    work: tuple[str, ...]
-    arrives: list[int]
-    waits: list[int]
+    change: str
+    work: Callable[[int], tuple[str, ...]]
+    orders: int
+    arrives: tuple[int, ...]
+    waits: tuple[int, ...]
     letters: list[str]
     alert: str
     settle: tuple[str, ...]
@@ -31,28 +31,31 @@ class Case:
 
 CASES = {
     "ignore": Case(
-        change=("ALTER TABLE design ADD note text NOT NULL DEFAULT ''",),
-        work=(design(2), order(2, 2)),
-        arrives=[1, 2],
-        waits=[],
+        change="ALTER TABLE design ADD note text NOT NULL DEFAULT ''",
+        work=lambda first: (design(first), order(first, first)),
+        orders=1,
+        arrives=(0,),
+        waits=(),
         letters=[],
         alert="source changed",
         settle=("ALTER TABLE design DROP note",),
     ),
     "evolve": Case(
-        change=("ALTER TABLE sales_order ALTER unit_price TYPE numeric(14,2)",),
-        work=(order(2, 1), order(3, 1).replace("3.10", "123456789012.50")),
-        arrives=[1, 2],
-        waits=[],
+        change="ALTER TABLE sales_order ALTER unit_price TYPE numeric(14,2)",
+        work=lambda first: (order(first, 1), order(first + 1, 1).replace("3.10", "123456789012.50")),
+        orders=2,
+        arrives=(0,),
+        waits=(),
         letters=["sales_order"],
         alert="source changed",
         settle=("UPDATE sales_order SET unit_price = 3.10", "ALTER TABLE sales_order ALTER unit_price TYPE numeric(10,2)"),
     ),
     "hold": Case(
-        change=("ALTER TABLE design RENAME file_name TO filename",),
-        work=(design(2).replace("file_name", "filename"), order(2, 2), order(3, 1)),
-        arrives=[1, 3],
-        waits=[2],
+        change="ALTER TABLE design RENAME file_name TO filename",
+        work=lambda first: (design(first).replace("file_name", "filename"), order(first, first), order(first + 1, 1)),
+        orders=2,
+        arrives=(1,),
+        waits=(0,),
         letters=["design"],
         alert="table held",
         settle=("ALTER TABLE design RENAME filename TO file_name",),
@@ -60,52 +63,44 @@ CASES = {
 }
 
 
-def differences(source: Any, warehouse: Any) -> list[str]:
-    with closing(source.connect()) as ours, closing(warehouse.connect()) as theirs:
-        return [str(difference) for comparison in compare_all(load_contracts(), ours, theirs) for difference in comparison.listed]
-
-
-def letters(world: World) -> list[str]:
-    """The tables that have rows in the dead letter."""
-    return sorted({key.split("/")[1] for key, _ in world.ingestion.objects("dead_letter/")})
+def letters(world: World) -> set[str]:
+    """The objects in the dead letter."""
+    return {key for key, _ in world.ingestion.objects("dead_letter/")}
 
 
 @pytest.mark.parametrize("outcome", CASES)
-def test_drift_has_its_outcome_up_to_the_warehouse(
-    world: World, source: Any, warehouse: Any, caplog: pytest.LogCaptureFixture, outcome: str
-) -> None:
-    case = CASES[outcome]
-    world.execute(source.connect, *PARENTS, design(1), order(1, 1))
-    world.run()
-    world.execute(source.connect, *case.change)
-    world.execute(source.connect, *case.work)
+def test_drift_has_its_outcome_up_to_the_warehouse(shared: SharedWorld, caplog: pytest.LogCaptureFixture, outcome: str) -> None:
+    case, world, first = CASES[outcome], shared.world, shared.keys()
+    before = letters(world)
+    shared.at_source(case.change)
+    shared.at_source(*case.work(first))
 
     with caplog.at_level(logging.WARNING):
         world.run()
 
     assert f"alert, {case.alert}" in caplog.text
-    assert [key for key, _ in query(warehouse, ORDERS)] == case.arrives
-    assert [key for key, _ in query(warehouse, WAITING)] == case.waits
-    assert letters(world) == case.letters
+    assert [key - first for key, _ in shared.orders(first)] == list(case.arrives)
+    assert [key - first for key, _ in shared.waiting()] == list(case.waits)
+    assert sorted({key.split("/")[1] for key in letters(world) - before}) == case.letters
 
-    world.execute(source.connect, *case.settle)
+    shared.at_source(*case.settle)
     world.run()
 
-    assert query(warehouse, WAITING) == []
-    assert differences(source, warehouse) == []
-    assert len({key for key, _ in query(warehouse, ORDERS)}) == len(query(source, "SELECT * FROM sales_order"))
+    assert shared.waiting() == []
+    assert shared.differences() == []
+    assert {key - first for key, _ in shared.orders(first)} == set(range(case.orders))
 
 
-def test_drift_that_must_fail_stops_the_run_and_once_it_is_settled_nothing_is_missing(world: World, source: Any, warehouse: Any) -> None:
-    world.execute(source.connect, *PARENTS, design(1), order(1, 1))
-    world.run()
-    world.registered["design"] = replace(world.registered["design"], drift={"column_renamed": "fail"})
-    world.execute(source.connect, "ALTER TABLE design RENAME file_name TO filename", order(2, 1))
-
-    with pytest.raises(BadDataError, match="Nothing was read"):
-        world.ingest()
-
-    world.execute(source.connect, "ALTER TABLE design RENAME filename TO file_name")
-    world.run()
-    assert query(warehouse, ORDERS) == [(1, 10), (2, 10)]
-    assert differences(source, warehouse) == []
+def test_drift_that_must_fail_stops_the_run_and_once_it_is_settled_nothing_is_missing(shared: SharedWorld) -> None:
+    world, first, design_contract = shared.world, shared.keys(), shared.world.registered["design"]
+    world.registered["design"] = replace(design_contract, drift={"column_renamed": "fail"})
+    shared.at_source("ALTER TABLE design RENAME file_name TO filename", order(first, 1))
+    try:
+        with pytest.raises(BadDataError, match="Nothing was read"):
+            world.ingest()
+        shared.at_source("ALTER TABLE design RENAME filename TO file_name")
+        world.run()
+    finally:
+        world.registered["design"] = design_contract
+    assert shared.orders(first) == [(first, 10)]
+    assert shared.differences() == []

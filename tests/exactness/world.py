@@ -18,11 +18,12 @@ from totesys.demands import NO_DEMANDS, Demands
 from totesys.ingest.job import Clients
 from totesys.ingest.job import run as run_ingest
 from totesys.load.job import LoadJob
-from totesys.manifests import PublishManifest
+from totesys.manifests import PublishManifest, newest_batch
 from totesys.secrets import Credentials
 from totesys.store import Bucket
 from totesys.transform.job import Clients as TransformClients
 from totesys.transform.job import TransformJob
+from totesys.waiting import is_waiting, loaded_through
 
 
 @dataclass
@@ -76,7 +77,7 @@ class World:
         """One run of the transform job, at a UTC time."""
         now = now or datetime.now(timezone.utc)
         clients = TransformClients(self.clients.s3, self.clients.glue, self.clients.events)
-        return TransformJob(self.spark, clients, self.transform_arguments, demands, secrets.token_hex(4), now).run()
+        return TransformJob(lambda: self.spark, clients, self.transform_arguments, demands, secrets.token_hex(4), now).run()
 
     def load(self, demands: Demands = NO_DEMANDS) -> None:
         """One run of the load job."""
@@ -91,6 +92,16 @@ class World:
         self.ingest(**demands)
         self.transform()
         self.load()
+
+    def tick(self) -> bool:
+        """One tick as the triggers make it: a publish starts only when ingest finds that work waits. Whether the tick brought rows."""
+        self.ingest()
+        newest = newest_batch(self.ingestion)
+        assert newest
+        if is_waiting(newest, loaded_through(self.processed)):
+            self.transform()
+            self.load()
+        return newest.has_rows
 
     def execute(self, connect: Any, *statements: str) -> None:
         """Commits statements by a connection of `connect()`, one transaction in all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -12,33 +13,103 @@ from pyspark.sql import SparkSession
 from totesys.contracts import load_contracts
 from totesys.demands import NO_DEMANDS, Demands
 from totesys.load.job import LoadJob
+from totesys.secrets import Credentials
 from totesys.store import Bucket
 
-from tests.load.lake import Lake
+from local_totesys.postgres import PostgresServer
+from tests.conftest import Database
+from tests.load.lake import Lake, sales_order, sales_star
 from tests.local_aws.machine import LocalAws, wait_until
 
 STAGING = "SELECT tablename FROM pg_tables WHERE schemaname = 'etl' AND tablename LIKE 'staging%'"
 
 
-@pytest.fixture
-def lake(new_bucket: Callable[[], Bucket]) -> Lake:
-    """A processed bucket without a publish."""
-    return Lake(new_bucket())
+@dataclass(frozen=True)
+class History:
+    """A lake, and the name of a warehouse that loads have brought it to. Tests go on from copies of both."""
+
+    lake: Lake
+    dbname: str
+
+
+@pytest.fixture(scope="session")
+def new_history(
+    new_bucket: Callable[[], Bucket],
+    postgres: PostgresServer,
+    new_database: Callable[[str], str],
+    warehouse_template: str,
+    jobs: Callable[..., LoadJob],
+) -> Callable[[Callable[[Lake, Callable[[], Any]], None]], History]:
+    """Makes a history: by a function of an empty lake, and of what loads that lake into an empty warehouse."""
+
+    def create(happen: Callable[[Lake, Callable[[], Any]], None]) -> History:
+        lake, dbname = Lake(new_bucket()), new_database(warehouse_template)
+        happen(lake, lambda: jobs(lake, Database(postgres, dbname).credentials).run())
+        return History(lake, dbname)
+
+    return create
 
 
 @pytest.fixture
-def new_job(lake: Lake, warehouse: Any, spark: SparkSession, aws: LocalAws) -> Callable[..., LoadJob]:
-    """Makes load jobs from the lake to the warehouse, each with an attempt of its own."""
-    # The session may be older than our S3 server, when other tests ran before: the bucket is told its endpoint.
-    spark.sparkContext._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.{lake.bucket.name}.endpoint", aws.endpoint)
+def history(request: pytest.FixtureRequest) -> History | None:
+    """What the test goes on from: the fixture that it names, or nothing."""
+    return request.getfixturevalue(request.param) if hasattr(request, "param") else None
+
+
+def goes_on_from(fixture: str) -> pytest.MarkDecorator:
+    """Lets a test begin with the history that a fixture has made."""
+    return pytest.mark.parametrize("history", [fixture], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def one_order(new_history: Callable[..., History]) -> History:
+    """Batch 1 with sales order 1 and its parents, loaded."""
+
+    def happen(lake: Lake, load: Callable[[], Any]) -> None:
+        lake.publish(1, sales_star(sales_order(1)))
+        load()
+
+    return new_history(happen)
+
+
+@pytest.fixture
+def lake(history: History | None, new_bucket: Callable[[], Bucket]) -> Lake:
+    """The history's processed bucket; one without a publish where the test begins with nothing."""
+    return history.lake.copied(new_bucket()) if history else Lake(new_bucket())
+
+
+@pytest.fixture
+def warehouse(
+    history: History | None, postgres: PostgresServer, new_database: Callable[[str], str], warehouse_template: str
+) -> Iterator[Database]:
+    """The history's warehouse, or an empty one."""
+    database = Database(postgres, new_database(history.dbname if history else warehouse_template))
+    yield database
+    postgres.drop_database(database.dbname)
+
+
+@pytest.fixture(scope="session")
+def jobs(spark: SparkSession, aws: LocalAws) -> Callable[..., LoadJob]:
+    """Makes load jobs from a lake to a warehouse, each with an attempt of its own."""
     attempts = count(1)
 
-    def create(credentials: Any = None, demands: Demands = NO_DEMANDS) -> LoadJob:
+    def create(lake: Lake, credentials: Credentials, demands: Demands = NO_DEMANDS) -> LoadJob:
+        # The session may be older than our S3 server, when other tests ran before: the bucket is told its endpoint.
+        spark.sparkContext._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.{lake.bucket.name}.endpoint", aws.endpoint)
         return LoadJob(
-            project="totesys", events=aws.client("events"),
-            processed=lake.bucket, credentials=credentials or warehouse.credentials, contracts=load_contracts(),
+            project="totesys", events=aws.client("events"), processed=lake.bucket, credentials=credentials, contracts=load_contracts(),
             spark=lambda: spark, attempt=f"{next(attempts):08x}", demands=demands,
         )  # fmt: skip
+
+    return create
+
+
+@pytest.fixture
+def new_job(lake: Lake, warehouse: Database, jobs: Callable[..., LoadJob]) -> Callable[..., LoadJob]:
+    """Makes load jobs from the test's lake to its warehouse."""
+
+    def create(credentials: Credentials | None = None, demands: Demands = NO_DEMANDS) -> LoadJob:
+        return jobs(lake, credentials or warehouse.credentials, demands)
 
     return create
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -13,12 +13,9 @@ from pyspark.sql import SparkSession
 from totesys.contracts import load_contracts
 from totesys.demands import Demands
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.load.job import LoadJob
-from totesys.store import Bucket
 from totesys.waiting import loaded_through
 
-from tests.conftest import Database
-from tests.load.conftest import STAGING
+from tests.load.conftest import STAGING, History
 from tests.load.lake import Lake, location, payment, payment_star, sales_order, sales_star
 from tests.local_aws.machine import wait_until
 
@@ -27,56 +24,37 @@ SALES = "SELECT sales_record_id, xmin::text FROM fact_sales_order ORDER BY 1"
 
 
 @pytest.fixture(scope="module")
-def history(new_bucket, postgres, new_database, warehouse_template, spark, aws) -> tuple[Lake, str]:
-    """A lake with four batches, and the name of a warehouse that three loads brought them into: 1, 2 with 3, 4."""
-    lake, dbname = Lake(new_bucket()), new_database(warehouse_template)
-    spark.sparkContext._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.{lake.bucket.name}.endpoint", aws.endpoint)
+def four_batches(new_history: Callable[..., History]) -> History:
+    """A lake with four batches, and a warehouse that three loads brought them into: 1, 2 with 3, 4."""
 
-    def load(attempt: str) -> None:
-        LoadJob(
-            "totesys", aws.client("events"), lake.bucket, Database(postgres, dbname).credentials, load_contracts(), lambda: spark, attempt
-        ).run()
+    def happen(lake: Lake, load: Callable[[], Any]) -> None:
+        lake.publish(
+            1,
+            sales_star(*map(sales_order, (3, 1, 2))) | payment_star(payment(1), payment(2)),
+            alive={"sales_order": [1, 2, 3], "payment": [1]},
+        )
+        load()
+        lake.publish(2, {"fact_sales_order": [sales_order(4), sales_order(1, units_sold=2)], "dim_location": [location(2)]})
+        lake.publish(3, {"fact_payment": [payment(1, paid=True)]}, deleted={"payment": [2], "sales_order": [3]})
+        load()
+        lake.publish(
+            4,
+            {
+                "fact_sales_order": [sales_order(2, units_sold=4)],
+                "fact_payment": [payment(2, is_put_back=True)],
+                "dim_location": [location(1, city="X")],
+            },
+            alive={"payment": [2]},
+        )
+        load()
 
-    lake.publish(
-        1, sales_star(*map(sales_order, (3, 1, 2))) | payment_star(payment(1), payment(2)), alive={"sales_order": [1, 2, 3], "payment": [1]}
-    )
-    load("a0000001")
-    lake.publish(2, {"fact_sales_order": [sales_order(4), sales_order(1, units_sold=2)], "dim_location": [location(2)]})
-    lake.publish(3, {"fact_payment": [payment(1, paid=True)]}, deleted={"payment": [2], "sales_order": [3]})
-    load("a0000002")
-    lake.publish(
-        4,
-        {
-            "fact_sales_order": [sales_order(2, units_sold=4)],
-            "fact_payment": [payment(2, is_put_back=True)],
-            "dim_location": [location(1, city="X")],
-        },
-        alive={"payment": [2]},
-    )
-    load("a0000003")
-    return lake, dbname
+    return new_history(happen)
 
 
 @pytest.fixture
-def lake(history: tuple[Lake, str]) -> Lake:
-    """The lake of all these tests, to which none of them publishes."""
-    return history[0]
-
-
-@pytest.fixture
-def warehouse(history: tuple[Lake, str], postgres, new_database) -> Iterator[Database]:
-    """A copy of the warehouse."""
-    database = Database(postgres, new_database(history[1]))
-    yield database
-    postgres.drop_database(database.dbname)
-
-
-@pytest.fixture
-def more(lake: Lake, new_bucket: Callable[[], Bucket], spark, aws) -> Lake:
-    """A lake of a test's own with the same four batches."""
-    copy = lake.copied(new_bucket())
-    spark.sparkContext._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.{copy.bucket.name}.endpoint", aws.endpoint)
-    return copy
+def history(four_batches: History) -> History:
+    """What all these tests go on from."""
+    return four_batches
 
 
 @pytest.fixture
@@ -238,10 +216,10 @@ def test_the_calendar_is_made_anew_by_its_name(load, state, query):
     assert state() == before
 
 
-def test_a_fact_made_anew_gets_what_waits_in_its_turn(new_job, more, state, query):
-    more.publish(5, {"fact_payment": [payment(5)], "fact_sales_order": [sales_order(5)]}, deleted={"sales_order": [1]})
+def test_a_fact_made_anew_gets_what_waits_in_its_turn(lake, load, state, query):
+    lake.publish(5, {"fact_payment": [payment(5)], "fact_sales_order": [sales_order(5)]}, deleted={"sales_order": [1]})
 
-    replace(new_job(demands=Demands(backfill=True, backfill_table="sales_order")), processed=more.bucket).run()
+    load(backfill=True, backfill_table="sales_order")
 
     assert [row[0] for row in state()["fact_sales_order"]] == [1, 2, 3, 1, 4, 2, 5]
     assert state()["tombstone"] == [("sales_order", 1, 5), ("sales_order", 3, 3)]

@@ -7,28 +7,34 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from totesys.errors import BadDataError, FatalError, RetriableError
 from totesys.load.warehouse import _SESSION as session_settings
 from totesys.store import Bucket
 
-from tests.load.conftest import STAGING, waiting_for_ledger
-from tests.load.lake import currency, sales_order, sales_star
+from tests.load.conftest import STAGING, History, goes_on_from, waiting_for_ledger
+from tests.load.lake import Lake, currency, sales_order, sales_star
 from tests.local_aws.machine import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
 COUNTS = "SELECT (SELECT count(*) FROM fact_sales_order), (SELECT count(*) FROM dim_date), (SELECT count(*) FROM etl.load_ledger)"
 
 
-@pytest.fixture
-def loaded_once(lake, load):
+@pytest.fixture(scope="module")
+def loaded_once(new_history: Callable[..., History]) -> History:
     """A warehouse that holds one order, and a lake with two more."""
-    lake.publish(1, sales_star(sales_order(1)))
-    load()
-    lake.publish(2, {"fact_sales_order": [sales_order(2), sales_order(3)]})
+
+    def happen(lake: Lake, load: Callable[[], Any]) -> None:
+        lake.publish(1, sales_star(sales_order(1)))
+        load()
+        lake.publish(2, {"fact_sales_order": [sales_order(2), sales_order(3)]})
+
+    return new_history(happen)
 
 
 def staging_of(query) -> str:
@@ -36,7 +42,7 @@ def staging_of(query) -> str:
     return f"etl.{name}"
 
 
-@pytest.mark.usefixtures("loaded_once")
+@goes_on_from("loaded_once")
 def test_rows_that_a_retried_task_staged_twice_are_refused(load, query, run_until_merge):
     [error] = run_until_merge(1, lambda: query(f"INSERT INTO {staging_of(query)} SELECT * FROM {staging_of(query)}"))
 
@@ -47,7 +53,7 @@ def test_rows_that_a_retried_task_staged_twice_are_refused(load, query, run_unti
     assert query(COUNTS) == [(3, 365, 2)]
 
 
-@pytest.mark.usefixtures("loaded_once")
+@goes_on_from("loaded_once")
 def test_a_staging_table_that_a_crash_of_the_server_emptied_is_refused(load, query, run_until_merge):
     [error] = run_until_merge(1, lambda: query(f"DELETE FROM {staging_of(query)}"))
 
@@ -57,7 +63,7 @@ def test_a_staging_table_that_a_crash_of_the_server_emptied_is_refused(load, que
     assert query(COUNTS) == [(3, 365, 2)]
 
 
-@pytest.mark.usefixtures("loaded_once")
+@goes_on_from("loaded_once")
 def test_of_two_loads_at_once_one_brings_the_rows_and_the_other_steps_back(query, run_until_merge):
     first, second = run_until_merge(2, lambda: None)
 
@@ -67,7 +73,7 @@ def test_of_two_loads_at_once_one_brings_the_rows_and_the_other_steps_back(query
     assert query(STAGING) == []
 
 
-@pytest.mark.usefixtures("loaded_once")
+@goes_on_from("loaded_once")
 def test_a_load_whose_session_breaks_leaves_nothing_but_dead_staging_which_the_next_drops(load, query, run_until_merge):
     end = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'totesys-load-%%' AND wait_event_type = 'Lock'"
@@ -82,7 +88,7 @@ def test_a_load_whose_session_breaks_leaves_nothing_but_dead_staging_which_the_n
     assert query(STAGING) == []
 
 
-@pytest.mark.usefixtures("loaded_once")
+@goes_on_from("loaded_once")
 def test_a_process_killed_before_its_commit_is_made_good_by_the_next(lake, load, query, warehouse, aws, job_environment):
     aws.client("secretsmanager").create_secret(Name="totesys/warehouse", SecretString=json.dumps(asdict(warehouse.credentials)))
     holder = warehouse.connect()
@@ -166,9 +172,8 @@ def test_a_value_that_the_warehouse_cannot_hold_is_refused_and_never_shown(lake,
     assert warehouse.credentials.password not in shown
 
 
-def test_facts_beside_a_lost_ledger_are_never_loaded_again(lake, load, query):
-    lake.publish(1, sales_star(sales_order(1)))
-    load()
+@goes_on_from("one_order")
+def test_facts_beside_a_lost_ledger_are_never_loaded_again(load, query):
     query("DELETE FROM etl.load_ledger")
 
     with pytest.raises(FatalError, match=r"restore the ledger, or .*scripts/backfill.sh"):
@@ -210,7 +215,7 @@ def test_a_missing_bucket_needs_a_person(new_job, lake):
         replace(new_job(), processed=Bucket(lake.bucket.client, "nowhere")).run()
 
 
-@pytest.mark.usefixtures("loaded_once")
+@goes_on_from("loaded_once")
 def test_a_load_that_waits_in_vain_for_the_ledger_gives_up(load, query, warehouse, monkeypatch):
     monkeypatch.setitem(session_settings, "lock_timeout", "100ms")
     holder = warehouse.connect()

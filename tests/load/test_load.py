@@ -9,7 +9,7 @@ import pytest
 from totesys.errors import FatalError, RetriableError
 from totesys.waiting import loaded_through
 
-from tests.load.conftest import STAGING
+from tests.load.conftest import STAGING, goes_on_from
 from tests.load.lake import design, location, sales_order, sales_star, staff
 
 
@@ -75,9 +75,8 @@ def test_publishes_that_waited_together_go_in_in_the_order_of_batch_and_key(lake
     assert query("SELECT publish_seq, first_batch_seq, through_batch_seq FROM etl.load_ledger") == [(3, 1, 3)]
 
 
+@goes_on_from("one_order")
 def test_a_dimension_holds_the_latest_state_and_new_rows(lake, load, query):
-    lake.publish(1, sales_star(sales_order(1)))
-    load()
     lake.publish(2, {"dim_location": [location(1, address_line_2="Flat 2", district=None), location(2)], "dim_design": [design(2)]})
 
     load()
@@ -110,9 +109,8 @@ def test_a_load_again_changes_nothing(lake, load, query):
     assert (query("SELECT *, xmin FROM fact_sales_order"), query("SELECT * FROM etl.load_ledger")) == before
 
 
+@goes_on_from("one_order")
 def test_a_publish_without_a_new_batch_brings_nothing(lake, load, query):
-    lake.publish(1, sales_star(sales_order(1)))
-    load()
     lake.publish(1, {})
 
     assert load().publish_seq == 1
@@ -147,9 +145,8 @@ def test_while_a_lake_made_anew_is_behind_nothing_is_loaded_and_nothing_lost(lak
     assert query("SELECT sales_order_id FROM fact_sales_order ORDER BY sales_record_id") == [(1,), (2,), (3,)]
 
 
+@goes_on_from("one_order")
 def test_a_lake_of_another_ingestion_bucket_is_refused(lake, load, query):
-    lake.publish(1, sales_star(sales_order(1)))
-    load()
     lake.origin = "0000000001-another"
     lake.publish(2, {"fact_sales_order": [sales_order(2)]})
 
@@ -159,9 +156,8 @@ def test_a_lake_of_another_ingestion_bucket_is_refused(lake, load, query):
     assert query("SELECT sales_order_id FROM fact_sales_order") == [(1,)]
 
 
+@goes_on_from("one_order")
 def test_a_lost_warehouse_is_brought_back_by_the_next_load(lake, load, query):
-    lake.publish(1, sales_star(sales_order(1)))
-    load()
     lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=5)]}, deleted={"sales_order": [1]})
     load()
     query("DROP SCHEMA public CASCADE; DROP SCHEMA etl CASCADE; CREATE SCHEMA public")
@@ -175,9 +171,8 @@ def test_a_lost_warehouse_is_brought_back_by_the_next_load(lake, load, query):
     assert query("SELECT first_batch_seq, through_batch_seq FROM etl.load_ledger") == [(1, 2)]
 
 
+@goes_on_from("one_order")
 def test_a_publish_that_lands_during_a_load_goes_in_before_it_ends(lake, load, query, run_until_merge):
-    lake.publish(1, sales_star(sales_order(1)))
-    load()
     lake.publish(2, {"fact_sales_order": [sales_order(2)]})
 
     [loaded] = run_until_merge(1, lambda: lake.publish(3, {"fact_sales_order": [sales_order(3)]}))
@@ -195,9 +190,8 @@ def test_the_marker_says_how_far_the_warehouse_has_come(lake, load):
     assert loaded_through(lake.bucket) == 7
 
 
+@goes_on_from("one_order")
 def test_a_marker_that_a_dead_load_left_behind_is_put_right(lake, load):
-    lake.publish(1, sales_star(sales_order(1)))
-    load()
     lake.bucket.put("_loaded.json", b'{"publish_seq": 0, "through_batch_seq": 0}')
 
     load()

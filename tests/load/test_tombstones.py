@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from totesys.errors import BadDataError, RetriableError
 
-from tests.load.conftest import STAGING
-from tests.load.lake import staff
+from tests.load.conftest import STAGING, History, goes_on_from
+from tests.load.lake import Lake, staff
 
 TOMBSTONES = "SELECT source_table, key, batch_seq FROM etl.tombstone ORDER BY 1, 2"
 
 
-@pytest.fixture
-def loaded_once(lake, load):
+@pytest.fixture(scope="module")
+def loaded_once(new_history: Callable[..., History]) -> History:
     """A warehouse with a member of staff, and mirrors in the lake in which all keys live."""
-    lake.publish(1, {"dim_staff": [staff(1)]}, alive={"sales_order": [1, 2], "staff": [1]})
-    load()
+
+    def happen(lake: Lake, load: Callable[[], Any]) -> None:
+        lake.publish(1, {"dim_staff": [staff(1)]}, alive={"sales_order": [1, 2], "staff": [1]})
+        load()
+
+    return new_history(happen)
 
 
-@pytest.mark.usefixtures("loaded_once")
+@goes_on_from("loaded_once")
 def test_deleted_keys_get_tombstones_and_keep_their_rows(lake, load, query):
     lake.publish(2, {}, deleted={"sales_order": [2], "staff": [1, 100_000]})
 
@@ -29,7 +36,7 @@ def test_deleted_keys_get_tombstones_and_keep_their_rows(lake, load, query):
     assert query(STAGING) == []
 
 
-@pytest.mark.usefixtures("loaded_once")
+@goes_on_from("loaded_once")
 def test_a_key_that_lives_again_loses_its_tombstone_and_one_deleted_again_has_the_batch_of_that(lake, load, query):
     lake.publish(2, {}, deleted={"sales_order": [1, 2, 3]})
     load()
@@ -41,7 +48,7 @@ def test_a_key_that_lives_again_loses_its_tombstone_and_one_deleted_again_has_th
     assert query(TOMBSTONES) == [("sales_order", 1, 2), ("sales_order", 3, 4)]
 
 
-@pytest.mark.usefixtures("loaded_once")
+@goes_on_from("loaded_once")
 def test_no_mirror_is_read_while_nothing_was_ever_deleted(lake, load, query):
     lake.publish(2, {"dim_staff": [staff(1, first_name="Ada")]}, alive={"staff": [1]})
     lake.remove_files("current")
@@ -51,7 +58,7 @@ def test_no_mirror_is_read_while_nothing_was_ever_deleted(lake, load, query):
     assert query("SELECT first_name FROM dim_staff") == [("Ada",)]
 
 
-@pytest.mark.usefixtures("loaded_once")
+@goes_on_from("loaded_once")
 def test_a_batch_of_deletes_alone_needs_no_other_rows(lake, load, query):
     lake.publish(2, {}, deleted={"sales_order": [1]})
 
@@ -68,7 +75,7 @@ def test_the_first_load_brings_the_tombstones_of_all_that_was(lake, load, query)
     assert query(TOMBSTONES) == [("payment", 3, 1)]
 
 
-@pytest.mark.usefixtures("loaded_once")
+@goes_on_from("loaded_once")
 @pytest.mark.parametrize("tamper", ["DELETE FROM {0}", "INSERT INTO {0} SELECT * FROM {0}"], ids=["emptied", "staged twice"])
 def test_staged_keys_that_are_not_as_many_as_were_read_are_refused(lake, load, query, run_until_merge, tamper):
     lake.publish(2, {}, deleted={"sales_order": [1]})
@@ -82,7 +89,7 @@ def test_staged_keys_that_are_not_as_many_as_were_read_are_refused(lake, load, q
     assert query(TOMBSTONES) == [("sales_order", 1, 2)]
 
 
-@pytest.mark.usefixtures("loaded_once")
+@goes_on_from("loaded_once")
 def test_a_mirror_with_other_tombstones_than_its_manifest_says_is_refused(lake, load):
     manifest = lake.publish(2, {}, deleted={"sales_order": [1]})
     lake.copy(manifest.current["sales_order"]["0"].prefix)

@@ -8,30 +8,35 @@ from typing import Any
 
 import pytest
 
-from tests.load.lake import currency, design, location, payment, payment_star, sales_order, sales_star
+from tests.load.conftest import History, goes_on_from
+from tests.load.lake import Lake, currency, design, location, payment, payment_star, sales_order, sales_star
 
 ORDERS = "SELECT sales_order_id, units_sold FROM fact_sales_order ORDER BY sales_record_id"
 WAITING = "SELECT sales_order_id, batch_seq, waits_for FROM etl.waiting_sales_order WHERE went_in_after IS NULL ORDER BY 1, 2"
 ENDS = "SELECT load_seq, last_record_ids -> 'fact_sales_order' FROM etl.load_ledger ORDER BY 1"
 
 
-@pytest.fixture
-def waiting_order(lake: Any, load: Callable[..., Any]) -> None:
-    """Order 1 is in; order 2 waits for its design since batch 2, which brought order 3 as well."""
+def _let_an_order_wait(lake: Lake, load: Callable[[], Any]) -> None:
     lake.publish(1, sales_star(sales_order(1)))
     load()
     lake.publish(2, {"fact_sales_order": [sales_order(2, design_id=11), sales_order(3)]})
     load()
 
 
-@pytest.mark.usefixtures("waiting_order")
+@pytest.fixture(scope="module")
+def waiting_order(new_history: Callable[..., History]) -> History:
+    """Order 1 is in; order 2 waits for its design since batch 2, which brought order 3 as well."""
+    return new_history(_let_an_order_wait)
+
+
+@goes_on_from("waiting_order")
 def test_an_order_without_its_parent_waits_and_the_others_go_in(query):
     assert query(ORDERS) == [(1, 42), (3, 42)]
     assert query(WAITING) == [(2, 2, ["dim_design"])]
     assert query("SELECT rows FROM etl.load_ledger WHERE load_seq = 2") == [({"fact_sales_order": 1},)]
 
 
-@pytest.mark.usefixtures("waiting_order")
+@goes_on_from("waiting_order")
 def test_it_goes_in_with_the_load_that_brings_its_parent(lake, load, query):
     lake.publish(3, {"dim_design": [design(11)]})
 
@@ -44,7 +49,7 @@ def test_it_goes_in_with_the_load_that_brings_its_parent(lake, load, query):
     assert query("SELECT rows FROM etl.load_ledger WHERE load_seq = 3") == [({"dim_design": 1, "fact_sales_order": 1},)]
 
 
-@pytest.mark.usefixtures("waiting_order")
+@goes_on_from("waiting_order")
 def test_a_load_that_brings_something_else_leaves_it_waiting(lake, load, query):
     lake.publish(3, {"dim_design": [design(12)]})
 
@@ -53,7 +58,7 @@ def test_a_load_that_brings_something_else_leaves_it_waiting(lake, load, query):
     assert query(WAITING) == [(2, 2, ["dim_design"])]
 
 
-@pytest.mark.usefixtures("waiting_order")
+@goes_on_from("waiting_order")
 def test_a_later_version_waits_behind_an_earlier_one_and_both_go_in_in_order(lake, load, query):
     lake.publish(3, {"fact_sales_order": [sales_order(2, units_sold=3)]})
     load()
@@ -76,7 +81,7 @@ def test_versions_before_the_one_that_waits_go_in(lake, load, query):
     assert query(WAITING) == [(1, 2, ["dim_design"]), (1, 3, [])]
 
 
-@pytest.mark.usefixtures("waiting_order")
+@goes_on_from("waiting_order")
 def test_one_parent_of_two_is_not_enough(lake, load, query):
     lake.publish(3, {"fact_sales_order": [sales_order(4, design_id=11, currency_id=2)]})
     load()
@@ -112,7 +117,7 @@ def test_new_rows_that_wait_are_told_of_once(lake, load, caplog):
     assert "See them: scripts/deadletters.sh list" in told
 
 
-@pytest.mark.usefixtures("waiting_order")
+@goes_on_from("waiting_order")
 def test_of_two_loads_at_once_one_lets_it_in(lake, query, run_until_merge):
     lake.publish(3, {"dim_design": [design(11)]})
 
@@ -122,18 +127,23 @@ def test_of_two_loads_at_once_one_lets_it_in(lake, query, run_until_merge):
     assert query(ORDERS) == [(1, 42), (3, 42), (2, 42)]
 
 
-@pytest.fixture
-def released_order(waiting_order: None, lake: Any, load: Callable[..., Any]) -> None:
+@pytest.fixture(scope="module")
+def released_order(new_history: Callable[..., History]) -> History:
     """Load 3 let order 2 of batch 2 in, beside order 4 of its own; load 4 brought a version of order 1, load 5 one that waits."""
-    lake.publish(3, {"dim_design": [design(11)], "fact_sales_order": [sales_order(4)]})
-    load()
-    lake.publish(4, {"fact_sales_order": [sales_order(1, units_sold=4)]})
-    load()
-    lake.publish(5, {"fact_sales_order": [sales_order(1, units_sold=5, design_id=12)]})
-    load()
+
+    def happen(lake: Lake, load: Callable[[], Any]) -> None:
+        _let_an_order_wait(lake, load)
+        lake.publish(3, {"dim_design": [design(11)], "fact_sales_order": [sales_order(4)]})
+        load()
+        lake.publish(4, {"fact_sales_order": [sales_order(1, units_sold=4)]})
+        load()
+        lake.publish(5, {"fact_sales_order": [sales_order(1, units_sold=5, design_id=12)]})
+        load()
+
+    return new_history(happen)
 
 
-@pytest.mark.usefixtures("released_order")
+@goes_on_from("released_order")
 @pytest.mark.parametrize(
     ("demands", "orders"),
     [
@@ -160,7 +170,7 @@ def test_a_backfill_brings_back_what_waited_once(load, lake, query, demands, ord
     assert query(ORDERS) == [*orders, (1, 5)]
 
 
-@pytest.mark.usefixtures("released_order")
+@goes_on_from("released_order")
 @pytest.mark.parametrize("first", [2, 3, 4, 5])
 def test_after_a_fact_was_made_anew_a_backfill_from_any_batch_still_brings_back_each_row_once(load, query, first):
     load(backfill=True, backfill_table="sales_order")
@@ -172,7 +182,7 @@ def test_after_a_fact_was_made_anew_a_backfill_from_any_batch_still_brings_back_
     assert query(WAITING) == [(1, 5, ["dim_design"])]
 
 
-@pytest.mark.usefixtures("released_order")
+@goes_on_from("released_order")
 def test_the_ledger_knows_where_each_load_ends_after_a_fact_was_made_anew_with_rows_that_waited(load, query):
     load(backfill=True, backfill_table="sales_order", backfill_from=3)
 
@@ -181,7 +191,7 @@ def test_the_ledger_knows_where_each_load_ends_after_a_fact_was_made_anew_with_r
     assert query(ENDS) == [(1, 1), (2, 2), (3, ids[3]), (4, ids[4]), (5, ids[4])]
 
 
-@pytest.mark.usefixtures("waiting_order")
+@goes_on_from("waiting_order")
 def test_a_row_that_a_fact_made_anew_let_in_does_not_go_in_again(lake, load, query):
     lake.publish(3, {"dim_design": [design(11)]})
     query("INSERT INTO dim_design VALUES (11, 'Wooden', '/usr', 'wooden-1.json')")

@@ -29,7 +29,7 @@ class Pipeline(SimpleNamespace):
         self, now: datetime = datetime(2026, 3, 2, 12, tzinfo=timezone.utc), demands: Demands = NO_DEMANDS
     ) -> PublishManifest | None:
         """One run of the job, with an attempt of its own."""
-        return TransformJob(self.spark, self.clients, self.arguments, demands, f"{next(self.attempts):08x}", now).run()
+        return TransformJob(lambda: self.spark, self.clients, self.arguments, demands, f"{next(self.attempts):08x}", now).run()
 
     def rows(self, states: dict[str, dict[str, Any]], table: str, partition: str | None = None) -> list[dict[str, Any]]:
         """The rows that a manifest's partitions of a table hold, as Spark reads them; all partitions when none is named."""

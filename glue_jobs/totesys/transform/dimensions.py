@@ -11,7 +11,7 @@ from totesys import layout
 from totesys.contracts import CURRENT_LINEAGE, Contract, Contracts
 from totesys.manifests import PartitionState
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, TableChange, count_partitions, table_change
-from totesys.transform.lake import Lake, with_key_range
+from totesys.transform.lake import Lake, divided, with_key_range
 from totesys.transform.tables import TABLES
 from totesys.transform.tables.dim_date import dim_date
 
@@ -37,7 +37,8 @@ def publish_joined_dimension(
             return TableChange()
         prefix = layout.warehouse_prefix(dimension.table, publishing.publish_id)
         touched = rows.filter(F.col(dimension.partition.name).isin([int(value) for value in changed]))
-        lake.write(touched.repartition(dimension.partition.name), prefix, dimension.partition)
+        count = sum(count.rows for count in changed.values())
+        lake.write(divided(touched, dimension.partition, count), prefix, dimension.partition)
         return table_change(changed, prefix, dimension.partition, publishing.seq)
     finally:
         rows.unpersist()

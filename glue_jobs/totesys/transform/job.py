@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -40,9 +41,10 @@ class Clients:
 
 @dataclass(frozen=True)
 class TransformJob:
-    """One run. `attempt` makes its prefixes its own; `now` is the UTC time that its publishes are stamped with."""
+    """One run. `spark` is asked for a session when there is something to publish; `attempt` makes its prefixes its own; `now` is the UTC
+    time that its publishes are stamped with."""
 
-    spark: SparkSession
+    spark: Callable[[], SparkSession]
     clients: Clients
     arguments: TransformArguments
     demands: Demands
@@ -51,7 +53,7 @@ class TransformJob:
 
     def run(self) -> PublishManifest | None:
         """Publishes what waits, and makes the catalog follow the newest publish. None when nothing waited or another run was first."""
-        newest = manifests.newest_publish(self._processed)
+        found = newest = manifests.newest_publish(self._processed)
         published = None
         if self.demands.backfill and newest:
             newest = published = self._backfill(newest)
@@ -65,7 +67,7 @@ class TransformJob:
             log.info("no batch is waiting: publish %d is through batch %d", before.seq, before.through_batch_seq)
         # Every run makes the catalog follow, so that a crash between commit and move is healed by the next.
         self._move_pointers(published or manifests.newest_publish(self._processed) or NO_PUBLISH)
-        if published and sweep.is_due(before, self.now):
+        if published and sweep.is_due(found or NO_PUBLISH, self.now):
             sweep.sweep(self._processed, published, self.now)
         return published
 
@@ -81,7 +83,7 @@ class TransformJob:
         return published
 
     def _make(self, work: Work, seq: int) -> PublishManifest:
-        lake = Lake(self.spark, self._ingestion.name, self._processed.name)
+        lake = Lake(self.spark(), self._ingestion.name, self._processed.name)
         with lake_errors():
             return publish(lake, load_contracts(), work, seq, self.attempt, self.now)
 

@@ -15,6 +15,7 @@ from totesys.manifests import PartitionState
 from totesys.spark_types import spark_schema
 
 ROWS_PER_FILE = 1_000_000
+_FEW_ROWS = 100_000  # one task writes them sooner than a shuffle would have divided them
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,8 @@ class Lake:
 def with_key_range(rows: DataFrame, contract: Contract) -> DataFrame:
     """The rows with the partition (key_range) that their key falls into."""
     return rows.withColumn(contract.partition.name, F.floor(F.col(contract.key) / F.lit(contract.range_size)).cast("int"))
+
+
+def divided(rows: DataFrame, partition: Partition, count: int) -> DataFrame:
+    """So many rows as tasks should write them: those of a partition value in one task, or all when they are few."""
+    return rows.coalesce(1) if count <= _FEW_ROWS else rows.repartition(partition.name)

@@ -14,7 +14,7 @@ from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Contract, Contracts
 from totesys.errors import BadDataError
 from totesys.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
-from totesys.transform.lake import ROWS_PER_FILE, Lake, with_key_range
+from totesys.transform.lake import ROWS_PER_FILE, Lake, divided, with_key_range
 from totesys.transform.merge import merge
 from totesys.transform.tables import TABLES
 
@@ -154,7 +154,8 @@ def _write(
     changed_ranges = [int(value) for value in merged.ranges]
     is_touched = F.col("is_last") & F.col(contract.partition.name).isin(changed_ranges)
     columns = [column.name for column in (*contract.columns, *CURRENT_LINEAGE)]
-    current = merged.states.filter(is_touched).select(*columns, contract.partition.name).repartition(contract.partition.name)
+    touched = merged.states.filter(is_touched).select(*columns, contract.partition.name)
+    current = divided(touched, contract.partition, sum(count.rows for count in merged.ranges.values()))
     prefix = layout.current_prefix(contract.table, publishing.publish_id)
     lake.write(current, prefix, contract.partition)
     current_change = table_change(merged.ranges, prefix, contract.partition, publishing.seq)
