@@ -20,7 +20,6 @@ _JARS = _VENV / "jars"
 _NO_CONF = _VENV / "spark" / "no-conf"
 LOCAL_JAR = _VENV / "spark" / "local.jar"  # spark_jar.py makes it
 CLASS_ARCHIVE = _VENV / "spark" / "classes.jsa"
-ARCHIVED = (f"-XX:SharedArchiveFile={CLASS_ARCHIVE}",)  # Java options
 
 _JAVA_OPTIONS = (
     "-XX:TieredStopAtLevel=1",  # small data is compile time, not work
@@ -54,7 +53,7 @@ def spark_environment(
     conf_dir: Path,
     endpoint: str,
     settings: Mapping[str, str] | None = None,
-    java_options: Sequence[str] = ARCHIVED,
+    java_options: Sequence[str] = (f"-XX:SharedArchiveFile={CLASS_ARCHIVE}",),
 ) -> dict[str, str]:
     """Write Spark's configuration into `conf_dir`; return the environment that makes a plain `python script.py` use it.
 

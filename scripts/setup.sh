@@ -61,7 +61,8 @@ install_environment() {
   python="$(find_python "${version}" || fetch_python "${version}")" || return 1
   log "Python ${version} environment"
   uv venv --clear --python "${python}" "${VENV}/${name}"
-  uv pip sync --require-hashes --python "${VENV}/${name}/bin/python" "${lock}" || die "could not install ${lock}: is a package index reachable?"
+  # Compiled here, or the first to import a module compiles it; and every process does where PYTHONDONTWRITEBYTECODE is set.
+  uv pip sync --compile-bytecode --require-hashes --python "${VENV}/${name}/bin/python" "${lock}" || die "could not install ${lock}: is a package index reachable?"
   mark_done "${name}" "${want}"
 }
 

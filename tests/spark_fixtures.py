@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from totesys.spark_session import spark_session
 from totesys.store import Bucket
 
-from local_aws.spark import ARCHIVED, spark_environment
+from local_aws.spark import spark_environment
 from tests.local_aws.machine import LocalAws, free_port, start, stop
 
 
@@ -32,7 +32,6 @@ def job_environment(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 # For a few rows, compiling Spark's plans takes half the time. The jobs' own processes, in tests/acceptance, compile them.
-# A session lives long enough for the second compiler to pay: from the seventh publish on, and then a third less.
 _INTERPRETED = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
@@ -42,7 +41,7 @@ _INTERPRETED = {
 
 def session_environment(conf_dir: Path, endpoint: str) -> dict[str, str]:
     """The environment of a session for many publishes of a few rows."""
-    return spark_environment(conf_dir, endpoint, _INTERPRETED, (*ARCHIVED, "-XX:TieredStopAtLevel=4"))
+    return spark_environment(conf_dir, endpoint, _INTERPRETED)
 
 
 @pytest.fixture(scope="session")

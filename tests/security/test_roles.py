@@ -108,14 +108,13 @@ def made(proxied: ProxiedWorld) -> dict[str, set[tuple[str, str]]]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws_environment(proxied.endpoint).items():
             patch.setenv(name, value)
-        for _ in range(3):
+        for _ in range(2):
             for job in JOBS:
                 noted(job, lambda job=job: script(job))
             deltas.apply()
         later = datetime.now(timezone.utc) + timedelta(days=2)
         noted("ingest", lambda: script("ingest"))
         noted("transform", lambda: world.transform(Demands(backfill=True), now=later))
-        noted("transform", lambda: world.transform(now=later))
         noted("load", lambda: world.load(Demands(backfill=True)))
     return calls
 
