@@ -5,7 +5,6 @@ set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly ROOT
-readonly LEAST_COVERAGE=90
 
 usage() { echo "usage: scripts/test.sh [--help]    sets up, lints and runs every test"; }
 log() { printf 'test: %s\n' "$*" >&2; }
@@ -26,8 +25,7 @@ main() {
   fi
   log "everything on $(.venv/main/bin/python --version)"
   # In the order of the files: the long ones come first. tests/conftest.py says what one process runs.
-  .venv/main/bin/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder \
-    --cov --cov-report=term:skip-covered --cov-fail-under="${LEAST_COVERAGE}"
+  .venv/main/bin/python -m slipcover -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
   if [[ -n "${ingest:-}" ]]; then
     local ended=0
     wait "${ingest}" || ended=$?
