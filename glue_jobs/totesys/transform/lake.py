@@ -61,6 +61,11 @@ def with_key_range(rows: DataFrame, contract: Contract) -> DataFrame:
     return rows.withColumn(contract.partition.name, F.floor(F.col(contract.key) / F.lit(contract.range_size)).cast("int"))
 
 
+def are_few(count: int) -> bool:
+    """Whether so many rows are one task's work."""
+    return count <= _FEW_ROWS
+
+
 def divided(rows: DataFrame, partition: Partition, count: int) -> DataFrame:
     """So many rows as tasks should write them: those of a partition value in one task, or all when they are few."""
-    return rows.coalesce(1) if count <= _FEW_ROWS else rows.repartition(partition.name)
+    return rows.coalesce(1) if are_few(count) else rows.repartition(partition.name)

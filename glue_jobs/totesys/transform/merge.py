@@ -17,6 +17,7 @@ def merge(
     contract: Contract,
     version_columns: Sequence[str],
     kept_out: DataFrame | None = None,
+    is_one_task: bool = False,
 ) -> DataFrame:
     """Every state that the keys of `captured` went through, and after a full read those of `current`, in the order of batches.
 
@@ -27,6 +28,7 @@ def merge(
     version_columns  columns in which a difference makes a new fact version; empty for tables that feed no fact
     kept_out         rows that a full read found and kept out as dead letters (key, batch_seq): their keys are not lacking, and they keep
                      the state that they had; None when there are none
+    is_one_task      the rows are few: no shuffle
 
     One row per key and state seen, with the contract's columns and
       is_deleted, batch_seq  the state, and the batch that brought it: an equal state keeps the batch of the first
@@ -46,6 +48,8 @@ def merge(
         if kept_out is not None:
             found = found.unionByName(kept_out.withColumnRenamed("key", contract.key))
         states = states.unionByName(_absent(states, found, full_seqs, contract.key), allowMissingColumns=True)
+    if is_one_task:
+        states = states.coalesce(1)
 
     by_batch = Window.partitionBy(contract.key).orderBy("batch_seq")
     so_far = by_batch.rowsBetween(Window.unboundedPreceding, Window.currentRow)

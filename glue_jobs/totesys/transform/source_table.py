@@ -14,7 +14,7 @@ from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Contract, Contracts
 from totesys.errors import BadDataError
 from totesys.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
-from totesys.transform.lake import ROWS_PER_FILE, Lake, divided, with_key_range
+from totesys.transform.lake import ROWS_PER_FILE, Lake, are_few, divided, with_key_range
 from totesys.transform.merge import merge
 from totesys.transform.tables import TABLES
 
@@ -68,7 +68,9 @@ def _merged_states(
     # The first capture of all finds nothing to delete.
     can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
     kept_out = lake.read_kept_out({seq: dead.open for seq in can_delete if (dead := captures[seq].dead)})
-    return with_key_range(merge(current, captured, can_delete, contract, _version_columns(contract, fact), kept_out), contract)
+    is_one_task = are_few(sum(state.rows for state in known.values()) + sum(capture.rows for capture in captures.values()))
+    merged = merge(current, captured, can_delete, contract, _version_columns(contract, fact), kept_out, is_one_task)
+    return with_key_range(merged, contract)
 
 
 def _is_offered(publishing: Publishing, captures: dict[int, TableCapture]) -> SparkColumn:
