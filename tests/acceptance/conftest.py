@@ -1,8 +1,8 @@
 """One deployed local stack, driven through the scripts that a user has, in rounds: each round is run once, and many tests look at it.
 
-The rounds follow each other, since Spark's start is what costs: failures, first run, quiet tick, second run, third run with the
-warehouse down at first, a run whose transform is killed and which is resumed during a deploy, a backfill after everything but the
-landed batches is lost, and a run that keeps rows and a table out. A round's fixture asks for the round before it.
+The rounds follow each other, since Spark's start is what costs: failures, first run, second run with the warehouse down at first, quiet
+tick, a run whose transform is killed and which is resumed during a deploy, a backfill after everything but the landed batches is lost,
+and a run that keeps rows and a table out. A round's fixture asks for the round before it.
 """
 
 from __future__ import annotations
@@ -250,8 +250,9 @@ def first(stack: Stack, orders: Orders) -> Iterator[Round]:
 
 
 @pytest.fixture(scope="session")
-def second(stack: Stack, orders: Orders, first: Round) -> Round:
-    """A second run: the late transactions have committed; an order was changed twice, one touched, one edited silently; a payment went."""
+def without_warehouse(stack: Stack, orders: Orders, first: Round) -> Done:
+    """A run with changes to bring and no warehouse to bring them to: the late transactions have committed; an order was changed twice, one
+    touched, one edited silently; a payment went."""
     stack.at_source(
         change(orders.updated),
         change(orders.updated),
@@ -259,19 +260,6 @@ def second(stack: Stack, orders: Orders, first: Round) -> Round:
         change(orders.silent, "agreed_delivery_date = '2027-12-31'"),
         "DELETE FROM payment WHERE payment_id = (SELECT max(payment_id) FROM payment)",
     )
-    return tick(stack)
-
-
-@pytest.fixture(scope="session")
-def quiet(stack: Stack, second: Round) -> Round:
-    """A tick with nothing new."""
-    return tick(stack)
-
-
-@pytest.fixture(scope="session")
-def without_warehouse(stack: Stack, orders: Orders, quiet: Round) -> Done:
-    """A run with a change to bring and no warehouse to bring it to."""
-    stack.at_source(change(orders.updated))
     stack.stop("warehouse")
     try:
         return stack.script("run.sh")
@@ -280,8 +268,14 @@ def without_warehouse(stack: Stack, orders: Orders, quiet: Round) -> Done:
 
 
 @pytest.fixture(scope="session")
-def third(stack: Stack, without_warehouse: Done) -> Round:
+def second(stack: Stack, without_warehouse: Done) -> Round:
     """The run after that: the warehouse is back."""
+    return tick(stack)
+
+
+@pytest.fixture(scope="session")
+def quiet(stack: Stack, second: Round) -> Round:
+    """A tick with nothing new."""
     return tick(stack)
 
 
@@ -296,7 +290,7 @@ class Resumed:
 
 
 @pytest.fixture(scope="session")
-def resumed(stack: Stack, orders: Orders, third: Round) -> Resumed:
+def resumed(stack: Stack, orders: Orders, quiet: Round) -> Resumed:
     """Transform is killed by SIGKILL. Its workflow run is resumed, as by the Glue console, and a deploy is made meanwhile."""
     stack.at_source(change(orders.updated))
     with ThreadPoolExecutor(1) as pool:
