@@ -135,7 +135,9 @@ class PostgresServer:
 
     def create_database(self, name: str, template: str | None = None) -> None:
         """Creates a database, as a copy of `template` (which nobody may be using) when one is given."""
-        self.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template or "template1")))
+        # Files are copied instead of logged page by page: less than half the time, and no standby replays them.
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
+        self.execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template1")))
 
     def drop_database(self, name: str) -> None:
         """Drops a database and ends the sessions that are still in it."""

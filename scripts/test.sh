@@ -6,6 +6,7 @@ set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly ROOT
+readonly LEAST_COVERAGE=90  # percent of lines
 
 usage() { echo "usage: scripts/test.sh [--help]    sets up, lints and runs every test"; }
 log() { printf 'test: %s\n' "$*" >&2; }
@@ -14,26 +15,28 @@ main() {
   if (( $# )); then usage; [[ "$1" == --help ]] && exit 0 || exit 1; fi
   cd "${ROOT}"
   scripts/setup.sh
+  results="$(mktemp -d)"
+  trap 'kill ${ingest:-} 2> /dev/null || true; rm -rf "${results}"' EXIT
   local elsewhere=()
   if [[ -x .venv/ingest/bin/python ]]; then
     # Glue runs ingest on 3.9: so do its tests, beside the rest. What they print comes at the end.
     log "ingest on $(.venv/ingest/bin/python --version), in the background"
-    printed="$(mktemp)"
-    .venv/ingest/bin/python -m pytest -p no:cacheprovider tests/ingest > "${printed}" 2>&1 &
+    .venv/ingest/bin/python -m pytest -p no:cacheprovider tests/ingest > "${results}/ingest" 2>&1 &
     ingest=$!
-    trap 'kill "${ingest}" 2> /dev/null || true; rm -f "${printed}"' EXIT
     elsewhere=(--ignore tests/ingest)
   fi
   log "linters"
   scripts/lint.sh
   log "everything else on $(.venv/main/bin/python --version)"
   # In the order of the files: the long ones come first. tests/conftest.py says what one process runs.
-  .venv/main/bin/python -m slipcover -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder "${elsewhere[@]}"
+  .venv/main/bin/python -m slipcover --json --out "${results}/covered" \
+    -m pytest --numprocesses "$(nproc)" --dist loadscope --no-loadscope-reorder "${elsewhere[@]}"
+  .venv/main/bin/python -m slipcover --fail-under "${LEAST_COVERAGE}" --skip-covered --out "${results}/covered" --merge "${results}/covered"
   if [[ -n "${ingest:-}" ]]; then
     local ended=0
     wait "${ingest}" || ended=$?
     log "ingest on $(.venv/ingest/bin/python --version)"
-    cat "${printed}"
+    cat "${results}/ingest"
     (( ended == 0 )) || exit 1
   fi
 }

@@ -19,7 +19,9 @@ if sys.version_info >= (3, 11):  # ingest's Python has no PySpark
     pytest_plugins = ["tests.spark_fixtures"]
 
 
-_SHARED = ("acceptance", "deploy")  # a folder whose tests share a deployed stack is one process's work; elsewhere a file is
+# Folders whose tests share what is dear to make (a deployed stack, warehouses) are one process's work; so are files that share a world.
+_ONE_PROCESS = ("acceptance", "deploy", "load")
+_ONE_WORLD = ("exactness/test_dead_letters.py", "exactness/test_outcomes.py")
 
 
 @pytest.hookimpl(optionalhook=True)  # ingest's Python has no xdist
@@ -29,9 +31,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByStack(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.split("::")[0]
-            folder = file.split("/")[1]
-            return folder if folder in _SHARED else file
+            file = nodeid.split("::")[0].removeprefix("tests/")
+            folder = file.split("/")[0]
+            return folder if folder in _ONE_PROCESS else _ONE_WORLD[0] if file in _ONE_WORLD else file
 
     return ByStack(config, log)
 

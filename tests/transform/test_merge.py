@@ -25,13 +25,13 @@ Merge = Callable[..., list[tuple]]
 def merged(spark: SparkSession) -> Merge:
     """Merges literal rows; returns (key, kept, dropped, is_deleted, batch_seq, is_version, is_last) of the states seen by batches."""
 
-    def run(current: list[Current], batches: dict[int, list[Row]], full: tuple[int, ...] = ()) -> list[tuple]:
+    def run(current: list[Current], batches: dict[int, list[Row]], full: tuple[int, ...] = (), is_one_task: bool = False) -> list[tuple]:
         known = spark.createDataFrame(current, "item_id int, kept string, dropped string, is_deleted boolean, batch_seq bigint")
         captured = spark.createDataFrame(
             [(*row, seq, True) for seq, rows in batches.items() for row in rows],
             "item_id int, kept string, dropped string, batch_seq bigint, is_offered boolean",
         )
-        states = merge(known, captured, full, ITEM, ["item_id", "kept"])
+        states = merge(known, captured, full, ITEM, ["item_id", "kept"], is_one_task=is_one_task)
         wanted = ("item_id", "kept", "dropped", "is_deleted", "batch_seq", "is_version", "is_last")
         return [tuple(row[name] for name in wanted) for row in states.filter("seen_seq > 0").orderBy("item_id", "seen_seq").collect()]
 
@@ -114,7 +114,7 @@ def test_merging_batches_at_once_equals_the_oracle(merged: Merge, histories: lis
         expected += [(key, seq) for key in table if key not in before or before[key] != table[key]]
         dead.update({key: value for key, value in before.items() if key not in table})
         before = table
-    rows = merged([], batches, tuple(full))
+    rows = merged([], batches, tuple(full), is_one_task=data.draw(st.booleans()))
     assert sorted((row[0], row[4]) for row in rows if row[5]) == sorted(expected)
     last = {row[0]: (row[1], row[3]) for row in rows if row[6]}
     assert last == {
