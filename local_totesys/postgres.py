@@ -135,7 +135,7 @@ class PostgresServer:
 
     def create_database(self, name: str, template: str | None = None) -> None:
         """Creates a database, as a copy of `template` (which nobody may be using) when one is given."""
-        # Files are copied instead of logged page by page: 25 ms in place of 59, and a standby copies them too.
+        # Files are copied, not logged page by page: less than half the time here.
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         self.execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template1")))
 

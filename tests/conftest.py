@@ -33,7 +33,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0].removeprefix("tests/")
             folder = file.split("/")[0]
-            return folder if folder in _ONE_PROCESS else _ONE_WORLD[0] if file in _ONE_WORLD else file
+            if folder in _ONE_PROCESS:
+                return folder
+            return "one world" if file in _ONE_WORLD else file
 
     return ByStack(config, log)
 

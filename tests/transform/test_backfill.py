@@ -127,11 +127,10 @@ def test_a_backfill_of_a_table_that_does_not_exist_names_those_that_do(lived: Li
 
 
 def test_what_waits_is_merged_in_passes_and_gives_the_same_rows(lived: Lived, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "BATCHES_PER_PASS", 1)
     lived.pipeline.landing.land({"address": [address(1, "Ely")], "sales_order": [sales_order(5)]}, day="2026-03-06")
     lived.pipeline.landing.land({"address": [address(1, "Goole")], "sales_order": [sales_order(5, units_sold=1)]}, day="2026-03-06")
-    with monkeypatch.context() as patch:
-        patch.setattr(publish, "BATCHES_PER_PASS", 1)
-        made = lived.pipeline.transform()
+    made = lived.pipeline.transform()
     assert made is not None and (made.batches[0][0], made.through_batch_seq) == (5, 6)
     assert {table: rows for table, rows in made.new_rows.items() if rows} == {
         "dim_location": 1,

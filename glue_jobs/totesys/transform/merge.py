@@ -28,7 +28,7 @@ def merge(
     version_columns  columns in which a difference makes a new fact version; empty for tables that feed no fact
     kept_out         rows that a full read found and kept out as dead letters (key, batch_seq): their keys are not lacking, and they keep
                      the state that they had; None when there are none
-    is_one_task      the rows are few: no shuffle
+    is_one_task      the rows are few: one task compares them, without a shuffle
 
     One row per key and state seen, with the contract's columns and
       is_deleted, batch_seq  the state, and the batch that brought it: an equal state keeps the batch of the first
