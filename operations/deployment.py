@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -78,11 +79,12 @@ def project_name(environment: Mapping[str, str]) -> str:
 
 
 def aws_session() -> boto3.Session:
-    """A session in the environment's region; FatalError when it names none."""
+    """A session in the environment's region, which makes each client once; FatalError when the environment names no region."""
     # boto3 reads AWS_DEFAULT_REGION alone, while other AWS tools read AWS_REGION.
     session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
     if not session.region_name:
         raise FatalError('no AWS region is set: set AWS_REGION, or for a local stack run eval "$(scripts/local.sh env)"')
+    session.client = cache(session.client)  # type: ignore[method-assign]  # to make one takes as long as two or three calls
     return session
 
 

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -30,6 +31,7 @@ from tests.local_aws.machine import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTS = ("fact_sales_order", "fact_purchase_orders", "fact_payment")
+_LOOKS = 10  # at each process: two seconds, in which a shell has become what it starts
 
 
 @dataclass(frozen=True)
@@ -123,15 +125,19 @@ def tick(stack: Stack, script: str = "run.sh") -> Round:
 
 @contextmanager
 def watched_commands() -> Iterator[set[str]]:
-    """Collects the command lines of all processes, as anybody on the machine can read them."""
+    """Collects the command lines of all processes, as anybody on the machine can read them: those that a process begins with, and what it
+    has a moment later, when it is another program."""
     commands: set[str] = set()
     is_over = threading.Event()
 
     def watch() -> None:
+        looks: Counter[Path] = Counter()
         while not is_over.wait(0.2):
-            for process in Path("/proc").glob("[0-9]*/cmdline"):
-                with suppress(OSError):
-                    commands.add(process.read_text(errors="replace").replace("\0", " "))
+            looks = Counter({process: looks[process] + 1 for process in Path("/proc").glob("[0-9]*")})
+            for process in looks:
+                if looks[process] <= _LOOKS:
+                    with suppress(OSError):
+                        commands.add((process / "cmdline").read_text(errors="replace").replace("\0", " "))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

@@ -32,7 +32,11 @@ _DECIDES = re.compile(r"s3 PUT (ingestion|processed) _manifests|warehouse COMMIT
 
 @dataclass(frozen=True)
 class Point:
-    """One call of one job, and what becomes of it. `commits` tells calls that commit from those that only prepare."""
+    """One call of one job, and what becomes of it. `commits` tells calls that commit from those that only prepare.
+
+    Of the merge's statements only the first counts as one that commits when it is refused: by then the server has done just what it has
+    done when the answer of the statement before is lost.
+    """
 
     job: str
     call: str
@@ -74,8 +78,10 @@ def points_of(job: str, calls: Sequence[str]) -> list[Point]:
     points = []
     for number, call in enumerate(calls):
         counts[call] += 1
-        commits = number in merge or bool(_COMMITS.fullmatch(call))
-        points += [Point(job, call, counts[call], effect, commits) for effect in _effects(call)]
+        for effect in _effects(call):
+            is_told_apart = effect is not Effect.REFUSED or number == merge.start
+            commits = bool(_COMMITS.fullmatch(call)) or (number in merge and is_told_apart)
+            points.append(Point(job, call, counts[call], effect, commits))
     return points
 
 

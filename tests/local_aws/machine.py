@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,11 @@ class LocalAws:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def client(self, service: str) -> Any:
-        return boto3.client(
-            service, endpoint_url=self.endpoint, region_name="eu-west-2", aws_access_key_id="test", aws_secret_access_key="test"
-        )
+    @cached_property
+    def client(self) -> Callable[[str], Any]:
+        """Gives the client of a service, each time the same."""
+        place = {"endpoint_url": self.endpoint, "region_name": "eu-west-2", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return cache(lambda service: boto3.client(service, **place))
 
     @cached_property
     def glue(self) -> Any:
