@@ -28,7 +28,7 @@ DECIDED = {  # parameters that the deploy decides, and nobody chooses
 }  # fmt: skip
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """Reads a template's structure; what !Ref and its like stand for is CloudFormation's business."""
 
 

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cfnlint.decode.cfn_yaml import load
 from totesys.ingest.structure import OUTCOMES
+
+from operations.deploy.stacks import TEMPLATES, Template
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -28,7 +29,7 @@ def test_every_script_and_each_of_its_options_stands_in_the_readme(script: str) 
 
 
 def test_every_parameter_of_the_templates_stands_in_the_readme() -> None:
-    parameters = {name for path in (ROOT / "cloudformation").glob("*.yaml") for name in load(str(path))["Parameters"]}
+    parameters = {name for path in TEMPLATES.glob("*.yaml") for name in Template.read(path.stem).parameters}
     assert not {name for name in parameters - DECIDED_BY_THE_DEPLOY if f"`{name}`" not in README}
 
 
