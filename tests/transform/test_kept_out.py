@@ -26,7 +26,7 @@ def test_a_kept_out_key_is_not_taken_for_deleted_until_it_is_really_gone(
 
     land(1, 2, 3, 4)
     land(1, kept_out=(2, 3))
-    land(1, 3)
+    land(1, kept_out=(3,))
     pipeline.transform()
 
     publish = newest_publish(pipeline.processed)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from totesys.contracts import Column, Contract
 from totesys.transform.merge import merge
 
@@ -16,9 +18,21 @@ ITEM = Contract(
     columns=(Column("item_id", "int", False, "d"), Column("kept", "string", True, "d"), Column("dropped", "string", True, "d")),
 )  # fmt: skip
 
+KNOWN = {"item_id": "int", "kept": "string", "dropped": "string", "is_deleted": "boolean", "batch_seq": "bigint"}
+CAPTURED = {"item_id": "int", "kept": "string", "dropped": "string", "batch_seq": "bigint", "is_offered": "boolean"}
+
 Row = tuple[int, str | None, str | None]
 Current = tuple[int, str | None, str | None, bool, int]
 Merge = Callable[..., list[tuple]]
+
+
+def frame(spark: SparkSession, rows: Sequence[tuple[Any, ...]], columns: dict[str, str]) -> DataFrame:
+    """The rows as a frame with columns of these types; without the processes that createDataFrame starts."""
+    made = [
+        F.struct(*[F.lit(value).cast(kind).alias(name) for value, (name, kind) in zip(row, columns.items(), strict=True)]) for row in rows
+    ]
+    schema = ", ".join(f"{name}: {kind}" for name, kind in columns.items())
+    return spark.range(1).select(F.inline(F.array(*made).cast(f"array<struct<{schema}>>")))
 
 
 @pytest.fixture
@@ -26,11 +40,8 @@ def merged(spark: SparkSession) -> Merge:
     """Merges literal rows; returns (key, kept, dropped, is_deleted, batch_seq, is_version, is_last) of the states seen by batches."""
 
     def run(current: list[Current], batches: dict[int, list[Row]], full: tuple[int, ...] = (), is_one_task: bool = False) -> list[tuple]:
-        known = spark.createDataFrame(current, "item_id int, kept string, dropped string, is_deleted boolean, batch_seq bigint")
-        captured = spark.createDataFrame(
-            [(*row, seq, True) for seq, rows in batches.items() for row in rows],
-            "item_id int, kept string, dropped string, batch_seq bigint, is_offered boolean",
-        )
+        known = frame(spark, current, KNOWN)
+        captured = frame(spark, [(*row, seq, True) for seq, rows in batches.items() for row in rows], CAPTURED)
         states = merge(known, captured, full, ITEM, ["item_id", "kept"], is_one_task=is_one_task)
         wanted = ("item_id", "kept", "dropped", "is_deleted", "batch_seq", "is_version", "is_last")
         return [tuple(row[name] for name in wanted) for row in states.filter("seen_seq > 0").orderBy("item_id", "seen_seq").collect()]
@@ -82,9 +93,9 @@ def test_a_key_inserted_again_is_a_version_even_with_the_same_values(merged: Mer
 
 def test_a_version_that_repeats_the_one_before_a_deletion_says_so(spark: SparkSession) -> None:
     current = [(1, "a", "x", True, 2), (2, "a", "x", True, 2), (3, "a", "x", False, 2)]
-    known = spark.createDataFrame(current, "item_id int, kept string, dropped string, is_deleted boolean, batch_seq bigint")
+    known = frame(spark, current, KNOWN)
     rows = [(1, "a", "y", 3, True), (2, "b", "x", 3, True), (3, "a", "y", 3, True), (4, "a", "x", 3, True)]
-    captured = spark.createDataFrame(rows, "item_id int, kept string, dropped string, batch_seq bigint, is_offered boolean")
+    captured = frame(spark, rows, CAPTURED)
     put_back = merge(known, captured, (), ITEM, ["item_id", "kept"]).filter("is_put_back")
     assert [(row.item_id, row.is_version) for row in put_back.collect()] == [(1, True)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from pathlib import PurePosixPath
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -32,13 +32,12 @@ class Lake:
 
     def read_kept_out(self, open_letters: Mapping[int, str]) -> DataFrame | None:
         """The keys that batches kept out of the lake (key, batch_seq), by the objects that list them; None when no batch did."""
-        keys = [
-            self.spark.read.schema("key bigint")
-            .parquet(layout.uri(self.ingestion_bucket, open_))
-            .withColumn("batch_seq", F.lit(seq).cast("bigint"))
-            for seq, open_ in open_letters.items()
-        ]
-        return reduce(DataFrame.unionByName, keys) if keys else None
+        if not open_letters:
+            return None
+        # One read for all, and the file's name tells the batch: a frame of each would make a plan that grows with what waits.
+        batches = F.create_map(*[F.lit(part) for seq, open_ in open_letters.items() for part in (PurePosixPath(open_).name, seq)])
+        keys = self.spark.read.schema("key bigint").parquet(*[layout.uri(self.ingestion_bucket, open_) for open_ in open_letters.values()])
+        return keys.select("key", F.element_at(batches, F.col("_metadata.file_name")).cast("bigint").alias("batch_seq"))
 
     def read(self, columns: Iterable[Column], states: Collection[PartitionState]) -> DataFrame:
         """The rows of partitions, by the prefixes that a manifest names; no partition gives no rows."""
