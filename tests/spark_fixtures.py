@@ -31,11 +31,14 @@ def job_environment(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> 
     return spark_environment(tmp_path_factory.mktemp("spark"), aws.endpoint)
 
 
-# For a few rows, compiling Spark's plans takes half the time. The jobs' own processes, in tests/acceptance, compile them.
+# For a few rows, compiling Spark's plans takes half the time, and printing them for nobody some more. The jobs' own processes, in
+# tests/acceptance, compile them.
 _INTERPRETED = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.ui.explainMode": "simple",
+    "spark.sql.debug.maxToStringFields": "1",
+    "spark.sql.maxPlanStringLength": "0",
 }
 
 
