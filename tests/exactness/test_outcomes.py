@@ -10,7 +10,7 @@ import pytest
 from totesys.errors import BadDataError
 
 from tests.exactness.conftest import SharedWorld
-from tests.exactness.orders import design, order
+from tests.exactness.orders import design, order, query
 from tests.exactness.world import World
 
 
@@ -85,6 +85,7 @@ def test_drift_of_three_tables_at_once_has_its_outcomes_up_to_the_warehouse(shar
     for outcome, case in CASES.items():
         assert f"alert, {case.alert}: {case.table}: " in caplog.text
         assert [key - first[outcome] for key, _ in shared.orders(first[outcome])] == list(case.arrives), outcome
+    assert query(shared.warehouse, "SELECT DISTINCT location FROM dim_staff") == [("Ripon",)], "what is ignored is the column alone"
     assert [key for key, _ in shared.waiting()] == [first[outcome] + key for outcome, case in CASES.items() for key in case.waits]
     tables = {case.table for case in CASES.values() if case.has_letters}
     assert {key.split("/")[1] for key in letters(world) - before} == tables
