@@ -31,7 +31,7 @@ from tests.local_aws.machine import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTS = ("fact_sales_order", "fact_purchase_orders", "fact_payment")
-_LOOKS = 10  # at each process: two seconds, in which a shell has become what it starts
+_YOUNG = 10  # rounds of watching: two seconds, in which a shell has usually become what it starts
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def tick(stack: Stack, script: str = "run.sh") -> Round:
 
 @contextmanager
 def watched_commands() -> Iterator[set[str]]:
-    """Collects the command lines of all processes, as anybody on the machine can read them: those that a process begins with, and what it
-    has a moment later, when it is another program."""
+    """Collects the command lines of all processes, as anybody on the machine can read them: of a young process in each round, and of
+    older ones in every tenth, for they may have become another program."""
     commands: set[str] = set()
     is_over = threading.Event()
 
@@ -135,7 +135,7 @@ def watched_commands() -> Iterator[set[str]]:
         while not is_over.wait(0.2):
             looks = Counter({process: looks[process] + 1 for process in Path("/proc").glob("[0-9]*")})
             for process in looks:
-                if looks[process] <= _LOOKS:
+                if looks[process] <= _YOUNG or looks[process] % _YOUNG == 0:
                     with suppress(OSError):
                         commands.add((process / "cmdline").read_text(errors="replace").replace("\0", " "))
 

@@ -56,19 +56,19 @@ class LocalAws:
         place = {"endpoint_url": self.endpoint, "region_name": "eu-west-2", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
         return cache(lambda service: boto3.client(service, **place))
 
-    @cached_property
+    @property
     def glue(self) -> Any:
         return self.client("glue")
 
-    @cached_property
+    @property
     def s3(self) -> Any:
         return self.client("s3")
 
-    @cached_property
+    @property
     def logs(self) -> Any:
         return self.client("logs")
 
-    @cached_property
+    @property
     def cloudformation(self) -> Any:
         return self.client("cloudformation")
 

@@ -24,12 +24,12 @@ def test_a_kept_out_key_is_not_taken_for_deleted_until_it_is_really_gone(
         if is_published_between:
             pipeline.transform()
 
-    land(1, 2, 3, 4)
-    land(1, kept_out=(2, 3))
-    land(1, kept_out=(3,))
+    land(1, 2, 3, 4, 5)
+    land(1, kept_out=(2, 3, 5))
+    land(1, 5, kept_out=(3,))
     pipeline.transform()
 
     publish = newest_publish(pipeline.processed)
     assert publish
     mirror = {one[f"{table}_id"]: (one["is_deleted"], one["batch_seq"]) for one in pipeline.rows(publish.current, table)}
-    assert mirror == {1: (False, 1), 2: (True, 3), 3: (False, 1), 4: (True, 2)}
+    assert mirror == {1: (False, 1), 2: (True, 3), 3: (False, 1), 4: (True, 2), 5: (False, 1)}

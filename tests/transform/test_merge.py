@@ -28,9 +28,7 @@ Merge = Callable[..., list[tuple]]
 
 def frame(spark: SparkSession, rows: Sequence[tuple[Any, ...]], columns: dict[str, str]) -> DataFrame:
     """The rows as a frame with columns of these types; without the processes that createDataFrame starts."""
-    made = [
-        F.struct(*[F.lit(value).cast(kind).alias(name) for value, (name, kind) in zip(row, columns.items(), strict=True)]) for row in rows
-    ]
+    made = [F.struct(*[F.lit(value).alias(name) for name, value in zip(columns, row, strict=True)]) for row in rows]
     schema = ", ".join(f"{name}: {kind}" for name, kind in columns.items())
     return spark.range(1).select(F.inline(F.array(*made).cast(f"array<struct<{schema}>>")))
 
