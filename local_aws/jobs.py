@@ -13,6 +13,7 @@ from typing import Any
 from ministack.services import glue
 
 from local_aws.api import LOCK, Action, AwsError, Record, invalid, not_found
+from local_aws.jvms import Jvms, NoJvm
 from local_aws.logs import GROUPS, LogStream
 from local_aws.objects import NoSuchObject
 from local_aws.process import Machine, failure, is_spark, kill_group, prepare
@@ -76,6 +77,7 @@ class Jobs:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._jvms = Jvms()
         self._closed = False
         self.listeners: list[Callable[[JobRun], None]] = []
 
@@ -127,22 +129,28 @@ class Jobs:
             for runs in glue._job_runs.all_values():
                 for run in runs:
                     self.stop(run)
+        self._jvms.shut_down()
 
     def _in_background(self, work: Callable[[JobRun], None], run: JobRun) -> None:
         # ministack finds account and region in the context; a thread begins with none.
         threading.Thread(target=contextvars.copy_context().run, args=(work, run), name=run.id, daemon=True).start()
 
     def _run(self, run: JobRun) -> None:
+        jvm = None
         try:
             command = prepare(self._machine, run.id, run.job, _arguments(run))
+            jvm = None if command.settings is None else self._jvms.take(command)
+            env = {**command.env, **jvm.environment} if jvm else command.env
             with LOCK:
                 if not run.ending and not self._closed:
-                    run.process = command.start()
+                    run.process = command.spawn(command.argv, env)
                     run.state = "RUNNING"
-        except (NoSuchObject, NotAWheel, OSError, KeyError) as error:
+        except (NoSuchObject, NotAWheel, NoJvm, OSError, KeyError) as error:
             self._end(run, "FAILED", f"{run.job_name} could not start: {error}")
             return
         if run.process is None:
+            if jvm:
+                jvm.end()
             self._end(run, run.ending or "STOPPED", "")
             return
         streams = [
@@ -159,6 +167,10 @@ class Jobs:
                 for stream in streams:
                     stream.send()
         kill_group(run.process.pid)  # what it may have left behind
+        if jvm and returncode == 0 and not run.ending:
+            self._jvms.give_back(jvm)
+        elif jvm:
+            jvm.end()
         for stream in streams:
             stream.send(everything=True)
         if run.ending:

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class Command:
-    """A process to start: everything that is known before it runs."""
+    """A process to start: everything that is known before it runs. `settings` are a Spark job's own, None of another kind's."""
 
     argv: list[str]
     env: dict[str, str]
     folder: Path
+    settings: dict[str, str] | None = None
 
     @property
     def stdout(self) -> Path:
@@ -76,12 +77,10 @@ class Command:
     def stderr(self) -> Path:
         return self.folder / "stderr"
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start it as the leader of its own session, so that all it starts can be ended with it."""
-        with self.stdout.open("wb") as stdout, self.stderr.open("wb") as stderr:
-            return subprocess.Popen(
-                self.argv, cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True
-            )
+    def spawn(self, argv: Sequence[str], env: Mapping[str, str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        """Start a process of the run as the leader of its own session, so that all it starts can be ended with it."""
+        with self.stdout.open("ab") as stdout, self.stderr.open("ab") as stderr:
+            return subprocess.Popen(argv, cwd=self.folder, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
 
 
 def is_spark(job: Mapping[str, Any]) -> bool:
@@ -99,9 +98,10 @@ def prepare(machine: Machine, run_id: str, job: Mapping[str, Any], arguments: Ma
     location = job["Command"]["ScriptLocation"]
     script = folder / Path(location).name
     script.write_bytes(objects.read(objects.find(location)))
-    if is_spark(job):
+    settings = _spark_settings(arguments.get("--conf", "")) if is_spark(job) else None
+    if settings is not None:
         python, interpreter = sys.executable, _OWN_INTERPRETER
-        own = spark_environment(folder / "conf", machine.endpoint, _spark_settings(arguments.get("--conf", "")))
+        own = spark_environment(folder / "conf", machine.endpoint, settings)
     else:
         python, interpreter = (str(_INGEST_PYTHON), "cp39") if _INGEST_PYTHON.exists() else (sys.executable, _OWN_INTERPRETER)
         own = aws_environment(machine.endpoint)
@@ -116,7 +116,7 @@ def prepare(machine: Machine, run_id: str, job: Mapping[str, Any], arguments: Ma
         "PYTHONUNBUFFERED": "1",  # so that a log line is there when it is written
         "TZ": "UTC",
     }
-    return Command([python, str(script), *_script_arguments(arguments)], env, folder)
+    return Command([python, str(script), *_script_arguments(arguments)], env, folder, settings)
 
 
 def _script_arguments(arguments: Mapping[str, str]) -> list[str]:

@@ -23,7 +23,7 @@ def utc_now() -> datetime:
 def main(argv: Sequence[str], clock: Callable[[], datetime] = utc_now) -> int:
     """Serve until SIGTERM or SIGINT. Exit code 1, with one line, when it cannot start."""
     parser = argparse.ArgumentParser(prog="python -m local_aws", description=f"AWS on this machine. Ready when GET {HEALTH} answers 200.")
-    parser.add_argument("--port", type=int, required=True, help=f"port on {HOST}; no other is opened")
+    parser.add_argument("--port", type=int, required=True, help=f"port on {HOST}, the only one; Spark jobs have their own, on {HOST} too")
     parser.add_argument("--local-dir", type=Path, required=True, help="folder for jobs, wheels and caches; jobs get it as LOCAL_DIR")
     parser.add_argument("--schedule", action="store_true", help="let SCHEDULED triggers fire")
     arguments = parser.parse_args(argv)

