@@ -25,6 +25,7 @@ _MISSES = 3  # a point may fail to come by: another point of the turn, or midnig
 _COMMITS = re.compile(
     r"s3 PUT (ingestion|processed) _manifests|glue Batch(Create|Update)Partition .*|events PutEvents|s3 PUT processed _loaded\.json"
 )
+_POINTER = re.compile(r"glue Batch(Create|Update)Partition .*")
 _MERGE_BEGINS, _MERGE_ENDS = "warehouse LOCK TABLE etl.load_ledger IN", "warehouse COMMIT"
 _EXCLUSIVE = re.compile(r"s3 PUT (ingestion|processed) _manifests")
 _DECIDES = re.compile(r"s3 PUT (ingestion|processed) _manifests|warehouse COMMIT")
@@ -155,27 +156,32 @@ class Sweep:
 
     def _strike_job(self, job: str, waiting: list[Point], crashes: int) -> Iterator[tuple[Point, Exception | None]]:
         """Takes points from those that wait. Each with what the job raised."""
+        done: set[str] = set()
         for _ in range(crashes):
-            if not waiting:
+            point = next((one for one in waiting if one.call not in done), None)
+            if point is None:
                 return
-            point = waiting[0]
-            has_fired, error = self._run_with(point)
+            has_fired, error, seen = self._run_with(point)
             if not has_fired:
                 assert error is None, f"{point} has not come by, and {job} failed: {error}"
                 self._misses[point] += 1
                 assert self._misses[point] < _MISSES, f"{point} never came by"
                 return
-            yield waiting.pop(0), error
+            waiting.remove(point)
+            yield point, error
+            # A pointer that has moved, beside the call that was struck, does not move again in this turn.
+            done |= {call for call in seen if _POINTER.fullmatch(call) and (call != point.call or point.effect is not Effect.REFUSED)}
             if not error or (point.effect is not Effect.REFUSED and _DECIDES.fullmatch(point.call)):
                 return  # the job's work of this turn is done
 
-    def _run_with(self, point: Point) -> tuple[bool, Exception | None]:
-        """Runs the point's job with the fault. Whether the point came by, and what the job raised."""
+    def _run_with(self, point: Point) -> tuple[bool, Exception | None, list[str]]:
+        """Runs the point's job with the fault. Whether the point came by, what the job raised, and the calls up to then."""
         calls, error = self.proxied.calls, None
         with calls.armed(Fault(point.call, point.occurrence, point.effect)):
             try:
                 getattr(self.world, point.job)()
             except Exception as raised:
                 error = raised
+            seen = calls.seen
         self.proxied.forget_the_dead()
-        return calls.has_fired, error
+        return calls.has_fired, error, seen

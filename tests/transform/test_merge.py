@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from totesys.contracts import Column, Contract
-from totesys.transform.merge import merge
+from totesys.transform.merge import first_states, merge
 
 ITEM = Contract(
     table="item", kind="source", version=1, description="d", grain="g", key="item_id", range_size=10,
@@ -104,6 +104,18 @@ def test_deleted_and_inserted_again_across_waiting_batches(merged: Merge) -> Non
         (1, "a", "x", False, 3, True, True),
         (2, "b", "x", False, 1, False, True),
     ]
+
+
+@pytest.mark.parametrize("version_columns", [["item_id", "kept"], []])
+def test_what_is_first_of_all_is_the_same_without_a_comparison(spark: SparkSession, version_columns: list[str]) -> None:
+    captured = frame(spark, [(1, "a", "x", 3, True), (2, None, None, 3, False)], CAPTURED)
+
+    first = first_states(captured, ITEM, version_columns)
+
+    merged = merge(frame(spark, [], KNOWN), captured, (), ITEM, version_columns)
+    assert first.dtypes == merged.dtypes
+    assert first.orderBy("item_id").collect() == merged.orderBy("item_id").collect()
+    assert [row.is_miss for row in first.orderBy("item_id").collect()] == [False, True]
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -85,6 +85,21 @@ def merge(
     )
 
 
+def first_states(captured: DataFrame, contract: Contract, version_columns: Sequence[str]) -> DataFrame:
+    """What `merge` makes of the rows of one batch when nothing is known: each row is new, and there is nothing to compare."""
+    return captured.select(
+        *[column.name for column in contract.columns],
+        F.lit(False).alias("is_deleted"),
+        "batch_seq",
+        F.col("batch_seq").alias("seen_seq"),
+        F.lit(True).alias("is_changed"),
+        F.lit(bool(version_columns)).alias("is_version"),
+        F.lit(False).alias("is_put_back"),
+        F.lit(True).alias("is_last"),
+        (~F.col("is_offered")).alias("is_miss"),
+    )
+
+
 def _absent(states: DataFrame, found: DataFrame, full_seqs: Sequence[int], key: str) -> DataFrame:
     """A deletion as of each full read for every key that was seen before it and that it lacks; the other columns are null.
 

@@ -15,7 +15,7 @@ from totesys.errors import BadDataError
 from totesys.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
 from totesys.transform.lake import ROWS_PER_FILE, Lake, are_few, divided, with_key_range
-from totesys.transform.merge import merge
+from totesys.transform.merge import first_states, merge
 from totesys.transform.tables import TABLES
 
 _XID_MASK = 2**32 - 1  # rows carry the lower 32 bits of the transaction that wrote them
@@ -64,11 +64,14 @@ def _merged_states(
     if not full_seqs and len(known) > 1:
         touched = with_key_range(captured, contract).select(contract.partition.name).distinct().collect()
         known = {str(row[0]): known[str(row[0])] for row in touched if str(row[0]) in known}
+    is_one_task = are_few(sum(state.rows for state in known.values()) + sum(capture.rows for capture in captures.values()))
+    if not known and len(captures) == 1:
+        first = first_states(captured, contract, _version_columns(contract, fact))
+        return with_key_range(first.coalesce(1) if is_one_task else first, contract)
     current = lake.read((*contract.columns, *CURRENT_LINEAGE), known.values())
     # The first capture of all finds nothing to delete.
     can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
     kept_out = lake.read_kept_out({seq: dead.open for seq in can_delete if (dead := captures[seq].dead)})
-    is_one_task = are_few(sum(state.rows for state in known.values()) + sum(capture.rows for capture in captures.values()))
     merged = merge(current, captured, can_delete, contract, _version_columns(contract, fact), kept_out, is_one_task)
     return with_key_range(merged, contract)
 
