@@ -16,11 +16,11 @@ from local_totesys.schema import create_source
 from tests.servers import postgres_server
 
 if sys.version_info >= (3, 11):  # ingest's Python has no PySpark
-    pytest_plugins = ["tests.spark_fixtures"]
+    pytest_plugins = ["tests.spark_fixtures", "tests.stack_fixtures"]
 
 
 # Folders whose tests share what is dear to make (a deployed stack, warehouses) are one process's work; so are files that share a world.
-_ONE_PROCESS = ("acceptance", "deploy", "load")
+_ONE_PROCESS = {"acceptance": "acceptance", "deploy": "stack", "queries": "stack", "load": "load"}
 _ONE_WORLD = ("exactness/test_dead_letters.py", "exactness/test_outcomes.py")
 
 
@@ -34,7 +34,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.split("::")[0].removeprefix("tests/")
             folder = file.split("/")[0]
             if folder in _ONE_PROCESS:
-                return folder
+                return _ONE_PROCESS[folder]
             return "one world" if file in _ONE_WORLD else file
 
     return ByStack(config, log)

@@ -12,7 +12,7 @@ from totesys.contracts import Contract, load_contracts, parse_contract
 from totesys.errors import FatalError
 
 from operations.deploy.compatible import check_contracts, problems, refused
-from tests.deploy.conftest import Stack
+from tests.stack_fixtures import Stack
 
 DESIGN = json.loads(load_contracts().source["design"].body)
 COLUMN = {"name": "colour", "type": "string", "source_type": "text", "nullable": True, "description": "Colour."}

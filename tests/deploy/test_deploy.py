@@ -16,7 +16,7 @@ from operations.deploy.parameters import may_create_log_groups
 from operations.deploy.proof import prove_stack
 from operations.deploy.stacks import Template
 from operations.deployment import STACKS, Deployment
-from tests.deploy.conftest import PROJECT, Stack
+from tests.stack_fixtures import PROJECT, Stack
 
 
 def versions(stack: Stack) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from local_totesys.postgres import PostgresServer
 from operations.destroy import command
 from operations.destroy.buckets import delete_bucket
 from tests.conftest import Database
-from tests.deploy.conftest import Stack, local_stack
+from tests.stack_fixtures import Stack, local_stack
 
 PROJECT = "doomed"  # roles are the server's: another project of the same server has others
 NOT_OURS = "somebody-elses"

@@ -9,7 +9,7 @@ import pytest
 from operations.deploy.proof import prove_stack
 from operations.deploy.stacks import Template
 from operations.schedule.trigger import is_paused
-from tests.deploy.conftest import PROJECT, Stack
+from tests.stack_fixtures import PROJECT, Stack
 
 SCHEDULE, EVENT = f"{PROJECT}-ingest-start", f"{PROJECT}-publish-start"
 

@@ -11,9 +11,9 @@ from totesys.contracts import load_contracts
 from operations.deploy import stacks
 from operations.deploy.plan import stack_changes
 from operations.deploy.stacks import Template
-from tests.deploy.conftest import PROJECT, Stack
 from tests.deploy.test_compatible import registered_as
 from tests.deploy.test_deploy import versions
+from tests.stack_fixtures import PROJECT, Stack
 
 
 def rows(printed: str) -> list[str]:

@@ -13,7 +13,7 @@ from totesys.contracts import load_contracts
 
 from local_aws.spark import aws_environment
 from operations.schema import command
-from tests.deploy.conftest import PROJECT, Stack
+from tests.stack_fixtures import PROJECT, Stack
 
 Run = Callable[..., tuple[int, str, str]]
 

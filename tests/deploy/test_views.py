@@ -15,7 +15,7 @@ from totesys.errors import FatalError
 
 from operations.deploy.views import create_view, create_views, current_views
 from operations.query import QueryError, ask
-from tests.deploy.conftest import Stack
+from tests.stack_fixtures import Stack
 
 CONTRACTS = load_contracts()
 FACT, ORDER = CONTRACTS.facts["fact_sales_order"], CONTRACTS.source["sales_order"]

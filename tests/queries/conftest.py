@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from totesys.contracts import CURRENT_LINEAGE, Column, load_contracts
 
-from tests.deploy.conftest import Stack, stack
+from tests.stack_fixtures import Stack
 
-__all__ = ["stack"]
 CONTRACTS = load_contracts()
 ALIKE = {
     "int": 1,

@@ -16,7 +16,7 @@ from totesys.contracts import load_contracts
 from local_aws.spark import aws_environment
 from operations.deploy.views import current_views
 from operations.query import saved_query
-from tests.deploy.conftest import PROJECT, Stack
+from tests.stack_fixtures import PROJECT, Stack
 from tests.templates.test_templates import resources
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "query.sh"

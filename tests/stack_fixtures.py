@@ -1,4 +1,5 @@
-"""One stack for all tests of this folder: a local AWS, a source without rows, an empty warehouse, and the real script run once."""
+"""One stack for all tests of deploying and of saved queries: a local AWS, a source without rows, an empty warehouse, and the real script
+run once."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ from operations.query import ask
 from tests.conftest import Database
 from tests.local_aws.machine import LocalAws, free_port, start, stop
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 PROJECT = "deploy-test"
 
 
