@@ -26,7 +26,9 @@ def main(argv: Sequence[str], clock: Callable[[], datetime] = utc_now) -> int:
     parser.add_argument("--local-dir", type=Path, required=True, help="folder for jobs, wheels and caches; jobs get it as LOCAL_DIR")
     parser.add_argument("--schedule", action="store_true", help="let SCHEDULED triggers fire")
     arguments = parser.parse_args(argv)
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener = socket.socket(
+        socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )  # asyncio sends small parts at once only where it says TCP
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, arguments.port))
@@ -71,9 +73,10 @@ def _serve(listener: socket.socket, local_dir: Path, port: int, schedule: bool, 
         return 1
     from ministack.app import app
 
-    # ministack's own server, hypercorn, takes two thirds of a request's time to read and to answer it.
+    # ministack's own server, hypercorn, takes two thirds of a request's time to read and to answer it. Not uvloop: it reads the next
+    # request before ministack has ended a stack's last step, and the CLI then waits for half a minute before it looks again.
     config = uvicorn.Config(
-        app, http="httptools", loop="uvloop", timeout_keep_alive=75, timeout_graceful_shutdown=1, log_level="warning", access_log=False,
+        app, http="httptools", loop="asyncio", timeout_keep_alive=75, timeout_graceful_shutdown=1, log_level="warning", access_log=False,
         server_header=False, date_header=False,
     )  # fmt: skip
     server = uvicorn.Server(config)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from xml.etree import ElementTree
 
@@ -74,6 +75,21 @@ def template(days: int) -> dict[str, Any]:
         "LogsArn": {"Value": {"Fn::GetAtt": ["Logs", "Arn"]}},
     }
     return {"Resources": resources, "Outputs": outputs}
+
+
+def test_a_stack_is_complete_before_the_next_question_is_answered(aws: LocalAws) -> None:
+    """Else `aws cloudformation deploy`, which looks every half minute, would wait for so long."""
+    body = json.dumps({"Resources": {f"Group{number}": {"Type": "AWS::Logs::LogGroup"} for number in range(8)}})
+
+    def seen(number: int) -> str:
+        name = f"quick-{number}"
+        aws.cloudformation.create_stack(StackName=name, TemplateBody=body)
+        (stack,) = aws.cloudformation.describe_stacks(StackName=name)["Stacks"]
+        aws.cloudformation.delete_stack(StackName=name)
+        return str(stack["StackStatus"])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(seen, range(80))) == {"CREATE_COMPLETE"}
 
 
 def test_every_type_deploys_updates_and_goes(aws: LocalAws) -> None:
