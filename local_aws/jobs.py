@@ -146,6 +146,8 @@ class Jobs:
                     run.process = command.spawn(command.argv, env)
                     run.state = "RUNNING"
         except (NoSuchObject, NotAWheel, NoJvm, OSError, KeyError) as error:
+            if jvm:
+                jvm.end()
             self._end(run, "FAILED", f"{run.job_name} could not start: {error}")
             return
         if run.process is None:
