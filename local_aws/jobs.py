@@ -169,10 +169,8 @@ class Jobs:
                 for stream in streams:
                     stream.send()
         kill_group(run.process.pid)  # what it may have left behind
-        if jvm and returncode == 0 and not run.ending:
-            self._jvms.give_back(jvm)
-        elif jvm:
-            jvm.end()
+        if jvm:
+            self._jvms.give_back(jvm, is_well=returncode == 0 and not run.ending)
         for stream in streams:
             stream.send(everything=True)
         if run.ending:

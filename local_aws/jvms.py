@@ -61,20 +61,28 @@ class Jvm:
         """What a run's Python finds it by."""
         return {"PYSPARK_GATEWAY_PORT": str(self.port), "PYSPARK_GATEWAY_SECRET": self.secret}
 
-    def begin(self, command: Command) -> None:
-        """Lets it print into another run's files. Raises Py4JError or OSError when it has died."""
+    def begin(self, command: Command) -> bool:
+        """Lets it print into another run's files. False when it has died."""
         self.runs += 1
-        with closing(self._gateway()) as gateway:
-            java = gateway.jvm.java
-            java.lang.System.setOut(java.io.PrintStream(java.io.FileOutputStream(str(command.stdout), True), True))
-            java.lang.System.setErr(java.io.PrintStream(java.io.FileOutputStream(str(command.stderr), True), True))
+        try:
+            with closing(self._gateway()) as gateway:
+                java = gateway.jvm.java
+                java.lang.System.setOut(java.io.PrintStream(java.io.FileOutputStream(str(command.stdout), True), True))
+                java.lang.System.setErr(java.io.PrintStream(java.io.FileOutputStream(str(command.stderr), True), True))
+        except _DEAD:
+            return False
+        return True
 
-    def clean(self) -> None:
-        """Stops the SparkContext that a run has left, and with it all that the run had cached. Raises as begin."""
-        with closing(self._gateway()) as gateway:
-            session = gateway.jvm.org.apache.spark.sql.SparkSession.getDefaultSession()
-            if session.isDefined():
-                session.get().stop()
+    def clean(self) -> bool:
+        """Stops the SparkContext that a run has left, and with it all that the run had cached. False when it has died."""
+        try:
+            with closing(self._gateway()) as gateway:
+                session = gateway.jvm.org.apache.spark.sql.SparkSession.getDefaultSession()
+                if session.isDefined():
+                    session.get().stop()
+        except _DEAD:
+            return False
+        return True
 
     def end(self) -> None:
         kill_group(self.process.pid)
@@ -85,41 +93,36 @@ class Jvm:
 
 
 class Jvms:
-    """Those that wait for a run."""
+    """The one that waits for a run, if one does."""
 
     def __init__(self) -> None:
-        self._idle: list[Jvm] = []
+        self._idle: Jvm | None = None
         self._lock = threading.Lock()
 
     def take(self, command: Command) -> Jvm:
-        """One for a run: that waits, or a new one. Raises NoJvm, with one line."""
-        with self._lock:
-            waiting = next((jvm for jvm in self._idle if jvm.settings == command.settings), None)
-            if waiting:
-                self._idle.remove(waiting)
+        """One for a run: that waits, if it has the run's settings, or else a new one. Raises NoJvm, with one line."""
+        waiting = self._exchange(None)
         if waiting:
-            try:
-                waiting.begin(command)
+            if waiting.settings == command.settings and waiting.begin(command):
                 return waiting
-            except _DEAD:
-                waiting.end()
+            waiting.end()
         return Jvm.start(command)
 
-    def give_back(self, jvm: Jvm) -> None:
-        """After a run that ended well. One waits; others end."""
-        try:
-            jvm.clean()
-        except _DEAD:
-            jvm.end()
-            return
-        with self._lock:
-            ended, self._idle = (self._idle, [jvm]) if jvm.runs < _RUNS else ([*self._idle, jvm], [])
-        for one in ended:
-            one.end()
+    def give_back(self, jvm: Jvm, *, is_well: bool) -> None:
+        """After a run. It waits, in the place of another that does, when the run ended well; else it ends."""
+        ended: Jvm | None = jvm
+        if is_well and jvm.runs < _RUNS and jvm.clean():
+            ended = self._exchange(jvm)
+        if ended:
+            ended.end()
 
     def shut_down(self) -> None:
-        """Ends those that wait."""
+        """Ends the one that waits."""
+        waiting = self._exchange(None)
+        if waiting:
+            waiting.end()
+
+    def _exchange(self, jvm: Jvm | None) -> Jvm | None:
         with self._lock:
-            ended, self._idle = self._idle, []
-        for one in ended:
-            one.end()
+            before, self._idle = self._idle, jvm
+        return before

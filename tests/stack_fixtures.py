@@ -113,13 +113,14 @@ def local_stack(local_dir: Path, source: Database, warehouse: Database, project:
 
 
 @pytest.fixture(scope="session")
-def stack(
-    tmp_path_factory: pytest.TempPathFactory,
-    postgres: PostgresServer,
-    source_template: str,
-    warehouse_template: str,
-    new_database: Callable[[str], str],
-) -> Iterator[Stack]:
-    source, warehouse = Database(postgres, new_database(source_template)), Database(postgres, new_database(warehouse_template))
-    with local_stack(tmp_path_factory.mktemp("deploy"), source, warehouse) as deployed:
+def two_databases(
+    postgres: PostgresServer, source_template: str, warehouse_template: str, new_database: Callable[[str], str]
+) -> Callable[[], tuple[Database, Database]]:
+    """Makes a source without rows and an empty warehouse."""
+    return lambda: (Database(postgres, new_database(source_template)), Database(postgres, new_database(warehouse_template)))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]) -> Iterator[Stack]:
+    with local_stack(tmp_path_factory.mktemp("deploy"), *two_databases()) as deployed:
         yield deployed

@@ -10,7 +10,6 @@ import pytest
 from moto import mock_aws
 from totesys.errors import FatalError
 
-from local_totesys.postgres import PostgresServer
 from operations.destroy import command
 from operations.destroy.buckets import delete_bucket
 from tests.conftest import Database
@@ -21,16 +20,9 @@ NOT_OURS = "somebody-elses"
 
 
 @pytest.fixture(scope="module")
-def doomed(
-    tmp_path_factory: pytest.TempPathFactory,
-    postgres: PostgresServer,
-    source_template: str,
-    warehouse_template: str,
-    new_database: Callable[[str], str],
-) -> Iterator[Stack]:
+def doomed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]) -> Iterator[Stack]:
     """A stack of this module's own, beside a bucket, a database and a secret that are not its own; with two versions of one object."""
-    source, warehouse = Database(postgres, new_database(source_template)), Database(postgres, new_database(warehouse_template))
-    with local_stack(tmp_path_factory.mktemp("destroy"), source, warehouse, PROJECT) as stack:
+    with local_stack(tmp_path_factory.mktemp("destroy"), *two_databases(), PROJECT) as stack:
         stack.aws.s3.create_bucket(Bucket=NOT_OURS, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
         stack.aws.s3.put_object(Bucket=NOT_OURS, Key="key", Body=b"theirs")
         stack.aws.glue.create_database(DatabaseInput={"Name": "somebody_elses"})

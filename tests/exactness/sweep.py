@@ -22,10 +22,8 @@ JOBS = ("ingest", "transform", "load")
 _MISSES = 3  # a point may fail to come by: another point of the turn, or midnight, has changed the run's shape
 
 # What commits, or shows what is committed. The merge's own statements are found by their place.
-_COMMITS = re.compile(
-    r"s3 PUT (ingestion|processed) _manifests|glue Batch(Create|Update)Partition .*|events PutEvents|s3 PUT processed _loaded\.json"
-)
 _POINTER = re.compile(r"glue Batch(Create|Update)Partition .*")
+_COMMITS = re.compile(rf"s3 PUT (ingestion|processed) _manifests|{_POINTER.pattern}|events PutEvents|s3 PUT processed _loaded\.json")
 _MERGE_BEGINS, _MERGE_ENDS = "warehouse LOCK TABLE etl.load_ledger IN", "warehouse COMMIT"
 _EXCLUSIVE = re.compile(r"s3 PUT (ingestion|processed) _manifests")
 _DECIDES = re.compile(r"s3 PUT (ingestion|processed) _manifests|warehouse COMMIT")

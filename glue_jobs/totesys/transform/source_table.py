@@ -65,14 +65,15 @@ def _merged_states(
         touched = with_key_range(captured, contract).select(contract.partition.name).distinct().collect()
         known = {str(row[0]): known[str(row[0])] for row in touched if str(row[0]) in known}
     is_one_task = are_few(sum(state.rows for state in known.values()) + sum(capture.rows for capture in captures.values()))
+    version_columns = _version_columns(contract, fact)
     if not known and len(captures) == 1:
-        first = first_states(captured, contract, _version_columns(contract, fact))
+        first = first_states(captured, contract, version_columns)
         return with_key_range(first.coalesce(1) if is_one_task else first, contract)
     current = lake.read((*contract.columns, *CURRENT_LINEAGE), known.values())
     # The first capture of all finds nothing to delete.
     can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
     kept_out = lake.read_kept_out({seq: dead.open for seq in can_delete if (dead := captures[seq].dead)})
-    merged = merge(current, captured, can_delete, contract, _version_columns(contract, fact), kept_out, is_one_task)
+    merged = merge(current, captured, can_delete, contract, version_columns, kept_out, is_one_task)
     return with_key_range(merged, contract)
 
 
