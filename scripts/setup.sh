@@ -61,8 +61,9 @@ install_environment() {
   python="$(find_python "${version}" || fetch_python "${version}")" || return 1
   log "Python ${version} environment"
   uv venv --clear --python "${python}" "${VENV}/${name}"
-  # Compiled here, or the first to import a module compiles it; and every process does where PYTHONDONTWRITEBYTECODE is set.
-  uv pip sync --compile-bytecode --require-hashes --python "${VENV}/${name}/bin/python" "${lock}" || die "could not install ${lock}: is a package index reachable?"
+  # The first to import a module compiles it, a third of them all. Where it may not keep that, everything is compiled here.
+  uv pip sync ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} --require-hashes --python "${VENV}/${name}/bin/python" "${lock}" \
+    || die "could not install ${lock}: is a package index reachable?"
   mark_done "${name}" "${want}"
 }
 
@@ -107,12 +108,15 @@ main() {
   mkdir -p "${VENV}"
   install_uv
   install_environment main 3.11 main.txt || die "Python 3.11 can neither be found nor fetched: install it"
+  install_jars
+  archive_classes &  # half of a first run's time, on one core
+  local archiving=$!
+  trap wait EXIT  # who runs this again is not to meet it at work
   install_environment ingest 3.9 ingest-test.txt \
     || log "Python 3.9 can neither be found nor fetched: the ingest job runs and is tested on 3.11 here, while Glue runs 3.9"
   fetch_wheels ingest 3.9
   fetch_wheels spark 3.11
-  install_jars
-  archive_classes
+  wait "${archiving}" || exit 1
 }
 
 main "$@"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import count
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from totesys.secrets import Credentials
 
 from local_totesys.postgres import HOST, OWNER, PostgresServer
@@ -38,6 +40,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "one world" if file in _ONE_WORLD else file
 
     return ByStack(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_read_once() -> Iterator[None]:
+    """Every session of botocore reads the models of services and endpoints anew: a tenth of these processes' time."""
+    load = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: load(path))
+        yield
 
 
 @dataclass(frozen=True)

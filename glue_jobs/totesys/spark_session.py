@@ -14,6 +14,7 @@ _SETTINGS = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # the default, INT96, has no statistics to prune by
     "spark.sql.parquet.inferTimestampNTZ.enabled": "false",  # a schema is always given; and all times are UTC
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+    "spark.sql.streaming.fileStreamSink.ignoreMetadata": "true",  # no stream writes the lake: spares requests at each read
 }
 
 # py4j asks the JVM for a name at each use, and for a part of a package in every JAR. PySpark uses these some thousand times a publish.
