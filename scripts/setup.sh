@@ -11,7 +11,10 @@ readonly LOCKS="${ROOT}/requirements"
 readonly POSTGRES_JAR_SHA256=188976721ead8e8627eb6d8389d500dccc0c9bebd885268a3047180274a6031e
 readonly MINIMUM_FREE_MB=4000
 
-usage() { echo "usage: scripts/setup.sh [--help]    installs everything into .venv/; a second run does nothing"; }
+usage() {
+  echo "usage: scripts/setup.sh [--environments | --help]    installs everything into .venv/, or Python's environments alone, which is all"
+  echo "                                                     that linting and ingest's tests need; a second run does nothing"
+}
 log() { printf 'setup: %s\n' "$*" >&2; }
 die() { log "error: $*"; exit 1; }
 
@@ -104,16 +107,21 @@ archive_classes() {
 }
 
 main() {
-  if (( $# )); then usage; [[ "$1" == --help ]] && exit 0 || exit 1; fi
+  case "$*" in
+    "" | --environments) ;;
+    --help) usage; exit 0 ;;
+    *) usage; exit 1 ;;
+  esac
   mkdir -p "${VENV}"
   install_uv
   install_environment main 3.11 main.txt || die "Python 3.11 can neither be found nor fetched: install it"
-  install_jars
-  archive_classes &  # half of a first run's time, on one core
-  local archiving=$!
-  trap wait EXIT  # who runs this again is not to meet it at work
   install_environment ingest 3.9 ingest-test.txt \
     || log "Python 3.9 can neither be found nor fetched: the ingest job runs and is tested on 3.11 here, while Glue runs 3.9"
+  [[ "$*" == --environments ]] && exit 0
+  install_jars
+  archive_classes &  # most of a first run's time, on one core
+  local archiving=$!
+  trap wait EXIT  # who runs this again is not to meet it at work
   fetch_wheels ingest 3.9
   fetch_wheels spark 3.11
   wait "${archiving}" || exit 1

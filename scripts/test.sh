@@ -15,7 +15,7 @@ main() {
   if (( $# )); then usage; [[ "$1" == --help ]] && exit 0 || exit 1; fi
   cd "${ROOT}"
   unset PYTHONDONTWRITEBYTECODE  # some hundred processes would each compile this repository
-  scripts/setup.sh
+  scripts/setup.sh --environments
   results="$(mktemp -d)"
   trap 'kill ${ingest:-} 2> /dev/null || true; rm -rf "${results}"' EXIT
   local elsewhere=(--ignore tests/templates)  # the linters ask them
@@ -26,6 +26,7 @@ main() {
     ingest=$!
     elsewhere+=(--ignore tests/ingest)
   fi
+  scripts/setup.sh
   log "linters"
   scripts/lint.sh
   log "everything else on $(.venv/main/bin/python --version)"
