@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Select, Table, exists, inspect, select, text
@@ -43,18 +44,19 @@ def prepare_views(connection: Connection, warehouse: dict[str, Contract], stars:
 
     Others are left alone: replacing a view waits for all who read it. Each view's comment ends with a digest of what it was made by.
     """
+    facts = {stars[table]: contract for table, contract in warehouse.items() if contract.version_of}
+    held = inspect(connection).get_multi_columns(schema=STAR_SCHEMA, filter_names=[fact.name for fact in facts])
     return [
         contract.current_view
-        for contract in warehouse.values()
-        if contract.version_of
-        and _prepare(connection, Table(contract.current_view, MetaData(schema=STAR_SCHEMA)), contract, stars[contract.table])
+        for fact, contract in facts.items()
+        if _prepare(connection, contract, fact, [column["name"] for column in held[fact.schema, fact.name]])
     ]
 
 
-def _prepare(connection: Connection, view: Table, contract: Contract, fact: Table) -> bool:
+def _prepare(connection: Connection, contract: Contract, fact: Table, held: Sequence[str]) -> bool:
     # In the order that the table has, where a later column stands last: a view that is replaced may only get columns at its end.
-    held = [column["name"] for column in inspect(connection).get_columns(fact.name, schema=fact.schema)]
     columns = [fact.c[name] for name in held if name in fact.c]
+    view = Table(contract.current_view, MetaData(schema=STAR_SCHEMA))
     create = _CreateView(view, current_rows(contract, fact).with_only_columns(*columns))
     digest = hashlib.sha256(str(create.compile(connection)).encode()).hexdigest()[:12]
     comment = f"The latest version of each {contract.version_of} that is not deleted at the source. Definition {digest}."
