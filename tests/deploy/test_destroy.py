@@ -108,9 +108,10 @@ def test_a_bucket_is_emptied_of_more_versions_and_markers_than_one_page_holds() 
         s3: Any = boto3.client("s3", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
         s3.create_bucket(Bucket="bucket")
         s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
-        for number in range(501):
-            s3.put_object(Bucket="bucket", Key=f"{number}", Body=b"")
-            s3.delete_object(Bucket="bucket", Key=f"{number}")
+        keys = [f"{number}" for number in range(501)]
+        for key in keys:
+            s3.put_object(Bucket="bucket", Key=key, Body=b"")
+        s3.delete_objects(Bucket="bucket", Delete={"Objects": [{"Key": key} for key in keys]})
         assert delete_bucket(s3, "bucket") == 1002
         assert s3.list_buckets()["Buckets"] == []
         assert delete_bucket(s3, "bucket") == 0, "a second time it is not there"
