@@ -169,8 +169,10 @@ class Jobs:
                 for stream in streams:
                     stream.send()
         kill_group(run.process.pid)  # what it may have left behind
-        if jvm:
-            self._jvms.give_back(jvm, is_well=returncode == 0 and not run.ending)
+        if jvm and (run.ending or returncode < 0):  # in the midst of something
+            jvm.end()
+        elif jvm:
+            self._jvms.give_back(jvm, is_well=returncode == 0)
         for stream in streams:
             stream.send(everything=True)
         if run.ending:

@@ -1,4 +1,5 @@
-"""The JVMs of local Spark jobs. One whose run ended well takes the next run with the same settings, which spares that half of its time.
+"""The JVMs of local Spark jobs. One whose run ended well takes the next run with the same settings, which spares that half of its time; so
+does one whose run failed before it used Spark.
 
 A job's Python finds its JVM as below spark-submit: by PYSPARK_GATEWAY_PORT. Each run has a SparkContext of its own; what it printed and
 logged from the JVM is among its output. On Glue every run starts with a JVM of its own.
@@ -73,16 +74,18 @@ class Jvm:
             return False
         return True
 
-    def clean(self) -> bool:
-        """Stops the SparkContext that a run has left, and with it all that the run had cached. False when it has died."""
+    def clean(self, *, is_well: bool) -> bool:
+        """Stops the SparkContext that a run has left, and with it all that the run had cached. False when a run that was not well has left
+        one, or when the JVM has died."""
         try:
             with closing(self._gateway()) as gateway:
                 session = gateway.jvm.org.apache.spark.sql.SparkSession.getDefaultSession()
-                if session.isDefined():
-                    session.get().stop()
+                if session.isEmpty() or session.get().sparkContext().isStopped():
+                    return True
+                session.get().stop()
+                return is_well
         except _DEAD:
             return False
-        return True
 
     def end(self) -> None:
         kill_group(self.process.pid)
@@ -109,9 +112,9 @@ class Jvms:
         return Jvm.start(command)
 
     def give_back(self, jvm: Jvm, *, is_well: bool) -> None:
-        """After a run. It waits, in the place of another that does, when the run ended well; else it ends."""
+        """After a run that ended by itself. It waits, in the place of another, when the run was well or never used it; else it ends."""
         ended: Jvm | None = jvm
-        if is_well and jvm.runs < _RUNS and jvm.clean():
+        if jvm.runs < _RUNS and jvm.clean(is_well=is_well):
             ended = self._exchange(jvm)
         if ended:
             ended.end()

@@ -64,12 +64,16 @@ def said(aws: LocalAws, run_id: str) -> Any:
     return json.loads(lines[0]) if lines else None
 
 
-def test_a_run_that_ends_well_leaves_its_jvm_to_the_next_and_nothing_else(aws: LocalAws) -> None:
+def test_a_run_that_ends_well_or_without_spark_leaves_its_jvm_to_the_next_and_nothing_else(aws: LocalAws) -> None:
     aws.job("leaves", LEAVES_THINGS, kind="glueetl", DefaultArguments=ARGUMENTS)
+    aws.job("sparkless", "raise SystemExit('no warehouse')", kind="glueetl", DefaultArguments=ARGUMENTS)
     before = said(aws, aws.run("leaves")["Id"])
     os.kill(before["jvm"], signal.SIGKILL)  # one that died while it waited is not taken
 
-    runs = [aws.run("leaves")["Id"] for _ in range(2)]
+    first_run, failed, second_run = (aws.run(job) for job in ("leaves", "sparkless", "leaves"))
+
+    assert failed["JobRunState"] == "FAILED"
+    runs = [first_run["Id"], second_run["Id"]]
 
     assert before["found"] == NOTHING
     first, second = (said(aws, run) for run in runs)
@@ -81,6 +85,13 @@ def test_a_run_that_ends_well_leaves_its_jvm_to_the_next_and_nothing_else(aws: L
     assert logged[0] != logged[1]
     listening = [c.laddr.ip for c in psutil.Process(first["jvm"]).net_connections("inet") if c.status == psutil.CONN_LISTEN]
     assert listening == ["::ffff:127.0.0.1"], "loopback, as Java writes it"
+
+
+def test_a_run_that_fails_with_spark_takes_its_jvm_with_it(aws: LocalAws) -> None:
+    run = aws.run(aws.job("fails", LEAVES_THINGS + "raise SystemExit('no lake')\n", kind="glueetl", DefaultArguments=ARGUMENTS))
+
+    assert run["JobRunState"] == "FAILED"
+    assert not Path(f"/proc/{said(aws, run['Id'])['jvm']}").exists()
 
 
 def test_a_run_that_is_stopped_takes_its_jvm_with_it(aws: LocalAws) -> None:
