@@ -75,14 +75,15 @@ class Jvm:
         return True
 
     def clean(self, *, is_well: bool) -> bool:
-        """Stops the SparkContext that a run has left, and with it all that the run had cached. False when a run that was not well has left
-        one, or when the JVM has died."""
+        """Stops the SparkContext that a run has left, and with it all that the run had cached. One that was not well may not stop: False
+        then, as when the JVM has died."""
         try:
             with closing(self._gateway()) as gateway:
                 session = gateway.jvm.org.apache.spark.sql.SparkSession.getDefaultSession()
                 if session.isEmpty() or session.get().sparkContext().isStopped():
                     return True
-                session.get().stop()
+                if is_well:
+                    session.get().stop()
                 return is_well
         except _DEAD:
             return False

@@ -26,9 +26,8 @@ def main(argv: Sequence[str], clock: Callable[[], datetime] = utc_now) -> int:
     parser.add_argument("--local-dir", type=Path, required=True, help="folder for jobs, wheels and caches; jobs get it as LOCAL_DIR")
     parser.add_argument("--schedule", action="store_true", help="let SCHEDULED triggers fire")
     arguments = parser.parse_args(argv)
-    listener = socket.socket(
-        socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
-    )  # asyncio sends small parts at once only where it says TCP
+    # TCP by name: asyncio sends small parts at once only where the socket says so.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, arguments.port))
