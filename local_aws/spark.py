@@ -125,7 +125,7 @@ def _properties(endpoint: str) -> dict[str, str]:
         f"{s3a}.fast.upload.buffer": "bytebuffer",
         f"{s3a}.bucket.probe": "0",
         f"{s3a}.attempts.maximum": "3",
-        "spark.sql.parquet.output.committer.class": "local_aws.DirectOutputCommitter",
+        "spark.sql.sources.commitProtocolClass": "local_aws.DirectCommitProtocol",
     }
 
 

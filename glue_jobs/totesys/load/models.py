@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from sqlalchemy import (
     BigInteger,
@@ -76,6 +77,7 @@ def _warehouse_type(item: contracts.Column) -> str:
     return item.warehouse_type
 
 
+@cache
 def ledger_table() -> Table:
     """One row per load, written by the transaction that made it: the truth about what the warehouse holds."""
     return Table(
@@ -93,6 +95,7 @@ def ledger_table() -> Table:
     )  # fmt: skip
 
 
+@cache
 def tombstone_table() -> Table:
     """One row per key that is deleted at the source now."""
     return Table(
@@ -104,6 +107,7 @@ def tombstone_table() -> Table:
     )  # fmt: skip
 
 
+@cache
 def put_back_table() -> Table:
     """One row per fact version that says the same as the one before it, and rightly so."""
     return Table(
@@ -115,6 +119,7 @@ def put_back_table() -> Table:
     )  # fmt: skip
 
 
+@cache
 def waiting_table(contract: Contract) -> Table:
     """One row per version of a fact that waits for a parent, or that has waited: the lake's columns, and what became of it."""
     identity = (contract.lake_key, "batch_seq")
@@ -131,6 +136,7 @@ def waiting_table(contract: Contract) -> Table:
     )  # fmt: skip
 
 
+@cache
 def reconciliation_table() -> Table:
     """One row per comparison with the source, written by scripts/reconcile.sh: how long ago the two agreed."""
     return Table(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Select, Table, exists, inspect, select, text
+from sqlalchemy import Connection, MetaData, Select, Table, exists, select, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.ddl import DDLElement
 
@@ -39,18 +39,14 @@ def current_rows(contract: Contract, fact: Table) -> Select:
     return select(fact).distinct(key).where(~deleted).order_by(key.desc(), record_id.desc())
 
 
-def prepare_views(connection: Connection, warehouse: dict[str, Contract], stars: dict[str, Table]) -> list[str]:
+def prepare_views(connection: Connection, warehouse: dict[str, Contract], held: Mapping[Table, Sequence[str]]) -> list[str]:
     """Creates the views that are missing or are not of today's definition, inside the caller's transaction; returns their names.
 
-    Others are left alone: replacing a view waits for all who read it. Each view's comment ends with a digest of what it was made by.
+    `held` are the columns that each table of the warehouse has. Other views are left alone: replacing one waits for all who read it. Each
+    view's comment ends with a digest of what it was made by.
     """
-    facts = {stars[table]: contract for table, contract in warehouse.items() if contract.version_of}
-    held = inspect(connection).get_multi_columns(schema=STAR_SCHEMA, filter_names=[fact.name for fact in facts])
-    return [
-        contract.current_view
-        for fact, contract in facts.items()
-        if _prepare(connection, contract, fact, [column["name"] for column in held[fact.schema, fact.name]])
-    ]
+    facts = {table: warehouse[table.name] for table in held if warehouse[table.name].version_of}
+    return [contract.current_view for fact, contract in facts.items() if _prepare(connection, contract, fact, held[fact])]
 
 
 def _prepare(connection: Connection, contract: Contract, fact: Table, held: Sequence[str]) -> bool:

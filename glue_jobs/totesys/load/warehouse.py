@@ -75,7 +75,8 @@ def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) ->
         for table in missing:
             table.create(connection, checkfirst=False)
         added = [name for table, columns in types.items() for name in _add_columns(connection, table, columns)]
-        return [*(table.name for table in missing), *added, *prepare_views(connection, warehouse, stars)]
+        held = {table: list(dict.fromkeys([*types.get(table, ()), *table.columns.keys()])) for table in stars.values()}
+        return [*(table.name for table in missing), *added, *prepare_views(connection, warehouse, held)]
 
 
 def _refuse_other_columns(connection: Connection, table: Table, existing: Mapping[str, TypeEngine[Any]]) -> None:

@@ -52,7 +52,8 @@ class Lake:
 
     def write(self, rows: DataFrame, prefix: str, partition: Partition) -> None:
         """Writes rows below a fresh prefix, one folder per value of the partition column."""
-        rows.write.partitionBy(partition.name).parquet(layout.uri(self.processed_bucket, prefix))
+        # Append, since the prefix is of this attempt alone: other modes ask S3 first whether anything is there.
+        rows.write.mode("append").partitionBy(partition.name).parquet(layout.uri(self.processed_bucket, prefix))
 
 
 def with_key_range(rows: DataFrame, contract: Contract) -> DataFrame:
