@@ -96,9 +96,7 @@ def first_states(captured: DataFrame, contract: Contract, version_columns: Seque
     )
 
 
-def _absent(
-    states: DataFrame, kept_out: DataFrame | None, full_seqs: Sequence[int], contract: Contract, is_one_task: bool
-) -> DataFrame:
+def _absent(states: DataFrame, kept_out: DataFrame | None, full_seqs: Sequence[int], contract: Contract, is_one_task: bool) -> DataFrame:
     """A deletion as of each full read for every key that was seen before it and that it lacks; the other columns are null.
 
     A key that is deleted already gets one as well: the comparison with the state before drops it."""
@@ -106,16 +104,15 @@ def _absent(
     seen = states.select(key, "batch_seq", "seen_seq")
     if kept_out is not None:
         # A row that is kept out is found, but none of its states was seen.
-        no_state, found_by = F.lit(None).cast("bigint").alias("batch_seq"), F.col("batch_seq").alias("seen_seq")
-        found = kept_out.select(F.col("key").cast(contract.column(key).type).alias(key), no_state, found_by)
+        no_state = F.lit(None).cast("bigint").alias("batch_seq")
+        found = kept_out.select(F.col("key").cast(contract.column(key).type).alias(key), no_state, F.col("batch_seq").alias("seen_seq"))
         seen = _of_one_task(seen.unionByName(found), is_one_task)
     full = F.array(*[F.lit(seq).cast("bigint") for seq in full_seqs])
     # One set per key, of full reads alone: a join would read everything once more, and shuffle it.
-    by_key = seen.groupBy(key).agg(
-        F.min("batch_seq").alias("first_seq"), F.collect_set(F.when(F.col("seen_seq").isin(*full_seqs), F.col("seen_seq"))).alias("found_by")
-    )
-    lacking = by_key.select(key, "first_seq", F.explode(F.array_except(full, "found_by")).alias("batch_seq")).filter("batch_seq > first_seq")
-    return lacking.select(
+    found_by = F.collect_set(F.when(F.col("seen_seq").isin(*full_seqs), F.col("seen_seq")))
+    by_key = seen.groupBy(key).agg(F.min("batch_seq").alias("first_seq"), found_by.alias("found_by"))
+    lacking = by_key.select(key, "first_seq", F.explode(F.array_except(full, "found_by")).alias("batch_seq"))
+    return lacking.filter("batch_seq > first_seq").select(
         key, F.lit(True).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"), F.lit(True).alias("is_offered")
     )
 
