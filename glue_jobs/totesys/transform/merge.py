@@ -42,10 +42,14 @@ def merge(
     names = [column.name for column in contract.columns]
     known = current.select(*names, "is_deleted", "batch_seq", F.lit(0).cast("bigint").alias("seen_seq"), F.lit(True).alias("is_offered"))
     read = captured.select(*names, F.lit(False).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"), "is_offered")
-    states = _of_one_task(known.unionByName(read), is_one_task)
+    states = known.unionByName(read)
     if full_seqs:
-        absent = _absent(states, kept_out, full_seqs, contract, is_one_task)
-        states = _of_one_task(states.unionByName(absent, allowMissingColumns=True), is_one_task)
+        found = read.select(contract.key, "batch_seq")
+        if kept_out is not None:
+            found = found.unionByName(kept_out.withColumnRenamed("key", contract.key))
+        states = states.unionByName(_absent(states, found, full_seqs, contract.key), allowMissingColumns=True)
+    if is_one_task:
+        states = states.coalesce(1)
 
     by_batch = Window.partitionBy(contract.key).orderBy("batch_seq")
     so_far = by_batch.rowsBetween(Window.unboundedPreceding, Window.currentRow)
@@ -96,29 +100,16 @@ def first_states(captured: DataFrame, contract: Contract, version_columns: Seque
     )
 
 
-def _absent(states: DataFrame, kept_out: DataFrame | None, full_seqs: Sequence[int], contract: Contract, is_one_task: bool) -> DataFrame:
+def _absent(states: DataFrame, found: DataFrame, full_seqs: Sequence[int], key: str) -> DataFrame:
     """A deletion as of each full read for every key that was seen before it and that it lacks; the other columns are null.
 
     A key that is deleted already gets one as well: the comparison with the state before drops it."""
-    key = contract.key
-    seen = states.select(key, "batch_seq", "seen_seq")
-    if kept_out is not None:
-        # A row that is kept out is found, but none of its states was seen.
-        no_state = F.lit(None).cast("bigint").alias("batch_seq")
-        found = kept_out.select(F.col("key").cast(contract.column(key).type).alias(key), no_state, F.col("batch_seq").alias("seen_seq"))
-        seen = _of_one_task(seen.unionByName(found), is_one_task)
-    full = F.array(*[F.lit(seq).cast("bigint") for seq in full_seqs])
-    # One set per key, of full reads alone: a join would read everything once more, and shuffle it.
-    found_by = F.collect_set(F.when(F.col("seen_seq").isin(*full_seqs), F.col("seen_seq")))
-    by_key = seen.groupBy(key).agg(F.min("batch_seq").alias("first_seq"), found_by.alias("found_by"))
-    lacking = by_key.select(key, "first_seq", F.explode(F.array_except(full, "found_by")).alias("batch_seq"))
-    return lacking.filter("batch_seq > first_seq").select(
+    seqs = F.explode(F.array(*[F.lit(seq).cast("bigint") for seq in full_seqs]))
+    expected = states.groupBy(key).agg(F.min("batch_seq").alias("first_seq")).withColumn("batch_seq", seqs).filter("batch_seq > first_seq")
+    lacking = expected.join(found, [key, "batch_seq"], how="left_anti")
+    return lacking.select(
         key, F.lit(True).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"), F.lit(True).alias("is_offered")
     )
-
-
-def _of_one_task(rows: DataFrame, is_one_task: bool) -> DataFrame:
-    return rows.coalesce(1) if is_one_task else rows
 
 
 def _is_version(version_columns: Sequence[str]) -> Column:
