@@ -2,7 +2,7 @@
 system that asks S3 for less, and those of Hadoop's defaults that are of use.
 
 Glue writes Parquet with a committer that completes each file in its place. The one that plain Spark has renames every file twice, which S3
-does by copying: sixty requests a file instead of fifteen. The sources of our classes stand beside; the compiler is among Spark's JARs.
+does by copying. The sources of our classes stand beside; the compiler is among Spark's JARs.
 """
 
 import json

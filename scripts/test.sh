@@ -31,7 +31,7 @@ main() {
   scripts/setup.sh --environments
   results="$(mktemp --directory --tmpdir="$(place_of_files)")"
   export TMPDIR="${results}"
-  trap 'kill ${ingest:-} 2> /dev/null || true; rm -rf "${results}"' EXIT
+  trap 'kill ${ingest:-} 2> /dev/null || true; wait; rm -rf "${results}"' EXIT
   local elsewhere=(--ignore tests/templates)  # the linters ask them
   if [[ -x .venv/ingest/bin/python ]]; then
     # Glue runs ingest on 3.9: so do its tests, beside the rest. What they print comes at the end.
