@@ -112,6 +112,12 @@ def _properties(endpoint: str) -> dict[str, str]:
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.adaptive.enabled": "false",  # to plan again after each stage costs more than it spares, on two cores
         "spark.sql.session.timeZone": "UTC",
+        "spark.broadcast.blockSize": "64k",  # of 4 MB by itself, one or two for each job, and the memory is collected so much sooner
+        # What the UI would show is kept for nobody.
+        "spark.ui.retainedJobs": "10",
+        "spark.ui.retainedStages": "10",
+        "spark.ui.retainedTasks": "100",
+        "spark.sql.ui.retainedExecutions": "10",
         "spark.hadoop.fs.s3.impl": "local_aws.ListedFileSystem",
         f"{s3a}.endpoint": endpoint,
         f"{s3a}.endpoint.region": REGION,
@@ -123,6 +129,7 @@ def _properties(endpoint: str) -> dict[str, str]:
         f"{s3a}.directory.marker.retention": "keep",
         f"{s3a}.change.detection.mode": "none",
         f"{s3a}.fast.upload.buffer": "bytebuffer",
+        f"{s3a}.multipart.size": "8M",  # a buffer of that size is made, and cleared, for each file
         f"{s3a}.bucket.probe": "0",
         f"{s3a}.attempts.maximum": "3",
         "spark.sql.sources.commitProtocolClass": "local_aws.DirectCommitProtocol",

@@ -44,7 +44,7 @@ main() {
   log "linters"
   scripts/lint.sh
   log "everything else on $(.venv/main/bin/python --version)"
-  # In the order of the files: the long ones come first. tests/conftest.py says what one process runs.
+  # In the order of the tests: tests/conftest.py puts the long ones first, and says what one process runs.
   .venv/main/bin/python -m slipcover --json --out "${results}/covered" \
     -m pytest --numprocesses "$(nproc)" --dist loadscope --no-loadscope-reorder "${elsewhere[@]}"
   .venv/main/bin/python -m slipcover --fail-under "${LEAST_COVERAGE}" --skip-covered --out "${results}/covered" --merge "${results}/covered"

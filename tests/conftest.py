@@ -26,6 +26,16 @@ _ONE_PROCESS = {"acceptance": "acceptance", "deploy": "stack", "queries": "stack
 _ONE_WORLD = ("exactness/test_dead_letters.py", "exactness/test_outcomes.py")
 
 
+# Folders with tests of minutes: they come first, so that in the end no process waits long for another.
+_LONG = ("acceptance", "exactness", "load", "deploy", "transform", "security")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the long folders first, in that order; all else stays as it was."""
+    folders = {folder: number for number, folder in enumerate(_LONG)}
+    items.sort(key=lambda item: folders.get(item.nodeid.split("/")[1], len(folders)))
+
+
 @pytest.hookimpl(optionalhook=True)  # ingest's Python has no xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Says what belongs together when several processes run the tests."""

@@ -46,3 +46,9 @@ def spark_session(app_name: str) -> SparkSession:
             setattr(found, part, value)
             found = value
     return spark
+
+
+def name_jobs(spark: SparkSession, name: str) -> None:
+    """Names the Spark jobs that this thread starts, for the Spark UI. Else each asks the stack, and all bear the same line of Py4J."""
+    for form in ("callSite.short", "callSite.long"):
+        spark.sparkContext.setLocalProperty(form, name)

@@ -106,6 +106,20 @@ def test_deleted_and_inserted_again_across_waiting_batches(merged: Merge) -> Non
     ]
 
 
+def test_a_key_that_two_full_reads_lack_is_deleted_as_of_the_first(merged: Merge) -> None:
+    last = [row for row in merged([(1, "a", "x", False, 1)], {}, full=(4, 2)) if row[6]]
+    assert last == [(1, "a", "x", True, 2, False, True)]
+
+
+def test_a_key_that_full_reads_found_and_kept_out_is_deleted_as_of_the_first_that_lacks_it(spark: SparkSession) -> None:
+    known = frame(spark, [(1, "a", "x", False, 1), (2, "b", "y", True, 1)], KNOWN)
+    found = {"key": "bigint", "batch_seq": "bigint"}
+    kept_out = frame(spark, [(1, 2), (1, 3), (2, 2), (3, 2)], found)
+    states = merge(known, frame(spark, [], CAPTURED), (2, 3, 4), ITEM, ["item_id", "kept"], kept_out)
+    last = states.filter("is_last").orderBy("item_id").collect()
+    assert [(row.item_id, row.is_deleted, row.batch_seq, row.is_changed) for row in last] == [(1, True, 4, True), (2, True, 1, False)]
+
+
 @pytest.mark.parametrize("version_columns", [["item_id", "kept"], []])
 def test_what_is_first_of_all_is_the_same_without_a_comparison(spark: SparkSession, version_columns: list[str]) -> None:
     captured = frame(spark, [(1, "a", "x", 3, True), (2, None, None, 3, False)], CAPTURED)

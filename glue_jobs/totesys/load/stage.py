@@ -18,6 +18,7 @@ from totesys.load.merge import Staged
 from totesys.load.models import TOMBSTONE, staging_table, tombstone_staging_table
 from totesys.load.plan import Plan
 from totesys.load.staging import StagingWriter
+from totesys.spark_session import name_jobs
 
 _log = logging.getLogger(__name__)
 _TABLES_AT_ONCE = 4  # the warehouse and Spark both have time for another table while one waits
@@ -48,6 +49,7 @@ class Stage:
         spark = self.spark()
 
         def write(table: str) -> int:
+            name_jobs(spark, table)
             started = time.monotonic()
             staged = self._keys(spark, plan, tables[table]) if table == TOMBSTONE else self._rows(spark, plan, table, tables[table])
             _log.info("%s: %d rows staged in %.1f s", table, staged, time.monotonic() - started)

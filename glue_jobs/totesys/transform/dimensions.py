@@ -10,8 +10,9 @@ from pyspark.sql import functions as F
 from totesys import layout
 from totesys.contracts import CURRENT_LINEAGE, Contract, Contracts
 from totesys.manifests import PartitionState
+from totesys.spark_session import name_jobs
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, TableChange, count_partitions, table_change
-from totesys.transform.lake import Lake, divided, with_key_range
+from totesys.transform.lake import Lake, divided, key_range
 from totesys.transform.tables import TABLES
 from totesys.transform.tables.dim_date import dim_date
 
@@ -23,13 +24,14 @@ def publish_joined_dimension(
 
     A row that now refers to a row which the lake does not have stays as it was, since facts refer to it.
     """
+    name_jobs(lake.spark, dimension.table)
     inputs = [
         lake.read((*contracts.source[table].columns, *CURRENT_LINEAGE), current.get(table, {}).values()) for table in dimension.inputs
     ]
     made = TABLES[dimension.table](*inputs)
     before = lake.read(dimension.file_columns, publishing.previous.warehouse.get(dimension.table, {}).values())
     kept = before.join(made, dimension.key, how="left_anti")
-    rows = with_key_range(made.unionByName(kept), dimension).persist()
+    rows = made.unionByName(kept).select("*", key_range(dimension)).persist()
     try:
         counts = count_partitions(rows, dimension.partition, publishing.loaded_seq)
         changed = {value: count for value, count in counts.items() if count.new_rows}

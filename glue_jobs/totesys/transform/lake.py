@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -56,9 +57,9 @@ class Lake:
         rows.write.mode("append").partitionBy(partition.name).parquet(layout.uri(self.processed_bucket, prefix))
 
 
-def with_key_range(rows: DataFrame, contract: Contract) -> DataFrame:
-    """The rows with the partition (key_range) that their key falls into."""
-    return rows.withColumn(contract.partition.name, F.floor(F.col(contract.key) / F.lit(contract.range_size)).cast("int"))
+def key_range(contract: Contract) -> SparkColumn:
+    """The partition that a row's key falls into, under the partition column's name."""
+    return F.floor(F.col(contract.key) / F.lit(contract.range_size)).cast("int").alias(contract.partition.name)
 
 
 def are_few(count: int) -> bool:

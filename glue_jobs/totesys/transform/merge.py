@@ -9,6 +9,8 @@ from pyspark.sql import functions as F
 
 from totesys.contracts import Contract
 
+_STATE = ("is_deleted", "batch_seq", "seen_seq", "is_changed", "is_version", "is_put_back", "is_last", "is_miss")
+
 
 def merge(
     current: DataFrame,
@@ -39,50 +41,41 @@ def merge(
       is_last                is the key's newest state: these rows are the new current state
       is_miss                is alive and changed, though no delta would have offered it: only a full read noticed
     """
-    names = [column.name for column in contract.columns]
-    known = current.select(*names, "is_deleted", "batch_seq", F.lit(0).cast("bigint").alias("seen_seq"), F.lit(True).alias("is_offered"))
-    read = captured.select(*names, F.lit(False).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"), "is_offered")
+    values = F.struct(*[column.name for column in contract.columns]).alias("values")
+    known_seq, seen_seq = F.lit(0).cast("bigint").alias("seen_seq"), F.col("batch_seq").alias("seen_seq")
+    known = current.select(contract.key, values, "is_deleted", "batch_seq", known_seq, F.lit(True).alias("is_offered"))
+    read = captured.select(contract.key, values, F.lit(False).alias("is_deleted"), "batch_seq", seen_seq, "is_offered")
     states = known.unionByName(read)
-    if full_seqs:
-        found = read.select(contract.key, "batch_seq")
-        if kept_out is not None:
-            found = found.unionByName(kept_out.withColumnRenamed("key", contract.key))
-        states = states.unionByName(_absent(states, found, full_seqs, contract.key), allowMissingColumns=True)
+    if kept_out is not None:
+        states = states.join(
+            kept_out.groupBy(F.col("key").alias(contract.key)).agg(F.collect_set("batch_seq").alias("found_seqs")), contract.key, "left"
+        )
     if is_one_task:
         states = states.coalesce(1)
 
     by_batch = Window.partitionBy(contract.key).orderBy("batch_seq")
-    so_far = by_batch.rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    is_new = F.col("seen_seq") > 0
-    values = F.struct(*[F.col(name) for name in names])
-    # A deleted row keeps its last values.
-    last_values = F.last(F.when(~F.col("is_deleted") | ~is_new, values), ignorenulls=True).over(so_far)
-    compared = (
-        states.select(contract.key, "is_deleted", "batch_seq", "seen_seq", "is_offered", last_values.alias("values"))
-        .withColumns(
-            {"before": F.lag(F.struct("values", "is_deleted")).over(by_batch), "is_last": F.lead("batch_seq").over(by_batch).isNull()}
-        )
-        .withColumns(
-            {
-                "is_changed": is_new & ~F.col("before").eqNullSafe(F.struct("values", "is_deleted")),
-                "is_version": is_new & _is_version(version_columns),
-                "is_put_back": is_new & _is_put_back(version_columns),
-            }
-        )
+    next_seq = F.lead("batch_seq").over(by_batch)
+    is_new, is_gone = F.col("seen_seq") > 0, F.col("is_deleted")
+    if full_seqs:
+        states = states.withColumn("gone_seq", _gone_seq(full_seqs, next_seq, kept_out is not None))
+        is_gone |= F.col("gone_seq").isNotNull()
+    compared = states.withColumns(
+        {"before": F.lag(F.struct("values", is_gone.alias("is_deleted"))).over(by_batch), "is_last": next_seq.isNull()}
+    ).withColumns(
+        {
+            "is_changed": is_new & ~F.col("before").eqNullSafe(F.struct("values", "is_deleted")),
+            "is_version": is_new & _is_version(version_columns),
+            "is_put_back": is_new & _is_put_back(version_columns),
+        }
     )
+    so_far = by_batch.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     brought_seq = F.last(F.when(~is_new | F.col("is_changed"), F.col("batch_seq")), ignorenulls=True).over(so_far)
     is_miss = F.col("is_changed") & ~F.col("is_deleted") & ~F.col("is_offered")
-    return compared.select(
-        "values.*",
-        "is_deleted",
-        brought_seq.alias("batch_seq"),
-        "seen_seq",
-        "is_changed",
-        "is_version",
-        "is_put_back",
-        "is_last",
-        is_miss.alias("is_miss"),
-    )
+    made = {name: F.col(name) for name in _STATE} | {"batch_seq": brought_seq, "is_miss": is_miss}
+    state = [value.alias(name) for name, value in made.items()]
+    if full_seqs:
+        return _with_deletions(compared.select("values", *state, "gone_seq")).select("values.*", "state.*")
+    return compared.select("values.*", *state)
 
 
 def first_states(captured: DataFrame, contract: Contract, version_columns: Sequence[str]) -> DataFrame:
@@ -100,16 +93,36 @@ def first_states(captured: DataFrame, contract: Contract, version_columns: Seque
     )
 
 
-def _absent(states: DataFrame, found: DataFrame, full_seqs: Sequence[int], key: str) -> DataFrame:
-    """A deletion as of each full read for every key that was seen before it and that it lacks; the other columns are null.
+def _gone_seq(full_seqs: Sequence[int], next_seq: Column, has_found: bool) -> Column:
+    """The first full read after a state that lacks its key, and comes before the key's next state; null when there is none.
 
-    A key that is deleted already gets one as well: the comparison with the state before drops it."""
-    seqs = F.explode(F.array(*[F.lit(seq).cast("bigint") for seq in full_seqs]))
-    expected = states.groupBy(key).agg(F.min("batch_seq").alias("first_seq")).withColumn("batch_seq", seqs).filter("batch_seq > first_seq")
-    lacking = expected.join(found, [key, "batch_seq"], how="left_anti")
-    return lacking.select(
-        key, F.lit(True).alias("is_deleted"), "batch_seq", F.col("batch_seq").alias("seen_seq"), F.lit(True).alias("is_offered")
-    )
+    `has_found`: the column found_seqs names the batches, of some keys, that found the key though they did not bring it."""
+
+    def lacks(seq: int) -> Column:
+        is_later = F.col("batch_seq") < seq
+        return is_later & ~F.coalesce(F.array_contains("found_seqs", F.lit(seq)), F.lit(False)) if has_found else is_later
+
+    first = F.coalesce(*[F.when(lacks(seq), F.lit(seq).cast("bigint")) for seq in sorted(full_seqs)])
+    return F.when(next_seq.isNull() | (first < next_seq), first)
+
+
+def _with_deletions(states: DataFrame) -> DataFrame:
+    """The states (values, state), and after each that has a gone_seq the deletion: of the same values, and no change where the key was
+    deleted already."""
+    is_kept, false = F.col("gone_seq").isNull(), F.lit(False)
+    own = F.struct(*[(F.col("is_last") & is_kept).alias(name) if name == "is_last" else F.col(name) for name in _STATE])
+    deletion = {
+        "is_deleted": F.lit(True),
+        "batch_seq": F.when(F.col("is_deleted"), F.col("batch_seq")).otherwise(F.col("gone_seq")),
+        "seen_seq": F.col("gone_seq"),
+        "is_changed": ~F.col("is_deleted"),
+        "is_version": false,
+        "is_put_back": false,
+        "is_last": F.col("is_last"),
+        "is_miss": false,
+    }
+    both = F.array(own, F.struct(*[value.alias(name) for name, value in deletion.items()]))
+    return states.select("values", F.explode(F.when(is_kept, F.array(own)).otherwise(both)).alias("state"))
 
 
 def _is_version(version_columns: Sequence[str]) -> Column:

@@ -16,6 +16,7 @@ from totesys import layout
 from totesys.contracts import Contract, Contracts
 from totesys.logs import said
 from totesys.manifests import BatchManifest, PublishManifest
+from totesys.spark_session import name_jobs
 from totesys.transform.changes import Publishing, SourceChange, TableChange, partitions_after
 from totesys.transform.dimensions import publish_calendar, publish_joined_dimension
 from totesys.transform.lake import Lake
@@ -137,6 +138,7 @@ def _pass(lake: Lake, contracts: Contracts, publishing: Publishing) -> PublishMa
 
 
 def _timed(lake: Lake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
+    name_jobs(lake.spark, table)
     started = time.monotonic()
     source_change = publish_source_table(lake, publishing, contracts, table)
     if source_change.current.states:

@@ -14,7 +14,7 @@ from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Contract, Contracts
 from totesys.errors import BadDataError
 from totesys.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
-from totesys.transform.lake import ROWS_PER_FILE, Lake, are_few, divided, with_key_range
+from totesys.transform.lake import ROWS_PER_FILE, Lake, are_few, divided, key_range
 from totesys.transform.merge import first_states, merge
 from totesys.transform.tables import TABLES
 
@@ -62,19 +62,18 @@ def _merged_states(
     known = publishing.previous.current.get(contract.table, {})
     full_seqs = [seq for seq, capture in captures.items() if capture.mode == "full"]
     if not full_seqs and len(known) > 1:
-        touched = with_key_range(captured, contract).select(contract.partition.name).distinct().collect()
+        touched = captured.select(key_range(contract)).distinct().collect()
         known = {str(row[0]): known[str(row[0])] for row in touched if str(row[0]) in known}
     is_one_task = are_few(sum(state.rows for state in known.values()) + sum(capture.rows for capture in captures.values()))
     version_columns = _version_columns(contract, fact)
     if not known and len(captures) == 1:
         first = first_states(captured, contract, version_columns)
-        return with_key_range(first.coalesce(1) if is_one_task else first, contract)
+        return first.coalesce(1) if is_one_task else first
     current = lake.read((*contract.columns, *CURRENT_LINEAGE), known.values())
     # The first capture of all finds nothing to delete.
     can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
     kept_out = lake.read_kept_out({seq: dead.open for seq in can_delete if (dead := captures[seq].dead)})
-    merged = merge(current, captured, can_delete, contract, version_columns, kept_out, is_one_task)
-    return with_key_range(merged, contract)
+    return merge(current, captured, can_delete, contract, version_columns, kept_out, is_one_task)
 
 
 def _is_offered(publishing: Publishing, captures: dict[int, TableCapture]) -> SparkColumn:
@@ -103,7 +102,7 @@ def _counted(states: DataFrame, contract: Contract, fact: Contract | None, publi
     is_last, is_version = F.col("is_last"), F.col("is_version")
     days = _days(contract, fact)
     counted = (
-        states.groupBy(range_name, "seen_seq")
+        states.groupBy(key_range(contract), "seen_seq")
         .agg(
             F.count_if(is_last).alias("rows"),
             F.count_if(is_last & (F.col("batch_seq") > publishing.loaded_seq)).alias("new_rows"),
@@ -158,9 +157,9 @@ def _write(
     lake: Lake, publishing: Publishing, contracts: Contracts, contract: Contract, fact: Contract | None, merged: _Merged
 ) -> SourceChange:
     changed_ranges = [int(value) for value in merged.ranges]
-    is_touched = F.col("is_last") & F.col(contract.partition.name).isin(changed_ranges)
+    is_touched = F.col("is_last") & key_range(contract).isin(changed_ranges)
     columns = [column.name for column in (*contract.columns, *CURRENT_LINEAGE)]
-    touched = merged.states.filter(is_touched).select(*columns, contract.partition.name)
+    touched = merged.states.filter(is_touched).select(*columns, key_range(contract))
     current = divided(touched, contract.partition, sum(count.rows for count in merged.ranges.values()))
     prefix = layout.current_prefix(contract.table, publishing.publish_id)
     lake.write(current, prefix, contract.partition)
@@ -170,7 +169,7 @@ def _write(
     for dimension in contracts.dimensions.values():
         if dimension.inputs == (contract.table,):
             prefix = layout.warehouse_prefix(dimension.table, publishing.publish_id)
-            lake.write(with_key_range(TABLES[dimension.table](current), dimension), prefix, dimension.partition)
+            lake.write(TABLES[dimension.table](current).select("*", key_range(dimension)), prefix, dimension.partition)
             warehouse[dimension.table] = table_change(merged.ranges, prefix, dimension.partition, publishing.seq)
     if fact is None or not merged.versions:
         return SourceChange(current_change, warehouse, misses=merged.misses)
