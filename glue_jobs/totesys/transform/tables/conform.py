@@ -14,7 +14,9 @@ from totesys.spark_types import spark_type
 def conform(rows: DataFrame, table: str, made: Mapping[str, Column]) -> DataFrame:
     """The select that is the contract: every lake column of `table` in order, cast to its type, from `made` or from its namesake."""
     columns = load_contracts().warehouse[table].file_columns
-    return rows.select(*[made.get(column.name, F.col(column.name)).cast(spark_type(column.type)).alias(column.name) for column in columns])
+    # Types by name: PySpark asks the JVM for five things to pass on a type as an object.
+    types = {column.name: spark_type(column.type).simpleString() for column in columns}
+    return rows.select(*[made.get(name, F.col(name)).cast(type_).alias(name) for name, type_ in types.items()])
 
 
 def day_and_time(event: str, stamp: str) -> dict[str, Column]:
