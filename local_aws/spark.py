@@ -54,6 +54,8 @@ logger.s3a.name = org.apache.hadoop.fs.s3a.S3AInstrumentation
 logger.s3a.level = error
 logger.plan.name = org.apache.spark.sql.catalyst.util.SparkStringUtils
 logger.plan.level = error
+logger.plans.name = org.apache.spark.sql.catalyst.util.StringUtils
+logger.plans.level = error
 """
 
 
