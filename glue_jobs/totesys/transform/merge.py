@@ -109,20 +109,18 @@ def _gone_seq(full_seqs: Sequence[int], next_seq: Column, has_found: bool) -> Co
 def _with_deletions(states: DataFrame) -> DataFrame:
     """The states (values, state), and after each that has a gone_seq the deletion: of the same values, and no change where the key was
     deleted already."""
-    is_kept, false = F.col("gone_seq").isNull(), F.lit(False)
-    own = F.struct(*[(F.col("is_last") & is_kept).alias(name) if name == "is_last" else F.col(name) for name in _STATE])
-    deletion = {
+    is_kept = F.col("gone_seq").isNull()
+    own = {name: F.col(name) for name in _STATE} | {"is_last": F.col("is_last") & is_kept}
+    deletion = own | {
         "is_deleted": F.lit(True),
         "batch_seq": F.when(F.col("is_deleted"), F.col("batch_seq")).otherwise(F.col("gone_seq")),
         "seen_seq": F.col("gone_seq"),
         "is_changed": ~F.col("is_deleted"),
-        "is_version": false,
-        "is_put_back": false,
         "is_last": F.col("is_last"),
-        "is_miss": false,
+        **dict.fromkeys(("is_version", "is_put_back", "is_miss"), F.lit(False)),
     }
-    both = F.array(own, F.struct(*[value.alias(name) for name, value in deletion.items()]))
-    return states.select("values", F.explode(F.when(is_kept, F.array(own)).otherwise(both)).alias("state"))
+    kept, gone = (F.struct(*[value.alias(name) for name, value in state.items()]) for state in (own, deletion))
+    return states.select("values", F.explode(F.when(is_kept, F.array(kept)).otherwise(F.array(kept, gone))).alias("state"))
 
 
 def _is_version(version_columns: Sequence[str]) -> Column:
