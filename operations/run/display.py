@@ -34,6 +34,11 @@ class JobState:
         return self.state in _FAILED
 
     @property
+    def reason(self) -> str:
+        """Why it failed."""
+        return self.error or "it left no message: see its log"
+
+    @property
     def seconds(self) -> float:
         """How long it has run, or ran."""
         return ((self.completed_at or datetime.now(timezone.utc)) - self.started_at).total_seconds()

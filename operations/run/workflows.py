@@ -79,7 +79,7 @@ class Workflows:
         run = self.follow_to_end(workflow, run_id)
         failed = [job for job in job_states(workflow, run) if job.is_failed]
         if failed:
-            raise RunFailedError(f"{failed[0].job} {failed[0].state}: {failed[0].error or 'it left no message: see its log'}")
+            raise RunFailedError(f"{failed[0].job} {failed[0].state}: {failed[0].reason}")
         if run["Status"] != "COMPLETED":
             raise RunFailedError(f"{workflow} {run['Status']}: {run.get('ErrorMessage') or 'somebody stopped it'}")
 
@@ -114,15 +114,17 @@ def job_states(workflow: str, run: Any) -> list[JobState]:
     """The jobs of a workflow run, each with its last attempt, in the order in which they started."""
     nodes = [node for node in run["Graph"]["Nodes"] if node["Type"] == "JOB"]
     attempts = [(node["Name"], node["JobDetails"]["JobRuns"][-1]) for node in nodes if node.get("JobDetails", {}).get("JobRuns")]
-    return [
-        JobState(
-            run_id=attempt["Id"],
-            workflow=workflow,
-            job=name,
-            state=attempt["JobRunState"],
-            started_at=attempt["StartedOn"],
-            completed_at=attempt.get("CompletedOn"),
-            error=textwrap.shorten(attempt.get("ErrorMessage", ""), _LONGEST_ERROR, placeholder=" ... (the rest is in the job's log)"),
-        )
-        for name, attempt in sorted(attempts, key=lambda pair: pair[1]["StartedOn"])
-    ]
+    return [job_state(workflow, name, attempt) for name, attempt in sorted(attempts, key=lambda pair: pair[1]["StartedOn"])]
+
+
+def job_state(workflow: str, job: str, run: Any) -> JobState:
+    """One run of a job, from Glue's answer."""
+    return JobState(
+        run_id=run["Id"],
+        workflow=workflow,
+        job=job,
+        state=run["JobRunState"],
+        started_at=run["StartedOn"],
+        completed_at=run.get("CompletedOn"),
+        error=textwrap.shorten(run.get("ErrorMessage", ""), _LONGEST_ERROR, placeholder=" ... (the rest is in the job's log)"),
+    )

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta, timezone
 
 from rich.console import Console
 from rich.text import Text
+from totesys.errors import RetriableError
 
 from operations.attempt import Attempt
 from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session
+from operations.run.display import JobState
 from operations.schedule.trigger import PAUSED, schedule_trigger
 from operations.status.gather import Status, gather
 
@@ -44,6 +46,9 @@ def needs_a_person(status: Status, project: str, now: datetime) -> Iterator[str]
             yield f"the schedule is {PAUSED}"
         elif state not in ("ACTIVATED", "ACTIVATING"):
             yield f"trigger {name} is {state}: scripts/deploy.sh activates it"
+    for run in status.runs:
+        if run.is_failed and not run.error.startswith(RetriableError.__name__):  # the next run does that again by itself
+            yield f"{run.job} {run.state}, {age(run.started_at, now)} ago: {run.reason}"
     if status.fresh_to is None:
         yield "nothing has been loaded yet: scripts/run.sh"
     elif now - status.fresh_to > FRESHNESS:
@@ -61,6 +66,7 @@ def show(console: Console, project: str, status: Status, now: datetime) -> None:
     rows = [
         ("version", f"{status.version}, deployed {age(status.deployed_at, now)} ago"),
         *((f"trigger {name}", "paused" if state == "DEACTIVATED" else state.lower()) for name, state in status.triggers.items()),
+        *((f"last run of {run.job}", _said_of(run, now)) for run in status.runs),
         ("source read", f"{age(status.read_at, now)} ago" if status.read_at else "never"),
         ("warehouse is of", f"{age(status.fresh_to, now)} ago" if status.fresh_to else "never loaded"),
         ("batches waiting", f"{status.waiting}"),
@@ -84,6 +90,11 @@ def show(console: Console, project: str, status: Status, now: datetime) -> None:
     ]
     if batches:
         console.print(make_table([("batch", "right"), ("read (UTC)", "left"), ("rows", "right"), ("stage", "left")], batches))
+
+
+def _said_of(run: JobState, now: datetime) -> str:
+    said = f"{run.state.lower()}, started {age(run.started_at, now)} ago"
+    return f"{said}: {run.reason}" if run.is_failed else said
 
 
 def age(then: datetime, now: datetime) -> str:

@@ -17,9 +17,12 @@ from totesys.load.waiting_rows import count_waiting
 from totesys.manifests import BatchManifest, Held
 from totesys.secrets import read_credentials
 
+from operations.dead_letters.letters import Letters
 from operations.deploy.stacks import VERSION_TAG
 from operations.deployment import STACKS, Deployment, describe_stack
 from operations.lake import Lake
+from operations.run.display import JobState
+from operations.run.workflows import job_state
 
 _SHOWN = 5  # batches with rows
 _PATIENCE = 3  # seconds, with the warehouse
@@ -39,6 +42,7 @@ class Batch:
 class Status:
     """Everything that is shown.
 
+    runs          the newest run of each job that has run
     read_at       when the source was last read; None before the first batch
     fresh_to      of which moment the warehouse is; None before the first load
     waiting       batches with rows that the warehouse does not hold
@@ -48,6 +52,7 @@ class Status:
     version: str
     deployed_at: datetime
     triggers: dict[str, str]
+    runs: list[JobState]
     batches: list[Batch]
     read_at: datetime | None
     fresh_to: datetime | None
@@ -68,12 +73,13 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
         version=next((tag["Value"] for tag in stack.get("Tags", ()) if tag["Key"] == VERSION_TAG), "unknown"),
         deployed_at=stack.get("LastUpdatedTime", stack["CreationTime"]),
         triggers={name: glue.get_trigger(Name=name)["Trigger"]["State"] for name in resources(session, deployment, "AWS::Glue::Trigger")},
+        runs=last_runs(glue, deployment),
         batches=[Batch(batch.seq, moment(batch), rows(batch), stage(batch.seq, published, loaded)) for batch in last_batches(lake, newest)],
         read_at=moment(newest) if newest else None,
         fresh_to=fresh_to(lake, newest, waiting),
         waiting=len(waiting),
         held=newest.held if newest else {},
-        dead={table: capture.dead.rows for table, capture in newest.tables.items() if capture.dead} if newest else {},
+        dead=dead_letters(lake, newest),
         alarms=alarms(session.client("cloudwatch"), resources(session, deployment, "AWS::CloudWatch::Alarm")),
         waiting_rows=waiting_rows(session, deployment),
     )
@@ -84,6 +90,17 @@ def resources(session: boto3.Session, deployment: Deployment, kind: str) -> list
     client = session.client("cloudformation")
     described = [client.describe_stack_resources(StackName=f"{deployment.project}-{name}")["StackResources"] for name in STACKS]
     return [resource["PhysicalResourceId"] for stack in described for resource in stack if resource["ResourceType"] == kind]
+
+
+def last_runs(glue: Any, deployment: Deployment) -> list[JobState]:
+    """The newest run of each job that has run, in the order in which a change passes them."""
+    jobs = {
+        deployment.ingest_job: deployment.ingest_workflow,
+        deployment.transform_job: deployment.publish_workflow,
+        deployment.load_job: deployment.publish_workflow,
+    }
+    answers = {job: glue.get_job_runs(JobName=job, MaxResults=1)["JobRuns"] for job in jobs}
+    return [job_state(jobs[job], job, run) for job, runs in answers.items() for run in runs]
 
 
 def last_batches(lake: Lake, newest: BatchManifest | None) -> list[BatchManifest]:
@@ -116,6 +133,14 @@ def fresh_to(lake: Lake, newest: BatchManifest | None, waiting: Sequence[BatchMa
     if newest is None or not waiting:
         return moment(newest) if newest else None
     return moment(lake.batch(waiting[0].seq - 1)) if waiting[0].seq > 1 else None
+
+
+def dead_letters(lake: Lake, newest: BatchManifest | None) -> dict[str, int]:
+    """How many letters of a table are open, without those that a person has discarded."""
+    if newest is None:
+        return {}
+    letters = Letters(lake.ingestion, newest)
+    return {table: count for table in newest.tables if (count := len(letters.of(table).open))}
 
 
 def alarms(cloudwatch: Any, names: Sequence[str]) -> list[str]:

@@ -171,7 +171,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def failures(stack: Stack) -> dict[str, Done]:
     """run.sh with one part of the pipeline broken at a time, before any batch exists; everything is mended again.
 
-    And reconcile.sh ("nothing loaded"), whose warehouse has no tables yet.
+    And reconcile.sh ("nothing loaded"), whose warehouse has no tables yet; and status.sh after the run that failed last ("status").
     """
     secrets, s3 = stack.client("secretsmanager"), stack.client("s3")
 
@@ -193,6 +193,7 @@ def failures(stack: Stack) -> dict[str, Done]:
             lambda: secrets.put_secret_value(SecretId="totesys/source", SecretString=wrong),
             lambda: secrets.put_secret_value(SecretId="totesys/source", SecretString=right),
         ),
+        "status": stack.script("status.sh"),
         "bucket missing": broken(lambda: s3.delete_bucket(Bucket=bucket), lambda: make_again(stack, bucket, policy)),
     }
 

@@ -10,6 +10,8 @@ from totesys import layout
 
 from operations.dead_letters import command as dead_letters
 from operations.dead_letters.letters import rises
+from operations.lake import Lake as Manifests
+from operations.status.gather import dead_letters as dead_letters_in_status
 from tests.conftest import Database
 from tests.operations.dead_letters.conftest import NO_DATE, SETTLE, Ingested, hold
 from tests.operations.runs.glue import SNAPSHOT_AT, Ended, Glue
@@ -153,6 +155,20 @@ def test_a_discarded_letter_leaves_a_trace_and_is_counted_apart(ingested: Ingest
     assert [line[1] for line in cells(listed)] == [f"1 row: {NO_DATE}"]
     assert listed.out[-1] == "discarded, and still not in: 1 of payment"
     assert [line for line in deadletters("show", "payment").out if line.startswith("payment")] == [f"payment 5: {NO_DATE}"]
+
+
+def test_a_discarded_letter_needs_nobody_any_more(ingested: Ingested, deadletters: Command) -> None:
+    manifests = Manifests(ingested.lake.ingestion, ingested.lake.processed)
+
+    def discard(key: int) -> dict[str, int]:
+        """What the status counts after it."""
+        deadletters("discard", "payment", "--key", str(key), "--reason", "a test row")
+        return dead_letters_in_status(manifests, manifests.newest_batch())
+
+    ingested.batch(4, 5)
+    assert discard(4) == {"payment": 1}
+    ingested.batch()
+    assert discard(5) == {}
 
 
 def test_the_first_word_about_a_letter_stands(ingested: Ingested, deadletters: Command) -> None:

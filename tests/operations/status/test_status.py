@@ -15,6 +15,7 @@ from totesys.store import Bucket
 
 from operations.console import make_console
 from operations.lake import Lake as Manifests
+from operations.run.display import JobState
 from operations.status.command import age, needs_a_person, show
 from operations.status.gather import Batch, Status, alarms, fresh_to, last_batches, moment, stage
 from tests.operations.runs.glue import SNAPSHOT_AT, Lake
@@ -23,9 +24,10 @@ NOW = datetime(2026, 3, 2, 8, 10, tzinfo=timezone.utc)
 READ = datetime.fromisoformat(SNAPSHOT_AT)
 WELL = Status(
     version="v1.2.0-3-g0a1b2c3", deployed_at=NOW - timedelta(days=3),
-    triggers={"p-ingest-start": "ACTIVATED", "p-publish-load": "ACTIVATED"},
+    triggers={"p-ingest-start": "ACTIVATED", "p-publish-load": "ACTIVATED"}, runs=[],
     batches=[Batch(7, READ, 1234, "loaded")], read_at=READ, fresh_to=READ, waiting=0, held={}, dead={}, alarms=[], waiting_rows=0,
 )  # fmt: skip
+FAILED = JobState("jr_1", "p-publish", "p-load", "FAILED", NOW - timedelta(minutes=3), NOW, "FatalError: the password is wrong")
 HELD = Held("deletes", "staff: 12 of 20 rows are gone", "say scripts/run.sh --accept-deletes staff", SNAPSHOT_AT, 1, 20, 1, 1)
 
 
@@ -38,31 +40,44 @@ def test_nobody_is_needed_when_all_is_well() -> None:
     [
         ({"triggers": {"p-ingest-start": "DEACTIVATED"}}, "the schedule is paused: scripts/resume.sh restarts the schedule"),
         ({"triggers": {"p-publish-load": "DEACTIVATED"}}, "trigger p-publish-load is DEACTIVATED: scripts/deploy.sh activates it"),
+        ({"runs": [FAILED]}, "p-load FAILED, 3 minutes ago: FatalError: the password is wrong"),
+        ({"runs": [replace(FAILED, state="TIMEOUT", error="")]}, "p-load TIMEOUT, 3 minutes ago: it left no message: see its log"),
         ({"fresh_to": None}, "nothing has been loaded yet: scripts/run.sh"),
         ({"fresh_to": NOW - timedelta(minutes=31)}, "the warehouse is 31 minutes old: scripts/run.sh shows what fails"),
         ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}; {HELD.settle}"),
         ({"dead": {"design": 1}}, "design has 1 row in the dead letter: scripts/deadletters.sh"),
         ({"alarms": ["p-late"]}, "alarm p-late is in ALARM"),
     ],
-    ids=["paused", "trigger", "never loaded", "late", "held", "dead letter", "alarm"],
+    ids=["paused", "trigger", "failed", "timed out", "never loaded", "late", "held", "dead letter", "alarm"],
 )
 def test_a_person_is_told_what_is_not_as_it_should_be(changes: dict[str, Any], said: str) -> None:
     assert list(needs_a_person(replace(WELL, **changes), "p", NOW)) == [said]
 
 
-@pytest.mark.parametrize("changes", [{"waiting": 2}, {"waiting_rows": None}, {"fresh_to": NOW - timedelta(minutes=29)}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"waiting": 2},
+        {"waiting_rows": None},
+        {"fresh_to": NOW - timedelta(minutes=29)},
+        {"runs": [replace(FAILED, error="RetriableError: the warehouse cannot be reached")]},
+        {"runs": [replace(FAILED, state="SUCCEEDED", error="")]},
+    ],
+)
 def test_nobody_is_needed_for_what_goes_by_itself(changes: dict[str, Any]) -> None:
     assert list(needs_a_person(replace(WELL, **changes), "p", NOW)) == []
 
 
 def test_what_is_shown_can_be_read_at_a_glance(capsys: pytest.CaptureFixture[str]) -> None:
     paused = {"p-ingest-start": "DEACTIVATED", "p-publish-load": "ACTIVATED"}
-    show(make_console(), "p", replace(WELL, triggers=paused, waiting_rows=None, dead={"design": 2}), NOW)
+    show(make_console(), "p", replace(WELL, triggers=paused, waiting_rows=None, dead={"design": 2}, runs=[replace(FAILED, job="p-ingest", state="SUCCEEDED"), FAILED]), NOW)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert {
         "version v1.2.0-3-g0a1b2c3, deployed 3 days ago",
         "trigger p-ingest-start paused",
         "trigger p-publish-load activated",
+        "last run of p-ingest succeeded, started 3 minutes ago",
+        "last run of p-load failed, started 3 minutes ago: FatalError: the password is wrong",
         "warehouse is of 10 minutes ago",
         "rows waiting for parents the warehouse cannot be asked from here",
         "tables held none",
