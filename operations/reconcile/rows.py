@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -120,7 +121,9 @@ def _execute(connection: Any, statement: str) -> None:
 def _compare_current(
     comparison: Comparison, lacks: Add, table: LiveTable, source: Any, wanted: Composed, warehouse: Any, held: Composed
 ) -> None:
-    at_source, in_warehouse = _digests(source, wanted), _digests(warehouse, held)
+    with ThreadPoolExecutor(1, thread_name_prefix="source") as pool:  # two servers can work at the same time
+        asked = pool.submit(_digests, source, wanted)
+        in_warehouse, at_source = _digests(warehouse, held), asked.result()
     comparison.source_rows = sum(digest.rows for digest in at_source.values())
     comparison.warehouse_rows = sum(digest.rows + digest.deleted for digest in in_warehouse.values())
     comparison.gone = sum(digest.deleted for digest in in_warehouse.values())
