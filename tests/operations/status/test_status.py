@@ -70,7 +70,8 @@ def test_nobody_is_needed_for_what_goes_by_itself(changes: dict[str, Any]) -> No
 
 def test_what_is_shown_can_be_read_at_a_glance(capsys: pytest.CaptureFixture[str]) -> None:
     paused = {"p-ingest-start": "DEACTIVATED", "p-publish-load": "ACTIVATED"}
-    show(make_console(), "p", replace(WELL, triggers=paused, waiting_rows=None, dead={"design": 2}, runs=[replace(FAILED, job="p-ingest", state="SUCCEEDED"), FAILED]), NOW)
+    runs = [replace(FAILED, job="p-ingest", state="SUCCEEDED"), FAILED]
+    show(make_console(), "p", replace(WELL, triggers=paused, runs=runs, waiting_rows=None, dead={"design": 2}), NOW)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert {
         "version v1.2.0-3-g0a1b2c3, deployed 3 days ago",
