@@ -103,7 +103,7 @@ def age(then: datetime, now: datetime) -> str:
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}s"
-    return f"{seconds} seconds"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"
 
 
 if __name__ == "__main__":

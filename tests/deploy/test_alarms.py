@@ -79,7 +79,7 @@ def test_a_metric_above_its_limit_is_told_with_what_to_do(
 
 
 def test_silence_is_told_once_it_has_lasted_twenty_minutes(stack: Stack, messages: Messages) -> None:
-    put(stack, "CaughtUp", 1, ago=timedelta(minutes=19, seconds=50))
+    put(stack, "CaughtUp", 1, ago=timedelta(minutes=19, seconds=55))
     assert state(stack, "no-heartbeat") == "OK"
 
     def is_silent() -> bool:

@@ -88,7 +88,8 @@ def test_what_is_shown_can_be_read_at_a_glance(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(-1, "0 seconds"), (119, "119 seconds"), (120, "2 minutes"), (7200, "2 hours"), (9 * 86400, "9 days")]
+    ("seconds", "said"),
+    [(-1, "0 seconds"), (1, "1 second"), (119, "119 seconds"), (120, "2 minutes"), (7200, "2 hours"), (9 * 86400, "9 days")],
 )
 def test_an_age_is_in_the_unit_that_a_person_would_take(seconds: int, said: str) -> None:
     assert age(NOW - timedelta(seconds=seconds), NOW) == said
