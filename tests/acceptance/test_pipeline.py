@@ -58,6 +58,7 @@ def test_the_first_run_after_failures_brings_everything_in(stack: Stack, first: 
     assert "loaded batch 1:" in first.run.out
     sales, purchases, payments = (len(first.facts[fact]) for fact in FACTS)
     assert (sales + purchases, payments) == (800, 800)
+    assert first.reconciled.code == 0, first.reconciled.out
 
 
 def test_awkward_values_arrive_exactly(stack: Stack, first: Round) -> None:
@@ -128,6 +129,7 @@ def test_a_late_commit_is_in_the_next_run(second: Round, orders: Orders, how: st
 def test_a_quiet_tick_starts_no_spark_and_is_short(second: Round, quiet: Round) -> None:
     assert quiet.run.code == 0
     assert quiet.run.out.endswith("nothing new: the warehouse holds every batch\n")
+    assert quiet.reconciled.code == 0, quiet.reconciled.out
     assert quiet.job_runs == {**second.job_runs, "ingest": second.job_runs["ingest"] + 1}
     assert quiet.run.seconds < 15, "2 to 3 s on an idle machine: the limit leaves room for a busy one"
 
