@@ -61,6 +61,7 @@ def test_a_person_is_told_what_is_not_as_it_should_be(changes: dict[str, Any], s
         {"waiting_rows": None},
         {"fresh_to": NOW - timedelta(minutes=29)},
         {"runs": [replace(FAILED, error="RetriableError: the warehouse cannot be reached")]},
+        {"runs": [replace(FAILED, error="Error Category: UNCLASSIFIED_ERROR; SystemExit: RetriableError: the lake cannot be read")]},
         {"runs": [replace(FAILED, state="SUCCEEDED", error="")]},
     ],
 )
