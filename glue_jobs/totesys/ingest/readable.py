@@ -37,7 +37,9 @@ def _misfits(tested: dict[str, sql.Composable]) -> sql.Composable:
 
 def _column(column: Column, live_type: str, fits: sql.Composable | None) -> sql.Composable:
     value: sql.Composable = sql.Identifier("t", column.name)
-    if live_type != column.source_type and column.type != "string":
+    if column.type == "string":
+        value = sql.SQL("{}::text").format(value)  # of char(n) the value without the blanks that fill it up, which COPY would write
+    elif live_type != column.source_type:
         value = sql.SQL("{}::{}").format(value, sql.SQL(column.source_type or ""))
     if fits:
         value = sql.SQL("CASE WHEN {} THEN {} END").format(fits, value)
@@ -52,6 +54,8 @@ def _fits(column: Column, live_type: str) -> sql.Composable | None:
         if not is_same:
             conditions.append(sql.SQL("{0}::{1} = {0}").format(value, sql.SQL(column.source_type or "")))
         return sql.SQL(" AND ").join(conditions)
+    if column.type == "date":  # likewise
+        return sql.SQL("{} BETWEEN '0001-01-01' AND '9999-12-31'").format(value)
     if decimal := _DECIMAL.fullmatch(column.type):  # numeric has NaN, which is above all numbers
         return sql.SQL("abs({}) < {}").format(value, sql.Literal(10 ** (int(decimal[1]) - int(decimal[2]))))
     if column.type in _BOUNDS and not is_same:

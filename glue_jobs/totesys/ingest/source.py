@@ -36,6 +36,10 @@ _OPTIONS = {
     "default_transaction_read_only": "on",
     "TimeZone": "UTC",
     "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",  # the shortest text that is the same number
+    "lc_monetary": "C",
     "quote_all_identifiers": "off",  # it would quote the names of types too
     "row_security": "off",
     "search_path": SCHEMA,
@@ -43,6 +47,8 @@ _OPTIONS = {
     "statement_timeout": f"{SNAPSHOT_SECONDS}s",
     "idle_in_transaction_session_timeout": "5min",
 }
+# A server before PostgreSQL 17 does not know this limit and would refuse it as an option. Ours are the limits above.
+_LIFT_LIMIT = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'"
 _COPY_CHUNK = 1 << 18
 _ROWS_AT_ONCE = 2_000
 
@@ -185,9 +191,9 @@ class Source:
         return {table: Counted(count, candidates) for table, count, candidates in rows}
 
     def copy(self, contract: Contract, live: LiveTable, batch_seq: int, since: int | None, sink: IO[bytes]) -> None:
-        """Writes a table as CSV with a header: all rows, or the candidates of `since`. Columns: the contract's and `unreadable`
+        """Writes a table in COPY's text format: all rows, or the candidates of `since`. Columns: the contract's and `unreadable`
         (totesys.ingest.readable), then the raw lineage. A PipelineError leaves the session fit for other tables."""
-        query = sql.SQL("COPY (SELECT {}, {} AS {}, t.xmin AS {} FROM {} AS t WHERE {}) TO STDOUT (FORMAT csv, HEADER)")
+        query = sql.SQL("COPY (SELECT {}, {} AS {}, t.xmin AS {} FROM {} AS t WHERE {}) TO STDOUT")
         statement = query.format(
             sql.SQL(", ").join(selected(contract, live)),
             sql.Literal(batch_seq),
@@ -259,11 +265,10 @@ def open_source(credentials: Credentials) -> Iterator[Source]:
 
 def _log_position(connection: Any, place: str) -> int:
     """Where the server's log stands, asked in a transaction of its own: the batch's must not have a snapshot yet."""
-    with _explained("asking for the log's position", place), connection.cursor() as cursor:
+    with _explained("asking for the log's position", place), connection, connection.cursor() as cursor:
+        cursor.execute(_LIFT_LIMIT)
         cursor.execute(f"SELECT {_POSITION}")
-        lsn = int(cursor.fetchone()[0])
-        connection.rollback()
-    return lsn
+        return int(cursor.fetchone()[0])
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""COPY's CSV into Arrow record batches of the contract's exact types, in bounded memory: a thread writes a pipe, Arrow reads it."""
+"""COPY's text format into Arrow record batches of the contract's exact types, in bounded memory: a thread writes a pipe, Arrow reads it.
+
+In this format a line feed ends a row and a tab ends a value, and neither stands within a value: COPY writes each as a backslash and a
+letter. So the stream can be cut behind any line feed, and no quotes have to be understood. `\\N` is null; the empty string is empty.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,18 @@ from contextlib import contextmanager
 from typing import IO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
 from totesys.errors import BadDataError
 
-BLOCK_BYTES = 2 << 20  # one record batch, and the longest row; at 8 MiB the process peaks above 300 MiB
+BLOCK_BYTES = 2 << 20  # one record batch, or one row that is longer; at 8 MiB the process peaks above 300 MiB
 _COLUMN = re.compile(r"CSV column #(\d+)")
+_NULL = r"\N"
+# In this order: the escaped backslash goes first, to a character that no text of PostgreSQL holds, so that what follows it is no escape.
+_ESCAPES = (
+    (r"\\", "\0"), (r"\b", "\b"), (r"\f", "\f"), (r"\n", "\n"), (r"\r", "\r"), (r"\t", "\t"), (r"\v", "\v"), ("\0", "\\"),
+)  # fmt: skip
 
 
 @contextmanager
@@ -40,7 +50,7 @@ def record_batches(copy: Callable[[IO[bytes]], None], schema: pa.Schema, table: 
     thread.start()
     try:
         with os.fdopen(reader, "rb") as source:
-            yield _parsed(source, schema)
+            yield (_parsed(rows, schema) for rows in _whole_rows(source))
     except pa.ArrowInvalid as error:
         thread.join()
         if not failures:  # a copy that broke off leaves half a row behind, which is no fault of the data
@@ -51,31 +61,45 @@ def record_batches(copy: Callable[[IO[bytes]], None], schema: pa.Schema, table: 
         raise failures[0]
 
 
-def _parsed(source: IO[bytes], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    # COPY writes null as nothing and the empty string as "": exactly told apart.
-    options = csv.ConvertOptions(
-        column_types=schema,
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-        true_values=["t"],
-        false_values=["f"],
+def _whole_rows(source: IO[bytes]) -> Iterator[bytes]:
+    """What a stream holds, in blocks that end where a row does; a row that is longer than a block comes alone or last."""
+    parts: list[bytes] = []
+    while block := source.read(BLOCK_BYTES):
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*parts, block[:end]))
+            parts = []
+        parts.append(block[end:])
+    if rest := b"".join(parts):
+        yield rest
+
+
+def _parsed(rows: bytes, schema: pa.Schema) -> pa.RecordBatch:
+    table = csv.read_csv(
+        pa.py_buffer(rows),
+        read_options=csv.ReadOptions(column_names=schema.names, block_size=len(rows), use_threads=False),
+        parse_options=csv.ParseOptions(delimiter="\t", quote_char=False, double_quote=False, ignore_empty_lines=False),
+        convert_options=csv.ConvertOptions(
+            column_types=schema, null_values=[_NULL], strings_can_be_null=True, true_values=["t"], false_values=["f"]
+        ),
     )
-    with csv.open_csv(
-        source,
-        read_options=csv.ReadOptions(block_size=BLOCK_BYTES),
-        parse_options=csv.ParseOptions(newlines_in_values=True),
-        convert_options=options,
-    ) as batches:
-        yield from batches
+    (batch,) = table.to_batches()
+    return pa.record_batch([_unescaped(column) for column in batch.columns], schema=schema)
+
+
+def _unescaped(values: pa.Array) -> pa.Array:
+    """The values that COPY wrote; only texts have escapes."""
+    if not pa.types.is_string(values.type) or not pc.any(pc.match_substring(values, "\\")).as_py():
+        return values
+    for escape, character in _ESCAPES:
+        values = pc.replace_substring(values, escape, character)
+    return values
 
 
 def _bad_value(error: pa.ArrowInvalid, schema: pa.Schema, table: str) -> BadDataError:
-    if "straddling" in str(error):
-        return BadDataError(f"{table} has a row of more than {BLOCK_BYTES >> 20} MiB: shorten it at the source")
     found = _COLUMN.search(str(error))
     if not found:
-        return BadDataError(f"{table} cannot be read as CSV: compare the table with catalog/source/{table}.json")
+        return BadDataError(f"{table} cannot be read as COPY's text format: compare the table with catalog/source/{table}.json")
     column = schema.field(int(found[1]))
     return BadDataError(
         f"{table}.{column.name} holds a value that is not {column.type}: put it right at the source, or settle catalog/source/{table}.json"
