@@ -2,7 +2,7 @@
 
 Ingestion bucket (raw, immutable)
     <table>/ingest_date=YYYY-MM-DD/batch_id=<id>/<nnnnn>.parquet   rows of one table in one batch
-    _keys/<table>/<batch id>.roaring                               the keys that the source held at that batch
+    _keys/<table>/<batch id>.roaring64                             the keys that the source held at that batch
     _seen/<table>/<batch id>.parquet                               row versions already read that a later snapshot may offer again
     _open/<table>/<batch id>.parquet                               rows in the dead letter that are still at the source
     dead_letter/<table>/ingest_date=YYYY-MM-DD/batch_id=<id>/*.jsonl  rows that a batch kept out, readable, with the reason
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 MANIFESTS = "_manifests/"
 LOADED = "_loaded.json"
+KEYS_OF_32_BITS = ".roaring"  # how key sets of releases before 0.2.0 are named
 _TOP = 10**10 - 1  # more numbers than five-minute ticks in 95,000 years
 
 
@@ -41,8 +42,8 @@ def raw_prefix(table: str, ingest_date: str, batch_id: str) -> str:
 
 
 def known_keys_key(table: str, batch_id: str) -> str:
-    """The roaring bitmap of the keys that the source held when the batch was read."""
-    return f"_keys/{table}/{batch_id}.roaring"
+    """The roaring bitmap, of 64 bits, of the keys that the source held when the batch was read."""
+    return f"_keys/{table}/{batch_id}.roaring64"
 
 
 def seen_key(table: str, batch_id: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,13 +18,13 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyroaring import BitMap
+from pyroaring import BitMap64
 
 from totesys import layout
 from totesys.contracts import Contract
 from totesys.ingest.capture import Draft
 from totesys.ingest.checks import reasons
-from totesys.ingest.keys import add_keys
+from totesys.ingest.keys import add_keys, holds
 from totesys.ingest.landing import local_disk
 from totesys.ingest.readable import UNREADABLE
 from totesys.manifests import DeadLetters
@@ -53,8 +53,8 @@ class Letters:
         if self._folder:
             self._folder.cleanup()
 
-    def write(self, key: Any, reason: str, row: Mapping[str, Any]) -> None:
-        """Adds one row, with why it is here."""
+    def write(self, key: Any, reason: str, row: str) -> None:
+        """Adds one row, a JSON object in one line, with why it is here. Its text is not parsed, which would round numbers."""
         with local_disk():
             if self._file is None:
                 self._folder = TemporaryDirectory(prefix="totesys-ingest-")
@@ -67,9 +67,8 @@ class Letters:
                 "batch_seq": self._draft.seq,
                 "batch_id": self._draft.batch_id,
                 "at": self._draft.snapshot.taken_at,
-                "row": row,
             }
-            self._file.write(json.dumps(letter, default=str, ensure_ascii=False) + "\n")
+            self._file.write(f'{json.dumps(letter, ensure_ascii=False)[:-1]}, "row": {row}}}\n')
         self.rows += 1
 
     def finish(self) -> None:
@@ -91,7 +90,7 @@ class Sorting:
         self._draft = draft
         self._before = load_open(bucket, before) if before else OPEN.empty_table()
         self._known = {(key, xid): seq for key, xid, seq in zip(*(self._before[name].to_pylist() for name in OPEN.names[:3]))}
-        self._read = BitMap()
+        self._read = BitMap64()
         self._bad: list[pa.RecordBatch] = []
         self._letters = Letters(bucket, contract, draft)
 
@@ -101,15 +100,15 @@ class Sorting:
     def __exit__(self, *raised: Any) -> None:
         self._letters.__exit__(*raised)
 
-    def good(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows that may go on, without the column that says what does not fit."""
+    def good(self, batch: pa.RecordBatch, keys: pa.Array) -> pa.RecordBatch:
+        """The rows that may go on, without the column that says what does not fit; `keys` are theirs (totesys.ingest.keys)."""
         if self._known:
-            add_keys(self._read, batch, self._contract)
+            add_keys(self._read, keys)
         why = reasons(batch, self._contract)
         if why is None:
             return _without_unreadable(batch)
         is_bad = why.is_valid()
-        self._set_aside(batch.filter(is_bad), why.filter(is_bad))
+        self._set_aside(batch.filter(is_bad), keys.filter(is_bad), why.filter(is_bad))
         return _without_unreadable(batch.filter(pc.invert(is_bad)))
 
     def finish(self, mode: str) -> DeadLetters | None:
@@ -117,7 +116,7 @@ class Sorting:
         self._letters.finish()
         open_ = pa.Table.from_batches(self._bad, OPEN)
         if mode == "delta":
-            is_left = pa.array([key not in self._read for key in self._before["key"].to_pylist()], pa.bool_())
+            is_left = pa.array([not holds(self._read, key) for key in self._before["key"].to_pylist()], pa.bool_())
             open_ = pa.concat_tables([self._before.filter(is_left), open_])
         if not open_.num_rows:
             return None
@@ -127,14 +126,14 @@ class Sorting:
         self._bucket.put(key, body.getvalue())
         return DeadLetters(key, open_.num_rows, self._letters.rows)
 
-    def _set_aside(self, rows: pa.RecordBatch, why: pa.Array) -> None:
+    def _set_aside(self, rows: pa.RecordBatch, keys: pa.Array, why: pa.Array) -> None:
         """A row version that is in the dead letter already is not written again."""
-        keys, xids = (rows.column(name).cast(pa.int64()) for name in (self._contract.key, "source_xid"))
+        xids = rows.column("source_xid")
         seqs = []
         for key, xid, reason, row in zip(keys.to_pylist(), xids.to_pylist(), why.to_pylist(), _readable(rows, self._contract)):
             seq = self._known.get((key, xid))
             if seq is None:
-                self._letters.write(key, reason, row)
+                self._letters.write(key, reason, json.dumps(row, default=str, ensure_ascii=False))
             seqs.append(self._draft.seq if seq is None else seq)
         self._bad.append(pa.record_batch([keys, xids, pa.array(seqs, pa.int64()), why], schema=OPEN))
 
@@ -148,7 +147,7 @@ def load_open(bucket: Bucket, dead: DeadLetters) -> pa.Table:
 def write_whole(letters: Letters, reason: str, rows: Iterable[tuple[str | None, int, str]]) -> None:
     """Writes rows of a table that is not what its contract says, as the source has them: key, transaction, JSON text."""
     for key, _, text in rows:
-        letters.write(int(key) if key and key.lstrip("-").isdigit() else key, reason, json.loads(text))
+        letters.write(int(key) if key and key.lstrip("-").isdigit() else key, reason, text)
 
 
 def _readable(rows: pa.RecordBatch, contract: Contract) -> Iterator[dict[str, Any]]:

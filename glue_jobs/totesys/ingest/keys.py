@@ -5,32 +5,53 @@ It finds deletes: what is known, together with the delta's keys, is the table un
 
 from __future__ import annotations
 
+import json
 from array import array
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from pyroaring import BitMap
+from pyroaring import BitMap, BitMap64
 
 from totesys import layout
 from totesys.contracts import Contract
 from totesys.errors import BadDataError
+from totesys.ingest.readable import UNREADABLE
 from totesys.store import Bucket
 
 
-def add_keys(keys: BitMap, batch: pa.RecordBatch, contract: Contract) -> None:
-    """Adds the batch's keys; BadDataError when one is negative, for a bitmap holds 0 to 2^32 - 1."""
+def keys_of(batch: pa.RecordBatch, contract: Contract) -> pa.Array:
+    """The key of each row as a 64-bit integer, also where the contract's type is too small for it. BadDataError when a row has none."""
     column = batch.column(contract.key)
-    if column.null_count or pc.any(pc.less(column, 0)).as_py():
-        raise BadDataError(f"{contract.table}.{contract.key} holds a negative key or none: give the row a positive one at the source")
-    keys.update(array("I", column.to_pylist()))
+    keys = column.cast(pa.int64())
+    if column.null_count:
+        misfits = batch.column(UNREADABLE).to_pylist()
+        texts = (json.loads(misfit or "{}").get(contract.key) if key is None else key for key, misfit in zip(keys.to_pylist(), misfits))
+        keys = pa.array([None if text is None else int(text) for text in texts], pa.int64())
+    if keys.null_count:
+        raise BadDataError(f"{contract.table}.{contract.key} is null in {keys.null_count} rows: give each row a key at the source")
+    return keys
 
 
-def load_keys(bucket: Bucket, key: str) -> BitMap:
-    """The key set that a batch saved."""
-    return BitMap.deserialize(bucket.get(key))
+def add_keys(keys: BitMap64, added: pa.Array) -> None:
+    """Adds the keys of a batch, as `keys_of` gives them. A bitmap holds no negative number: it gets the same 64 bits without a sign."""
+    unsigned = array("Q")
+    unsigned.frombytes(array("q", added.to_pylist()).tobytes())
+    keys.update(unsigned)
 
 
-def save_keys(bucket: Bucket, contract: Contract, batch_id: str, keys: BitMap) -> str:
+def holds(keys: BitMap64, key: int) -> bool:
+    """Whether a key is in a set that `add_keys` has filled."""
+    return key % 2**64 in keys
+
+
+def load_keys(bucket: Bucket, key: str) -> BitMap64:
+    """The key set that a batch saved. Batches of earlier releases have one of 32 bits, and another name says so."""
+    body = bucket.get(key)
+    if key.endswith(layout.KEYS_OF_32_BITS):
+        return BitMap64(BitMap.deserialize(body))
+    return BitMap64.deserialize(body)
+
+
+def save_keys(bucket: Bucket, contract: Contract, batch_id: str, keys: BitMap64) -> str:
     """Saves the key set of this batch, and returns where."""
     keys.run_optimize()
     key = layout.known_keys_key(contract.table, batch_id)

@@ -28,13 +28,12 @@ class Seen:
         self._span = snapshot.xmax - snapshot.xmin
         self._pairs: list[pa.RecordBatch] = []
 
-    def add(self, batch: pa.RecordBatch) -> None:
+    def add(self, keys: pa.Array, xids: pa.Array) -> None:
         """Keeps the pairs of those rows that a later delta may offer again: written in [xmin, xmax), counted round the 32 bits."""
         if not self._span:
             return
-        xids = batch.column("source_xid")
         distance = pc.bit_wise_and(pc.subtract(xids, self._first), 0xFFFFFFFF)
-        pairs = pa.record_batch([batch.column(self._contract.key).cast(pa.int64()), xids], schema=_SCHEMA)
+        pairs = pa.record_batch([keys, xids], schema=_SCHEMA)
         kept = pairs.filter(pc.less(distance, self._span))
         if kept.num_rows:
             self._pairs.append(kept)
@@ -51,12 +50,16 @@ class Seen:
 
 
 def load_seen(bucket: Bucket, key: str) -> pa.Array:
-    """The pairs that a batch saved, each as one number."""
+    """The pairs that a batch saved, each as one text."""
     pairs = pq.ParquetFile(io.BytesIO(bucket.get(key))).read().combine_chunks()
-    return pc.add(pc.shift_left(pairs["key"], 32), pairs["source_xid"]).combine_chunks()
+    return _as_texts(pairs["key"], pairs["source_xid"]).combine_chunks()
 
 
-def drop_seen(batch: pa.RecordBatch, contract: Contract, seen: pa.Array) -> pa.RecordBatch:
-    """The batch without the row versions that are in `seen`."""
-    pairs = pc.add(pc.shift_left(batch.column(contract.key).cast(pa.int64()), 32), batch.column("source_xid"))
-    return batch.filter(pc.invert(pc.is_in(pairs, value_set=seen)))
+def is_new(keys: pa.Array, xids: pa.Array, seen: pa.Array) -> pa.Array:
+    """Whether each row version is none of those in `seen`."""
+    return pc.invert(pc.is_in(_as_texts(keys, xids), value_set=seen))
+
+
+def _as_texts(keys: pa.Array, xids: pa.Array) -> pa.Array:
+    """One text per pair: Arrow looks up single values only, and two 64-bit numbers are no third."""
+    return pc.binary_join_element_wise(keys.cast(pa.string()), xids.cast(pa.string()), " ")

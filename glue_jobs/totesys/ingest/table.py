@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
-from pyroaring import BitMap
+from pyroaring import BitMap64
 
 from totesys import layout
 from totesys.arrow_types import arrow_schema
@@ -18,10 +18,10 @@ from totesys.contracts import RAW_LINEAGE, Contract
 from totesys.errors import BadDataError
 from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, no_delta_reason, previous_at
 from totesys.ingest.dead_letters import Letters, Sorting, write_whole
-from totesys.ingest.keys import add_keys, load_keys, save_keys
+from totesys.ingest.keys import add_keys, keys_of, load_keys, save_keys
 from totesys.ingest.landing import Landing
 from totesys.ingest.readable import UNREADABLE
-from totesys.ingest.seen import Seen, drop_seen, load_seen
+from totesys.ingest.seen import Seen, is_new, load_seen
 from totesys.ingest.source import Counted, Source
 from totesys.ingest.stream import record_batches
 from totesys.ingest.structure import Finding, LiveTable
@@ -90,15 +90,16 @@ class TableRead:
 
     def _full(self, before: TableCapture | None) -> TableCapture | Held:
         """Reads every row, and the exact key set with it."""
-        keys, seen = BitMap(), Seen(self.contract, self.draft.snapshot)
-        known = load_keys(self.bucket, before.keys) if before else BitMap()
+        keys, seen = BitMap64(), Seen(self.contract, self.draft.snapshot)
+        known = load_keys(self.bucket, before.keys) if before else BitMap64()
         rows = 0
         with self._batches(since=None) as batches, self._landing() as landing, self._sorting(before) as sorting:
             for batch in batches:
                 rows += batch.num_rows
-                add_keys(keys, batch, self.contract)
-                seen.add(batch)
-                landing.write(sorting.good(batch))
+                found = keys_of(batch, self.contract)
+                add_keys(keys, found)
+                seen.add(found, batch.column("source_xid"))
+                landing.write(sorting.good(batch, found))
             if len(keys) != rows:
                 raise BadDataError(f"{self.contract.table}.{self.contract.key} is not unique: restore the primary key at the source")
             deleted = known.difference_cardinality(keys)
@@ -124,13 +125,17 @@ class TableRead:
 
     def _delta(self, before: TableCapture, row_count: int) -> TableCapture | None:
         """Reads the row versions that are new since `before`; None when rows are gone, which only a full read can tell apart."""
-        known, keys, seen = load_keys(self.bucket, before.keys), BitMap(), Seen(self.contract, self.draft.snapshot)
+        known, keys, seen = load_keys(self.bucket, before.keys), BitMap64(), Seen(self.contract, self.draft.snapshot)
         already_read = load_seen(self.bucket, before.seen) if before.seen else None
         with self._batches(since=before.capture_xmin) as batches, self._landing() as landing, self._sorting(before) as sorting:
             for batch in batches:
-                add_keys(keys, batch, self.contract)
-                seen.add(batch)
-                landing.write(sorting.good(batch if already_read is None else drop_seen(batch, self.contract, already_read)))
+                found, xids = keys_of(batch, self.contract), batch.column("source_xid")
+                add_keys(keys, found)
+                seen.add(found, xids)
+                if already_read is not None:
+                    is_unread = is_new(found, xids, already_read)
+                    batch, found = batch.filter(is_unread), found.filter(is_unread)
+                landing.write(sorting.good(batch, found))
             keys |= known
             if len(keys) != row_count:
                 return None
@@ -161,7 +166,7 @@ class TableRead:
         return arrow_schema((*self.contract.columns, *RAW_LINEAGE))
 
     def _captured(
-        self, mode: str, files: tuple[LandedFile, ...], known: BitMap | None, keys: BitMap, seen: Seen, dead: DeadLetters | None
+        self, mode: str, files: tuple[LandedFile, ...], known: BitMap64 | None, keys: BitMap64, seen: Seen, dead: DeadLetters | None
     ) -> TableCapture:
         """What the manifest says of the table. An unchanged key set stays where an earlier batch saved it."""
         before, snapshot, batch_id = self.draft.before(self.contract.table), self.draft.snapshot, self.draft.batch_id
