@@ -18,7 +18,7 @@ SOURCE_TABLES = (
     "address", "counterparty", "currency", "department", "design", "payment", "payment_type", "purchase_order", "sales_order", "staff",
     "transaction",
 )  # fmt: skip
-CURRENCY_NAMES = {"GBP": "British Pound", "USD": "US Dollar", "EUR": "Euro", "XZZ": "XZZ"}  # no standard knows XZZ
+CURRENCY_NAMES = {"GBP": "British Pound", "USD": "US Dollar", "EUR": "Euro"}  # a code that no standard knows is its own name
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _ORDER_DAYS = ("agreed_delivery_date", "agreed_payment_date")
@@ -34,8 +34,10 @@ def committed_state(connection: Any) -> State:
     with connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         for table in SOURCE_TABLES:
-            names = [column.name for column in load_contracts().source[table].columns]
-            cursor.execute(f'SELECT {", ".join(names)} FROM "{table}"')
+            columns = load_contracts().source[table].columns
+            names = [column.name for column in columns]
+            values = [f"{column.name}::text" if column.type == "string" else column.name for column in columns]  # char(n) fills up
+            cursor.execute(f'SELECT {", ".join(values)} FROM "{table}"')
             rows = [dict(zip(names, values)) for values in cursor]
             state[table] = {row[f"{table}_id"]: row for row in rows}
     return state
@@ -43,7 +45,8 @@ def committed_state(connection: Any) -> State:
 
 def breaks_contract(table: str, row: Row) -> bool:
     """Whether the row must stay out of the lake. psycopg2 reads infinity as the last moment that it knows."""
-    return row["created_at"] == datetime.datetime.max or not all(_is_day(row[name]) for name in _DAYS_OF.get(table, ()))
+    has_no_place = row["created_at"] == datetime.datetime.max or row[f"{table}_id"] >= 2**31
+    return has_no_place or not all(_is_day(row[name]) for name in _DAYS_OF.get(table, ()))
 
 
 def _is_day(text: str) -> bool:
@@ -129,7 +132,7 @@ def _dimension_row(table: str, row: Row, mirror: dict[str, dict[int, Kept]]) -> 
     if table == "dim_location":
         return {**row, "location_id": row["address_id"]}
     if table == "dim_currency":
-        return {**row, "currency_name": CURRENCY_NAMES[row["currency_code"]]}
+        return {**row, "currency_name": CURRENCY_NAMES.get(row["currency_code"], row["currency_code"])}
     return row
 
 

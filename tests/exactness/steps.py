@@ -18,7 +18,12 @@ NO_DAYS = ("soon", "", "2026-02-30", "20260307", "1989-12-31", "2101-01-01")  # 
 INFINITY = "infinity"  # a timestamp that has no place in the lake
 
 DAYS = ("2025-12-31", "2026-03-07", "2026-03-08", "2027-11-30")
+ENDS = ("1990-01-01", "2100-12-31")  # of what the contracts allow
 _TYPES = ("SALES_RECEIPT", "SALES_REFUND", "PURCHASE_PAYMENT", "PURCHASE_REFUND")
+
+
+# Every text of a history may hold the ends of lines, in each of their forms.
+_LINES = ("a\r", "\nb", "\r\n")
 
 
 @dataclass(frozen=True)
@@ -31,20 +36,26 @@ class Ref:
 # What each column of a table may hold. The values are few, so that a row often comes back to a state that it had before.
 VALUES: dict[str, dict[str, tuple[Any, ...] | Ref]] = {
     "address": {
-        "address_line_1": ("1 Main St", "Christy O'Hara"), "address_line_2": (None, "Flat 2"), "district": (None, "Avon", ""),
-        "city": ("York", "Hull"), "postal_code": ("08841", "8841"), "country": ("Chad", "Democratic People's Republic of Korea"),
-        "phone": ("1803 637401", "+44 20"),
+        "address_line_1": ("1 Main St", "Christy O'Hara", *_LINES), "address_line_2": (None, "Flat 2", *_LINES),
+        "district": (None, "Avon", "", *_LINES), "city": ("York", "Hull", *_LINES), "postal_code": ("08841", "8841", *_LINES),
+        "country": ("Chad", "Democratic People's Republic of Korea", *_LINES),
+        "phone": ("1803 637401", "+44 20", *_LINES),
     },
     "counterparty": {
-        "counterparty_legal_name": ("Frami, Yundt and Macejkovic", 'A "quoted" name'), "legal_address_id": Ref("address"),
-        "commercial_contact": (None, "Jean"), "delivery_contact": (None, "Ann"),
+        "counterparty_legal_name": ("Frami, Yundt and Macejkovic", 'A "quoted" name', *_LINES), "legal_address_id": Ref("address"),
+        "commercial_contact": (None, "Jean", *_LINES), "delivery_contact": (None, "Ann", *_LINES),
     },
-    "currency": {"currency_code": ("GBP", "USD", "EUR", "XZZ")},
-    "department": {"department_name": ("Sales", "Ops"), "location": (None, "Leds", ""), "manager": (None, "Tom")},
-    "design": {"design_name": ("Wooden", "Steel"), "file_location": ("/usr", "/tmp\\x"), "file_name": ("a.json", "b.json")},
+    "currency": {"currency_code": ("GBP", "USD", "EUR", "XZZ", *_LINES)},
+    "department": {
+        "department_name": ("Sales", "Ops", *_LINES), "location": (None, "Leds", "", *_LINES), "manager": (None, "Tom", *_LINES),
+    },
+    "design": {
+        "design_name": ("Wooden", "Steel", *_LINES), "file_location": ("/usr", "/tmp\\x", *_LINES),
+        "file_name": ("a.json", "b.json", *_LINES),
+    },
     "staff": {
-        "first_name": ("Ann", "Zoë"), "last_name": ("O'Keefe", "line\nbreak"), "department_id": Ref("department"),
-        "email_address": ("a@b.com", "A@b.com"),
+        "first_name": ("Ann", "Zoë", *_LINES), "last_name": ("O'Keefe", "line\nbreak", *_LINES), "department_id": Ref("department"),
+        "email_address": ("a@b.com", "A@b.com", *_LINES),
     },
     "payment_type": {"payment_type_name": _TYPES},
     "sales_order": {
@@ -53,7 +64,7 @@ VALUES: dict[str, dict[str, tuple[Any, ...] | Ref]] = {
         "agreed_delivery_location_id": Ref("address"),
     },
     "purchase_order": {
-        "staff_id": Ref("staff"), "counterparty_id": Ref("counterparty"), "item_code": ("ABC", "abc "), "item_quantity": (1, 2),
+        "staff_id": Ref("staff"), "counterparty_id": Ref("counterparty"), "item_code": ("ABC", "abc ", *_LINES), "item_quantity": (1, 2),
         "item_unit_price": ("99999999.99", "0.01"), "currency_id": Ref("currency"), "agreed_delivery_date": DAYS,
         "agreed_payment_date": DAYS, "agreed_delivery_location_id": Ref("address"),
     },

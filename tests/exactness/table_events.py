@@ -8,7 +8,7 @@ from random import Random
 from tests.exactness.histories import History
 from tests.exactness.oracle import SOURCE_TABLES
 from tests.exactness.sessions import Sessions
-from tests.exactness.steps import DAYS, DAYS_OF, INFINITY, NO_DAYS, VALUES, Ref
+from tests.exactness.steps import DAYS, DAYS_OF, ENDS, INFINITY, NO_DAYS, VALUES, Ref
 
 _CHANCE = 0.35
 
@@ -23,6 +23,43 @@ END $block$
 _RELOAD = "BEGIN; CREATE TABLE kept AS TABLE payment; TRUNCATE payment; INSERT INTO payment TABLE kept; DROP TABLE kept; COMMIT"
 _EMPTY = "BEGIN; CREATE TABLE kept AS TABLE payment; TRUNCATE payment; COMMIT"
 
+# Payment in two partitions. What is unique in it besides its key cannot be, since it does not hold the key.
+_PARTITION = """
+ALTER TABLE payment RENAME TO payment_low;
+ALTER TABLE payment_low DROP CONSTRAINT payment_transaction_id_key;
+CREATE TABLE payment (LIKE payment_low INCLUDING DEFAULTS, PRIMARY KEY (payment_id),
+  FOREIGN KEY (transaction_id) REFERENCES transaction ON UPDATE CASCADE,
+  FOREIGN KEY (counterparty_id) REFERENCES counterparty ON UPDATE CASCADE, FOREIGN KEY (currency_id) REFERENCES currency ON UPDATE CASCADE,
+  FOREIGN KEY (payment_type_id) REFERENCES payment_type ON UPDATE CASCADE) PARTITION BY RANGE (payment_id);
+ALTER TABLE payment ATTACH PARTITION payment_low FOR VALUES FROM (MINVALUE) TO (100000);
+ALTER SEQUENCE payment_payment_id_seq OWNED BY payment.payment_id;
+CREATE TABLE payment_high PARTITION OF payment FOR VALUES FROM (100000) TO (MAXVALUE);
+"""
+# Its rows as they are now, paid and unpaid changed about: written long before the partition that they stand in is exchanged for them.
+_PREPARE_EXCHANGE = """
+CREATE TABLE payment_next (LIKE payment_low INCLUDING ALL);
+INSERT INTO payment_next SELECT * FROM payment_low;
+UPDATE payment_next SET paid = NOT paid;
+"""
+_EXCHANGE = """
+BEGIN;
+ALTER TABLE payment DETACH PARTITION payment_low;
+DELETE FROM payment_next AS n WHERE NOT EXISTS (SELECT FROM transaction AS t WHERE t.transaction_id = n.transaction_id)
+  OR NOT EXISTS (SELECT FROM counterparty AS c WHERE c.counterparty_id = n.counterparty_id)
+  OR NOT EXISTS (SELECT FROM currency AS c WHERE c.currency_id = n.currency_id)
+  OR NOT EXISTS (SELECT FROM payment_type AS p WHERE p.payment_type_id = n.payment_type_id);
+ALTER TABLE payment ATTACH PARTITION payment_next FOR VALUES FROM (MINVALUE) TO (100000);
+DROP TABLE payment_low;
+ALTER TABLE payment_next RENAME TO payment_low;
+COMMIT
+"""
+_WIDE_KEYS = (2**31, 3_000_000_000, 2**62)
+_WIDE_ROW = """
+INSERT INTO design (design_id, design_name, file_location, file_name, created_at, last_updated)
+VALUES (%s, 'Wide', '/usr', 'w.json', '2026-03-02', '2026-03-02') ON CONFLICT (design_id) DO UPDATE SET design_name = 'Wider'
+"""
+_CHARACTERS = ("character(5)", "character varying(3)", "character(3)", "character varying(3)")
+
 
 class TableEvents:
     """Draws events from the world's seed. `crash_server` ends the source's server and brings it back."""
@@ -33,13 +70,18 @@ class TableEvents:
         self.histories = histories
         self.crash_server = crash_server
         self.is_emptied = False  # payment; its rows then stand in a table `kept`
+        self.is_partitioned = self.is_prepared = False  # payment, and its partition to come
+        self._types = 0
 
     def maybe(self, deletes_many: bool) -> None:
         """An event, or none."""
         if self.is_emptied and self.random.random() < 0.5:
             self.bring_back()
         elif self.random.random() < _CHANCE:
-            events = [self._rewrite, self._flip, self._reload, self._empty, self._freeze, self._crash_server]
+            events = [
+                self._rewrite, self._flip, self._reload, self._empty, self._freeze, self._crash_server, self._lengthen, self._change_type,
+                self._go_to_the_ends, self._widen_keys, self._exchange, self._exchange,
+            ]  # fmt: skip
             self.random.choice([self._delete_many] * len(events) + events if deletes_many else events)()
 
     def bring_back(self) -> None:
@@ -54,6 +96,7 @@ class TableEvents:
         """No row breaks its contract any more."""
         self._everybody_ends()
         self._note("bad values are put right")
+        self.sessions.run("DELETE FROM design WHERE design_id >= 2^31")
         for table, days in DAYS_OF.items():
             self.sessions.run(f'UPDATE "{table}" SET created_at = last_updated WHERE created_at = %s', INFINITY)
             for name in days:
@@ -97,6 +140,54 @@ class TableEvents:
         unused = [f'NOT EXISTS (SELECT FROM "{child}" WHERE {name} = {table}_id)' for child, name in children]
         free = f'SELECT {table}_id FROM "{table}" WHERE {" AND ".join([f"{table}_id % 2 = 0", *unused])} FOR UPDATE SKIP LOCKED'
         self.sessions.run(f'DELETE FROM "{table}" WHERE {table}_id IN ({free})')
+
+    def _lengthen(self) -> None:
+        """Values of 3 MB, which end lines in every way."""
+        self._note("designs get values of 3 MB")
+        free = "SELECT design_id FROM design ORDER BY design_id FOR NO KEY UPDATE SKIP LOCKED LIMIT 2"
+        self.sessions.run(f"UPDATE design SET file_location = repeat(E'é\\r\\n\\r', 600000) WHERE design_id IN ({free})")
+
+    def _change_type(self) -> None:
+        """The currency's code gets another type of text, which fills it up with blanks or does not."""
+        type_ = _CHARACTERS[self._types % len(_CHARACTERS)]
+        self._types += 1
+        self._everybody_ends()
+        self._note(f"currency_code becomes {type_}")
+        self.sessions.run(f"ALTER TABLE currency ALTER currency_code TYPE {type_} USING rtrim(currency_code, ' ')")
+
+    def _go_to_the_ends(self) -> None:
+        """Days and moments at the ends of what the contract allows."""
+        self._note("a payment's days are at the ends of their range")
+        free = "SELECT payment_id FROM payment ORDER BY payment_id FOR NO KEY UPDATE SKIP LOCKED LIMIT 1"
+        self.sessions.run(
+            f"UPDATE payment SET created_at = '1990-01-01', last_updated = '2100-12-31 23:59:59.999', payment_date = %s"
+            f" WHERE payment_id IN ({free})",
+            self.random.choice(ENDS),
+        )
+
+    def _widen_keys(self) -> None:
+        """A design with a key that the contract's type cannot hold."""
+        self._everybody_ends()
+        key = self.random.choice(_WIDE_KEYS)
+        self._note(f"design {key} comes, or changes")
+        self.sessions.run("ALTER TABLE design ALTER design_id TYPE bigint")
+        self.sessions.run(_WIDE_ROW, key)
+
+    def _exchange(self) -> None:
+        """A partition is exchanged for one with other rows, which were written before the batches that come between."""
+        if self.is_emptied:
+            return
+        self._everybody_ends()
+        if self.is_prepared:
+            self._note("a partition of payment is exchanged")
+            self.sessions.run(_EXCHANGE)
+        else:
+            self._note("a partition of payment is prepared")
+            if not self.is_partitioned:
+                self.sessions.run(_PARTITION)
+                self.is_partitioned = True
+            self.sessions.run(_PREPARE_EXCHANGE)
+        self.is_prepared = not self.is_prepared
 
     def _freeze(self) -> None:
         """Row versions are frozen; none is new."""
