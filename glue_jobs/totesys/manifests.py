@@ -71,10 +71,26 @@ class DeadLetters:
 
 @dataclass(frozen=True)
 class Observed:
-    """What a batch saw of a table's structure that no contract says: all its columns with their numbers, in order, and their defaults."""
+    """What a batch saw of a table's structure that no contract says. None: the batch did not look for it yet.
+
+    columns      all its columns with their numbers, in order, and `defaults` their defaults
+    types        by column, the oid of its type
+    labels       by column of an enum, the label of each label's oid
+    expressions  by column that is computed when it is read, how
+    parts        the oids of its partitions and of the tables that inherit from it, in order
+    """
 
     columns: dict[str, int]
     defaults: dict[str, str]
+    types: dict[str, int] | None = None
+    labels: dict[str, dict[str, str]] | None = None
+    expressions: dict[str, str] | None = None
+    parts: tuple[int, ...] | None = None
+
+    @staticmethod
+    def parse(body: dict[str, Any]) -> Observed:
+        parts = body.get("parts")
+        return Observed(**{**body, "parts": None if parts is None else tuple(parts)})
 
 
 @dataclass(frozen=True)
@@ -163,7 +179,7 @@ class BatchManifest:
             "tables": {table: TableCapture.parse(capture) for table, capture in body["tables"].items()},
             "held": {table: Held(**why) for table, why in body["held"].items()},
             "drift": {table: tuple(texts) for table, texts in body["drift"].items()},
-            "observed": {table: Observed(**seen) for table, seen in body["observed"].items()},
+            "observed": {table: Observed.parse(seen) for table, seen in body["observed"].items()},
         }
         return BatchManifest(**{**body, **parsed})
 

@@ -11,7 +11,7 @@ from totesys import layout
 from totesys.contracts import Contract
 from totesys.demands import Demands
 from totesys.ingest.source import Counted, Snapshot
-from totesys.ingest.structure import LiveTable, is_made_anew
+from totesys.ingest.structure import LiveTable, silent_change
 from totesys.manifests import BatchManifest, Held, Observed, TableCapture
 
 FULL_EVERY = timedelta(days=1)
@@ -114,8 +114,8 @@ def no_delta_reason(draft: Draft, contract: Contract, live: LiveTable) -> str | 
         return "older than the previous batch"
     if contract.version != judged.contract_version:
         return "new contract version"
-    if is_made_anew(contract, live, draft.observed_before(contract.table)):
-        return "a column was made anew"
+    if change := silent_change(contract, live, draft.observed_before(contract.table)):
+        return change
     point = held.judged_xmin if held else before.capture_xmin
     if snapshot.xmin < point or snapshot.xmax - point >= FARTHEST:
         return "too far from the previous snapshot"

@@ -71,17 +71,38 @@ SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0'
 """
 _WRITER_ROUNDS = 3  # within so many wal_writer_delay an asynchronous commit is on disk, PostgreSQL promises, and a rollback likewise
 
+# An index's first indnkeyatts columns are its key; what INCLUDE adds stands behind them. `parts` are all tables whose rows belong to
+# a table's rows: partitions at any depth, and tables that inherit from it.
 _STRUCTURE = """
-SELECT c.relname, c.oid::bigint, c.relkind::text, CASE WHEN c.relkind IN ('r', 'p') THEN row_security_active(c.oid) ELSE false END,
-       ARRAY(SELECT k.attname::text FROM pg_index AS i JOIN pg_attribute AS k ON k.attrelid = c.oid AND k.attnum = ANY (i.indkey)
-             WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY k.attnum),
-       a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-       ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = a.atttypid ORDER BY e.enumsortorder),
-       pg_get_expr(d.adbin, d.adrelid), has_column_privilege(c.oid, a.attnum, 'SELECT')
-FROM pg_class AS c
+WITH RECURSIVE tables AS MATERIALIZED (
+    SELECT c.oid, c.relname, c.relkind, CASE WHEN c.relkind IN ('r', 'p') THEN row_security_active(c.oid) ELSE false END AS hides_rows,
+           has_table_privilege(c.oid, 'SELECT') AS is_readable,
+           ARRAY(SELECT a.attname::text FROM pg_index AS i CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k (attnum, place)
+                 JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                 WHERE i.indrelid = c.oid AND i.indisprimary AND k.place <= i.indnkeyatts ORDER BY k.place) AS key
+    FROM pg_class AS c
+    WHERE c.relnamespace = to_regnamespace(%s) AND c.relname = ANY (%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+), part (root, oid) AS (
+    SELECT t.oid, i.inhrelid FROM tables AS t JOIN pg_inherits AS i ON i.inhparent = t.oid
+    UNION
+    SELECT p.root, i.inhrelid FROM part AS p JOIN pg_inherits AS i ON i.inhparent = p.oid
+), parts AS MATERIALIZED (
+    SELECT p.root, array_agg(p.oid::bigint ORDER BY p.oid) AS oids, bool_or(c.relkind = 'f') AS is_foreign
+    FROM part AS p JOIN pg_class AS c USING (oid) GROUP BY p.root
+)
+SELECT c.relname, c.oid::bigint, c.relkind::text, c.hides_rows, c.key, c.is_readable,
+       coalesce(p.oids, '{}'), coalesce(p.is_foreign, false),
+       a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), a.atttypid::bigint, a.attnotnull,
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid IN (y.oid, y.typbasetype) ORDER BY e.enumsortorder),
+       (SELECT json_object_agg(e.oid, e.enumlabel) FROM pg_enum AS e WHERE e.enumtypid IN (y.oid, y.typbasetype, y.typelem)),
+       CASE a.attgenerated WHEN '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+       CASE a.attgenerated WHEN 'v' THEN pg_get_expr(d.adbin, d.adrelid) END,
+       has_column_privilege(c.oid, a.attnum, 'SELECT')
+FROM tables AS c
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum AND a.attgenerated = ''
-WHERE c.relnamespace = to_regnamespace(%s) AND c.relname = ANY (%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+JOIN pg_type AS y ON y.oid = a.atttypid
+LEFT JOIN parts AS p ON p.root = c.oid
+LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
 ORDER BY c.oid, a.attnum
 """
 
@@ -171,10 +192,13 @@ class Source:
         found: dict[str, LiveTable] = {}
         columns: dict[str, dict[str, LiveColumn]] = {}
         rows = self._execute(_STRUCTURE, "reading the tables' structure", (SCHEMA, list(tables)))
-        for table, oid, kind, hides_rows, key, name, number, type_, not_null, labels, default, is_readable in rows:
+        for table, oid, kind, hides_rows, key, is_readable, parts, has_foreign_part, name, *column in rows:
+            number, type_, type_oid, not_null, labels, label_texts, default, expression, is_column_readable = column
             of_table = columns.setdefault(table, {})
-            of_table[name] = LiveColumn(number, type_, not_null, tuple(labels), default, is_readable)
-            found[table] = LiveTable(oid, kind, hides_rows, of_table, tuple(key))
+            of_table[name] = LiveColumn(
+                number, type_, not_null, tuple(labels), default, is_column_readable, type_oid, label_texts or {}, expression
+            )
+            found[table] = LiveTable(oid, kind, hides_rows, of_table, tuple(key), is_readable, tuple(parts), has_foreign_part)
         return found
 
     def count(self, since: Mapping[str, int]) -> dict[str, Counted]:

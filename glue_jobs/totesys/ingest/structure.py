@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from totesys.contracts import Column, Contract
 from totesys.manifests import Observed
@@ -44,7 +44,11 @@ _MICROSECONDS = 6  # the precision of a timestamp that names none
 
 @dataclass(frozen=True)
 class LiveColumn:
-    """A column as the source has it: its number, type and default as PostgreSQL has them, and the labels when it is an enum."""
+    """A column as the source has it: its number, type and default as PostgreSQL has them, and the labels when it is an enum.
+
+    label_texts  the labels of the enum that its values are made of (an array's elements too), by their oids
+    expression   of a column that is computed when it is read
+    """
 
     number: int
     type: str
@@ -52,14 +56,20 @@ class LiveColumn:
     labels: tuple[str, ...] = ()
     default: str | None = None
     is_readable: bool = True
+    type_oid: int = 0
+    label_texts: Mapping[str, str] = field(default_factory=dict)
+    expression: str | None = None
 
 
 @dataclass(frozen=True)
 class LiveTable:
     """A table as the source has it: its columns in their order, and its primary key.
 
-    kind        PostgreSQL's relkind: r and p are tables, v and m are views
-    hides_rows  whether row level security applies to our role
+    kind              PostgreSQL's relkind: r and p are tables, v and m are views
+    hides_rows        whether row level security applies to our role
+    is_readable       whether our role may SELECT from it as a whole, and so lock it and see by whom its rows were written
+    parts             the oids of the tables whose rows are its rows too: its partitions at any depth, and what inherits from it
+    has_foreign_part  whether one of those is a foreign table, whose changes nobody can see
     """
 
     oid: int
@@ -67,6 +77,9 @@ class LiveTable:
     hides_rows: bool
     columns: Mapping[str, LiveColumn]
     key: tuple[str, ...]
+    is_readable: bool = True
+    parts: tuple[int, ...] = ()
+    has_foreign_part: bool = False
 
     @property
     def is_table(self) -> bool:
@@ -75,13 +88,20 @@ class LiveTable:
     @property
     def shows_rows(self) -> bool:
         """Whether our role can read whole rows, and by whom they were written."""
-        return self.is_table and not self.hides_rows and all(column.is_readable for column in self.columns.values())
+        return self.is_table and not self.has_foreign_part and not self.hides_rows and self.is_readable
 
     @property
     def observed(self) -> Observed:
         """What of it a later batch compares with, since no contract says it."""
-        numbers = {name: column.number for name, column in self.columns.items()}
-        return Observed(numbers, {name: column.default for name, column in self.columns.items() if column.default})
+        columns = self.columns.items()
+        return Observed(
+            columns={name: column.number for name, column in columns},
+            defaults={name: column.default for name, column in columns if column.default},
+            types={name: column.type_oid for name, column in columns},
+            labels={name: dict(column.label_texts) for name, column in columns if column.label_texts},
+            expressions={name: column.expression for name, column in columns if column.expression},
+            parts=self.parts,
+        )
 
 
 @dataclass(frozen=True)
@@ -112,6 +132,8 @@ def findings(contract: Contract, live: LiveTable | None, before: Observed | None
         return [finding("table_missing", None, "a table", "none")]
     if not live.is_table:
         return [finding("not_a_table", None, "a table", {"v": "a view", "m": "a materialized view"}.get(live.kind, "something else"))]
+    if live.has_foreign_part:
+        return [finding("not_a_table", None, "a table", "a table with rows of a foreign table, whose changes nobody can see")]
     if live.hides_rows:
         return [finding("rows_hidden", None, "all rows", "that row level security hides rows from our role")]
     if not any(column.is_readable for column in live.columns.values()):
@@ -162,10 +184,26 @@ def _key(contract: Contract, live: LiveTable) -> Iterator[_Parts]:
         yield "key_changed", None, f"the primary key {contract.key}", ", ".join(live.key) or "no primary key"
 
 
-def is_made_anew(contract: Contract, live: LiveTable, before: Observed | None) -> bool:
-    """Whether a column of the contract was dropped and added again since: its values may be others, in rows that no delta would offer."""
-    names = [column.name for column in contract.columns if before and column.name in before.columns and column.name in live.columns]
-    return any(before.columns[name] != live.columns[name].number for name in names) if before else False
+def silent_change(contract: Contract, live: LiveTable, before: Observed | None) -> str | None:
+    """Return how rows may say something else although none has a new version, so that no delta would offer them; None when they do not.
+
+    What the batch before did not look for is no change.
+    """
+    if before is None:
+        return None
+    if before.parts is not None and before.parts != live.parts:
+        return "its partitions, or the tables that inherit from it, are others"
+    for name in (column.name for column in contract.columns if column.name in before.columns and column.name in live.columns):
+        now = live.columns[name]
+        if before.columns[name] != now.number:
+            return "a column was made anew"
+        if before.types is not None and before.types[name] != now.type_oid:
+            return "a column's type is another"
+        if before.labels is not None and any(now.label_texts.get(oid) != text for oid, text in before.labels.get(name, {}).items()):
+            return "a label of an enum was renamed"
+        if before.expressions is not None and before.expressions.get(name) != now.expression:
+            return "a column is computed in another way"
+    return None
 
 
 def _moved(live: LiveTable, before: Observed | None) -> Iterator[_Parts]:
