@@ -2,7 +2,12 @@
 
 
 class PipelineError(Exception):
-    """Any failure that a job explains in one line."""
+    """Any failure that a job explains in one line: the reason, which says what happened and where, and the cure, which says what to do."""
+
+    def __init__(self, reason: str, cure: str = "") -> None:
+        super().__init__(f"{reason}: {cure}" if cure else reason)
+        self.reason = reason
+        self.cure = cure
 
 
 class RetriableError(PipelineError):

@@ -18,7 +18,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import psycopg2
 from psycopg2 import extensions, sql
 from totesys.contracts import load_contracts
-from totesys.errors import FatalError
+from totesys.errors import FatalError, RetriableError
+from totesys.postgres_errors import Server
 from totesys.secrets import Credentials
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -140,34 +141,41 @@ def pipeline_credentials(database: Database, admin: Credentials, current: Creden
                 set_password(cursor, own)
             database.grant(cursor, sql.Identifier(own.username))
     except psycopg2.Error as error:
-        raise FatalError(
-            f"role {admin.username} cannot prepare {database.role} in the {database.name}, {admin.place} ({one_line(error)}): "
-            f"let {database.variable} name a role that may, or one without CREATEROLE, which is then used as it is"
-        ) from error
+        may_not = f"let {database.variable} name a role that may, or one without CREATEROLE, which is then used as it is"
+        raise server(database, admin, {"42501": may_not}).error(error, f"preparing role {database.role}") from error
     finally:
         connection.close()
     return own
 
 
 def connect(database: Database, credentials: Credentials) -> Any:
-    """A connection; FatalError with the two ways on when there is none to be had."""
+    """A connection; a PipelineError with the ways on when there is none to be had."""
     try:
         return psycopg2.connect(**credentials.libpq())
-    except psycopg2.OperationalError as error:
-        raise FatalError(
-            f"the {database.name}, {credentials.place}, cannot be reached from here ({one_line(error)}): "
-            f"start it or mend {database.variable}; when only the jobs can reach it, unset {database.variable} and put its credentials "
+    except psycopg2.Error as error:
+        ways = (
+            f"mend {database.variable}; when only the jobs can reach it, unset {database.variable} and put its credentials "
             f"into secret {database.secret} yourself, as JSON with host, port, dbname, username, password and sslmode"
-        ) from error
+        )
+        hints = {"08001": f"start it or {ways}", "28": ways, "3D": ways}
+        raise server(database, credentials, hints).error(error) from error
 
 
 def works(credentials: Credentials) -> bool:
-    """Whether one can connect with the credentials."""
+    """Whether the server takes the credentials. A RetriableError where it cannot be asked: that says nothing of them."""
     try:
         psycopg2.connect(**credentials.libpq()).close()
-    except psycopg2.OperationalError:
+    except psycopg2.Error as error:
+        failure = Server(credentials.place, credentials.username).error(error)
+        if isinstance(failure, RetriableError):
+            raise failure from error
         return False
     return True
+
+
+def server(database: Database, credentials: Credentials, hints: Mapping[str, str]) -> Server:
+    """The database as errors name it."""
+    return Server(f"the {database.name}, {credentials.place},", credentials.username, hints)
 
 
 def set_password(cursor: Any, own: Credentials) -> None:
@@ -218,9 +226,3 @@ def present_tables(cursor: Any, contracts: Mapping[str, Any]) -> list[str]:
 
 def qualified(table: str) -> sql.Identifier:
     return sql.Identifier("public", table)
-
-
-def one_line(error: psycopg2.Error) -> str:
-    """The reason alone: the rest of PostgreSQL's message says where, or guesses."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rpartition(" failed: ")[2] if lines else type(error).__name__

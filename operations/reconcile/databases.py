@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from totesys.errors import FatalError, RetriableError
+from totesys.postgres_errors import Server
 from totesys.secrets import Credentials
 
-_HINTS = {"source": "does its secret name totesys?", "warehouse": "has scripts/run.sh run?"}
+_ABSENT = {"source": "does its secret name totesys?", "warehouse": "has scripts/run.sh run?"}
 
 
 @contextmanager
 def snapshot(credentials: Credentials, name: str) -> Iterator[Any]:
-    """A connection in a read-only transaction that sees one moment. RetriableError: unreachable; FatalError: it refused a query."""
+    """A connection in a read-only transaction that sees one moment. A PipelineError says what went wrong with it, and who must act."""
     with session_with(credentials, name) as connection:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         yield connection
@@ -24,18 +24,17 @@ def snapshot(credentials: Credentials, name: str) -> Iterator[Any]:
 @contextmanager
 def session_with(credentials: Credentials, name: str) -> Iterator[Any]:
     """A connection whose times are UTC, and whose errors are the pipeline's own and name the database."""
+    hints = {"40": "try again", "42P01": _ABSENT[name], "3F": _ABSENT[name], "42501": "check the rights of its role", "57": "try again"}
+    server = Server(f"{name} {credentials.place}", credentials.username, hints)
     try:
         connection = psycopg2.connect(**credentials.libpq(), application_name="totesys operations", options="-c TimeZone=UTC")
-    except psycopg2.OperationalError as error:
-        raise RetriableError(f"{name} {credentials.place} cannot be reached: {' '.join(str(error).split())}") from error
+    except psycopg2.Error as error:
+        raise server.error(error) from error
     try:
         yield connection
     except psycopg2.Error as error:
         if error.cursor is not None and error.cursor.connection is not connection:
             raise  # it is the other database's
-        if error.pgcode is None:
-            raise RetriableError(f"{name} {credentials.place} broke off: {' '.join(str(error).split())}") from error
-        hint = _HINTS[name] if isinstance(error, psycopg2.errors.UndefinedTable) else "check the rights of its role"
-        raise FatalError(f"{name} {credentials.place} could not be read ({error.diag.message_primary}): {hint}") from error
+        raise server.error(error) from error
     finally:
         connection.close()

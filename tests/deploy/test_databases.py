@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from moto import mock_aws
 from psycopg2 import sql
-from totesys.errors import FatalError
+from totesys.errors import FatalError, RetriableError
 
 from operations.deploy.databases import Database, parse_url, pipeline_databases, read_secret, set_credentials, works
 from tests import conftest
@@ -59,6 +59,24 @@ def test_a_password_that_no_longer_works_is_replaced(secrets: Any, source: conft
     assert works(second) and not works(first)
 
 
+def test_a_password_is_kept_where_the_server_cannot_say_whether_it_works(secrets: Any, source: conftest.Database) -> None:
+    environment = {"TOTESYS_SOURCE_URL": source.url}
+    first, _ = set_credentials(secrets, SOURCE, environment)
+    execute(source, sql.SQL("ALTER ROLE credentials_test_ingest CONNECTION LIMIT 0"))
+    with pytest.raises(RetriableError, match="too many connections for role"):
+        set_credentials(secrets, SOURCE, environment)
+    execute(source, sql.SQL("ALTER ROLE credentials_test_ingest CONNECTION LIMIT -1"))
+    assert set_credentials(secrets, SOURCE, environment) == (first, "unchanged")
+
+
+def test_a_role_that_may_make_roles_and_not_grant_is_named_with_its_cure(secrets: Any, source: conftest.Database) -> None:
+    execute(source, sql.SQL("DROP ROLE IF EXISTS maker"))
+    execute(source, sql.SQL("CREATE ROLE maker LOGIN CREATEROLE PASSWORD 'plain'"))
+    with pytest.raises(FatalError, match=r"forbids user maker .*42501.*: let TOTESYS_SOURCE_URL name a role that may"):
+        set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": source.server.url(source.dbname, "maker", "plain")})
+    execute(source, sql.SQL("DROP ROLE maker"))
+
+
 def test_without_a_url_a_value_that_is_there_stays(secrets: Any) -> None:
     value = {"host": "db.example", "port": 5432, "dbname": "totesys", "username": "reader", "password": "p", "sslmode": "require"}
     secrets.put_secret_value(SecretId=SOURCE.secret, SecretString=json.dumps(value))
@@ -80,10 +98,10 @@ def test_a_role_that_may_not_make_roles_is_used_as_it_is(secrets: Any, source: c
 
 
 def test_a_server_that_is_down_is_named_with_both_ways_on(secrets: Any) -> None:
-    with pytest.raises(FatalError) as caught:
+    with pytest.raises(RetriableError) as caught:
         set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": "postgresql://owner:secret-word@127.0.0.1:9/totesys"})
     message = str(caught.value)
-    assert message.startswith("the source, totesys on 127.0.0.1:9, cannot be reached from here (Connection refused): start it")
+    assert message.startswith("the source, totesys on 127.0.0.1:9, cannot be reached (Connection refused): start it or mend")
     assert "put its credentials into secret credentials-test/source yourself" in message
     assert "secret-word" not in message and "\n" not in message
 
@@ -91,7 +109,7 @@ def test_a_server_that_is_down_is_named_with_both_ways_on(secrets: Any) -> None:
 def test_a_wrong_password_is_named_and_not_shown(secrets: Any, source: conftest.Database) -> None:
     wrong = replace(source.credentials, password="secret-word")
     url = f"postgresql://{wrong.username}:{wrong.password}@{wrong.host}:{wrong.port}/{wrong.dbname}"
-    with pytest.raises(FatalError, match="password authentication failed") as caught:
+    with pytest.raises(FatalError, match=r"refuses user owner .*password authentication failed.*: mend TOTESYS_SOURCE_URL") as caught:
         set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": url})
     assert "secret-word" not in str(caught.value)
 

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import MetaData, Table
 from totesys.errors import BadDataError, FatalError, RetriableError
+from totesys.load.failures import spark_errors
+from totesys.load.staging import StagingWriter
 from totesys.load.warehouse import _SESSION as session_settings
 from totesys.store import Bucket
 
@@ -163,13 +166,39 @@ def test_files_that_are_gone_are_named(lake, load):
 def test_a_value_that_the_warehouse_cannot_hold_is_refused_and_never_shown(lake, load, warehouse):
     lake.publish(1, sales_star(sales_order(1, created_time="25:61:00.000")))
 
-    with pytest.raises(BadDataError, match="cannot hold a value of the lake") as raised:
+    with pytest.raises(BadDataError, match=r"cannot hold a value .*compare the contract with the warehouse.s columns") as raised:
         load()
 
     shown = f"{raised.value} {raised.value.__cause__}"  # the cause is what Spark logs
     assert "BatchUpdateException" in shown
     assert "18:59:59" not in shown  # the row's other columns
     assert warehouse.credentials.password not in shown
+
+
+def test_a_row_that_breaks_a_rule_of_its_table_is_refused_and_never_shown(spark, warehouse, query):
+    query("CREATE TABLE orders (id bigint CHECK (id < 4711))")
+    orders = Table("orders", MetaData(schema="public"))
+
+    broken = r"new row for relation .orders. violates check constraint.*23514"
+    with pytest.raises(BadDataError, match=broken) as raised, spark_errors(warehouse.credentials):
+        StagingWriter(warehouse.credentials, "abcdef01").write(spark.range(4711, 4712), orders, at_most=1)
+
+    assert "4711" not in str(raised.value)
+
+
+@goes_on_from("loaded_once")
+def test_a_session_that_a_limit_of_the_server_ended_is_told_by_the_limit(load, query, warehouse, monkeypatch):
+    monkeypatch.setitem(session_settings, "transaction_timeout", "100ms")
+    holder = warehouse.connect()
+    holder.cursor().execute("LOCK TABLE etl.load_ledger IN SHARE MODE")
+
+    with pytest.raises(RetriableError, match=r"ended the session by its limit transaction_timeout .*raise that limit for user owner"):
+        load()
+
+    holder.close()
+    monkeypatch.undo()
+    load()
+    assert query(COUNTS) == [(3, 365, 2)]
 
 
 @goes_on_from("one_order")
@@ -221,7 +250,7 @@ def test_a_load_that_waits_in_vain_for_the_ledger_gives_up(load, query, warehous
     holder = warehouse.connect()
     holder.cursor().execute("LOCK TABLE etl.load_ledger IN SHARE MODE")
 
-    with pytest.raises(RetriableError, match="lock timeout"):
+    with pytest.raises(RetriableError, match=r"did not grant a lock in time .*lock timeout"):
         load()
 
     holder.close()

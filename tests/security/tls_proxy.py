@@ -18,12 +18,19 @@ class TlsProxy:
         self.context = context
         self.encrypted = 0
         self.plain = 0
+        self._sessions: list[ssl.SSLSocket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
         self._listener.close()
+
+    def cut(self) -> None:
+        """Breaks off every session without a word, as a firewall or a lost server does."""
+        for session in self._sessions:
+            with suppress(OSError):
+                session.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -40,6 +47,7 @@ class TlsProxy:
         with suppress(OSError):  # of a client that does not trust us
             encrypted = self.context.wrap_socket(client, server_side=True)
             self.encrypted += 1
+            self._sessions.append(encrypted)
             server = socket.create_connection(self.server)
             threading.Thread(target=_pump, args=(encrypted, server), daemon=True).start()
             _pump(server, encrypted)

@@ -20,9 +20,9 @@ from psycopg2 import sql
 from totesys.contracts import RAW_LINEAGE, Contract
 from totesys.errors import RetriableError
 from totesys.ingest.readable import as_json, selected
-from totesys.ingest.source_errors import connection_error, query_error
 from totesys.ingest.structure import LiveColumn, LiveTable
 from totesys.manifests import SourceIdentity
+from totesys.postgres_errors import Server
 from totesys.secrets import Credentials
 
 SCHEMA = "public"
@@ -49,6 +49,18 @@ _OPTIONS = {
 }
 # A server before PostgreSQL 17 does not know this limit and would refuse it as an option. Ours are the limits above.
 _LIFT_LIMIT = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'"
+_HINTS = {
+    "0A": "on a replica, ALTER TABLE … SET LOGGED at the primary makes a table readable; or let the secret name the primary",
+    "22": "compare the table with its contract in catalog/source",
+    "28": "put the source's secret right",
+    "3D": "put the source's secret right",
+    "42": "compare the table with its contract in catalog/source",
+    "42P01": "bring the table back, or settle its contract in catalog/source",
+    "42501": "grant user {user} SELECT on the table and USAGE on its schema",
+    "57014": "give the job more capacity, or look for what slows the source",
+    "55P03": "the next run tries again, or end the session that holds the lock",
+    "XX001": "restore what is damaged at the source, or delete the row that cannot be read; its server log says where",
+}
 _COPY_CHUNK = 1 << 18
 _ROWS_AT_ONCE = 2_000
 
@@ -280,7 +292,7 @@ def open_source(credentials: Credentials) -> Iterator[Source]:
             keepalives_count=3,
         )
     except psycopg2.Error as error:
-        raise connection_error(error, credentials.place, credentials.username) from None
+        raise _server(credentials.place, credentials.username).error(error) from None
     try:
         yield Source(connection, credentials.place, _log_position(connection, credentials.place))
     finally:
@@ -301,7 +313,11 @@ def _explained(doing: str, place: str) -> Iterator[None]:
         yield
     except psycopg2.Error as error:
         # The server's words can hold values: nothing of them may reach a log, by way of a traceback either.
-        raise query_error(error, doing, place) from None
+        raise _server(place, error.cursor.connection.info.user if error.cursor else "of the job").error(error, doing) from None
+
+
+def _server(place: str, user: str) -> Server:
+    return Server(f"totesys ({place})", user, _HINTS)
 
 
 def _table(table: str) -> sql.Composable:

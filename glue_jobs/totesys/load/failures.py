@@ -1,20 +1,36 @@
-"""What goes wrong with the warehouse or with Spark, in our words: who must act, and no value of a row."""
+"""What goes wrong with the warehouse or with Spark, as the pipeline's own errors (totesys.postgres_errors, totesys.lake_errors)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import psycopg2
 from py4j.protocol import Py4JJavaError
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
-from totesys.errors import BadDataError, FatalError, PipelineError, RetriableError
 from totesys.lake_errors import causes, is_a, lake_errors
+from totesys.postgres_errors import Server, keep_last_words
 from totesys.secrets import Credentials
 
-# What a server says when it refuses a connection that it may accept later; every other refusal needs a person.
-_PASSING = re.compile(r"starting up|shutting down|recovery mode|too many (clients|connections)|connection slots|terminating connection")
+_HINTS = {
+    "08001": "start it, or open the way to it",
+    "22": "nothing was loaded; compare the contract with the warehouse's columns",
+    "23": "nothing was loaded; compare the table with its contract",
+    "28": "put the warehouse's secret right",
+    "3D": "put the warehouse's secret right",
+    "42": "nothing was loaded; compare the warehouse's tables with the contracts",
+    "42501": "grant it, or run scripts/deploy.sh, which does",
+    "42P16": "drop the view that it names, the next run makes it",  # of all that the load does, only a view can answer this
+}
+
+
+def warehouse(credentials: Credentials) -> Server:
+    """The warehouse as errors name it."""
+    return Server(f"warehouse {credentials.place}", credentials.username, _HINTS)
 
 
 @contextmanager
@@ -23,37 +39,16 @@ def warehouse_errors(credentials: Credentials) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        cause = error.orig
-        state = getattr(cause, "pgcode", None)
-        if state is None:
-            raise _connection_error(str(cause), credentials) from error
-        raise statement_error(state, cause.diag.message_primary or "", credentials) from error  # type: ignore[union-attr]
+        if not isinstance(error.orig, psycopg2.Error):
+            raise
+        raise warehouse(credentials).error(error.orig) from error
 
 
-def _connection_error(message: str, credentials: Credentials) -> PipelineError:
-    """The error of a connection that could not be made, or broke: libpq has nothing but a text for it."""
-    reason = " ".join(message.split())
-    if ("FATAL:" in reason and not _PASSING.search(reason)) or "SSL" in reason:
-        return FatalError(f"warehouse {credentials.place} refuses user {credentials.username} ({reason}): put the warehouse's secret right")
-    return RetriableError(f"warehouse {credentials.place} cannot be reached ({reason}): start it, or open the way to it")
-
-
-def statement_error(state: str, message: str, credentials: Credentials) -> PipelineError:
-    """The error of a statement by its SQLSTATE. `message` is the server's primary message; it is repeated only where it holds no value."""
-    place = f"warehouse {credentials.place}"
-    if state.startswith(("42501", "28")):
-        return FatalError(f"{place} forbids user {credentials.username} what the load does ({message}): grant it")
-    if state.startswith("23"):
-        return BadDataError(f"{place} refuses a row that breaks a rule of its tables ({message}); nothing was loaded")
-    if state.startswith("22"):
-        return BadDataError(
-            f"{place} cannot hold a value of the lake (SQLSTATE {state}): compare the contract with the warehouse's columns"
-        )
-    if state == "42P16":  # of all that the load does, only a view can answer this
-        return FatalError(f"{place} cannot replace a view of the load's ({message}): drop the view, the next run makes it")
-    if state.startswith(("08", "53", "55P03", "57", "58", "40")):
-        return RetriableError(f"{place} broke off ({message}); nothing was loaded, the next run tries again")
-    return FatalError(f"{place} refuses a statement of the load ({message}, SQLSTATE {state}); nothing was loaded")
+@event.listens_for(Engine, "handle_error")
+def _keep_last_words(context: ExceptionContext) -> None:
+    error, connection = context.original_exception, context.connection
+    if isinstance(error, psycopg2.Error) and connection is not None:
+        keep_last_words(error, connection.connection.dbapi_connection)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -63,8 +58,17 @@ def spark_errors(credentials: Credentials) -> Iterator[None]:
         try:
             yield
         except Py4JJavaError as error:
-            for cause in causes(error):
-                if is_a(cause, "java.sql.SQLException"):  # before what caused it in turn: a broken connection is an IOException too
-                    state, message = cause.getSQLState() or "", (cause.getMessage() or "").partition("\n")[0]
-                    raise statement_error(state, message, credentials) from error
+            found = list(causes(error))
+            # Before what caused it in turn: a broken connection is an IOException too.
+            if sql := next((cause for cause in found if is_a(cause, "java.sql.SQLException")), None):
+                words = next((text for text in map(_server_words, found) if text), "")
+                raise warehouse(credentials).error_of(sql.getSQLState() or "", words, "Spark writes rows") from error
             raise
+
+
+def _server_words(exception: Any) -> str:
+    """The server's primary message. What the driver makes of it holds the statement, and thereby values of rows."""
+    if exception.getClass().getName() != "org.postgresql.util.PSQLException":
+        return ""
+    message = exception.getServerErrorMessage()
+    return (message.getMessage() or "") if message is not None else (exception.getMessage() or "").partition("\n")[0]

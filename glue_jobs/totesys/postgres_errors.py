@@ -1,0 +1,141 @@
+"""What PostgreSQL fails with, in our words. This is the one place that says who must act, for all jobs and commands.
+
+An error is judged by its SQLSTATE. Only where libpq has none, which is when a connection is refused or breaks, is its text looked at, and
+then for no more than what a person must mend. Words of the server are repeated only where they cannot hold a value of a row.
+
+Imports on Python 3.9, and neither PySpark nor SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import psycopg2
+
+from totesys.errors import BadDataError, FatalError, PipelineError, RetriableError
+
+_REFUSED, _UNREACHED, _BROKEN = "28000", "08001", "08006"  # what the SQL standard calls a failure that libpq gives no SQLSTATE for
+
+
+class _Rule(NamedTuple):
+    """What a failure means. `what` goes on after the server's name; `cure` is what to do unless a caller knows better."""
+
+    error: type[PipelineError]
+    what: str
+    cure: str
+    repeats_words: bool = True
+
+
+_AGAIN = "the next run tries again"
+_RAISE = "the next run tries again; if it repeats, raise that limit for user {user}, or set it to 0"
+_SECRET = "put its secret right"
+
+# By SQLSTATE or the beginning of one; the longest that fits counts. https://www.postgresql.org/docs/current/errcodes-appendix.html
+_RULES = {
+    "": _Rule(FatalError, "refuses a statement", "look into its server log", repeats_words=False),
+    "08": _Rule(RetriableError, "broke off the session", _AGAIN),
+    _UNREACHED: _Rule(RetriableError, "cannot be reached", "see that it runs, and that the network lets us through"),
+    "0A": _Rule(FatalError, "cannot do what was asked", "look into its server log"),
+    "22": _Rule(BadDataError, "cannot hold a value", "compare its columns with the contract", repeats_words=False),
+    "2200H": _Rule(
+        FatalError,
+        "has a sequence that is exhausted",
+        "ALTER SEQUENCE … AS bigint, and ALTER TABLE … ALTER COLUMN … TYPE bigint for the column that it numbers",
+    ),
+    "23": _Rule(BadDataError, "refuses a row that breaks a rule of its tables", "compare the table with its contract"),
+    "25": _Rule(FatalError, "refuses a statement in this state of the transaction", "look into its server log"),
+    "25006": _Rule(FatalError, "can only be read", "let its secret name a server that can be written to"),
+    "25P03": _Rule(RetriableError, "ended the session by its limit idle_in_transaction_session_timeout", _RAISE),
+    "25P04": _Rule(RetriableError, "ended the session by its limit transaction_timeout", _RAISE),
+    "28": _Rule(FatalError, "refuses user {user}", _SECRET),
+    "3D": _Rule(FatalError, "refuses user {user}", _SECRET),
+    "3F": _Rule(FatalError, "refuses a statement", "compare its tables with the contracts"),
+    "40": _Rule(RetriableError, "broke off a statement for a conflict with another transaction or with a standby's replay", _AGAIN),
+    "42": _Rule(FatalError, "refuses a statement", "compare its tables with the contracts"),
+    "42501": _Rule(FatalError, "forbids user {user} a statement", "grant the right"),
+    "53": _Rule(RetriableError, "lacks memory, disk or connections", "the next run tries again; if it repeats, give the server more"),
+    "54": _Rule(FatalError, "cannot hold something that large", "look into its server log", repeats_words=False),
+    "55": _Rule(FatalError, "refuses a statement in this state of the object", "look into its server log"),
+    "55006": _Rule(RetriableError, "has an object in use", _AGAIN),
+    "55P03": _Rule(RetriableError, "did not grant a lock in time", "the next run tries again, or end the session that holds the lock"),
+    "57": _Rule(RetriableError, "is starting, stopping or out of use", _AGAIN),
+    "57014": _Rule(RetriableError, "cancelled a statement, by somebody's wish or by its limit statement_timeout", _RAISE),
+    "57P05": _Rule(RetriableError, "ended the session by its limit idle_session_timeout", _RAISE),
+    "58": _Rule(RetriableError, "has trouble with its disk or its system", "look into its server log; the next run tries again"),
+    "XX": _Rule(FatalError, "failed within", "look into its server log"),
+    "XX001": _Rule(FatalError, "has damaged data", "restore it, or delete the damaged row; its server log says where"),
+    "XX002": _Rule(FatalError, "has a damaged index", "REINDEX it; its server log says which"),
+}
+
+# libpq's texts for refusals that nothing but a person ends. Others pass (starting up, too many clients, a broken TLS session), or say
+# too little. A server's words may be in its own language: then the refusal counts as one that passes.
+_REFUSALS = re.compile(
+    r"authentication failed|no password supplied|does not exist|pg_hba\.conf|permission denied|not permitted to log in"
+    r"|does not support SSL|certificate"
+)
+_NO_SESSION = re.compile(r"connection to server|could not translate host name")  # a matter of wording alone
+# The server's last words before it closes a session. libpq keeps them apart from the error, and without their SQLSTATE.
+_LAST_WORDS = {"idle-in-transaction timeout": "25P03", "transaction timeout": "25P04", "idle-session timeout": "57P05"}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A database as its errors name it.
+
+    place  what it is and where, such as "warehouse totesys on db.example:5432"
+    hints  by SQLSTATE or the beginning of one, what to do, where the caller knows better than the rules here
+    """
+
+    place: str
+    user: str
+    hints: Mapping[str, str] = field(default_factory=dict)
+
+    def error(self, error: psycopg2.Error, doing: str = "") -> PipelineError:
+        """Return the pipeline's own error for one of psycopg2's; `doing` says what was tried, such as "reading payment"."""
+        return self.error_of(*_state_and_words(error), doing)
+
+    def error_of(self, state: str, words: str, doing: str = "") -> PipelineError:
+        """Return the pipeline's own error for a SQLSTATE and the server's primary message."""
+        prefix = _longest_prefix(_RULES, state)
+        rule = _RULES[prefix]
+        hint = _longest_prefix(self.hints, state)
+        cure = self.hints[hint] if hint and len(hint) >= len(prefix) else rule.cure
+        shown = [" ".join(words.split())] if words and rule.repeats_words else []
+        if state not in ("", _REFUSED, _UNREACHED, _BROKEN):
+            shown.append(f"SQLSTATE {state}")
+        what = " ".join([self.place, rule.what.format(user=self.user), *([f"while {doing}"] if doing else [])])
+        return rule.error(f"{what} ({', '.join(shown)})" if shown else what, cure.format(user=self.user))
+
+
+def _longest_prefix(prefixes: Iterable[str], state: str) -> str:
+    return max((prefix for prefix in prefixes if state.startswith(prefix)), key=len, default="")
+
+
+def _state_and_words(error: psycopg2.Error) -> tuple[str, str]:
+    if error.pgcode:
+        return error.pgcode, error.diag.message_primary or ""
+    if isinstance(error, (psycopg2.ProgrammingError, psycopg2.DataError, psycopg2.NotSupportedError)):
+        return "", ""  # of psycopg2 itself, which nobody but us can have caused
+    if last_words := _last_words(error):
+        return next((state for text, state in _LAST_WORDS.items() if text in last_words), _BROKEN), last_words
+    # libpq writes one paragraph per address that it tried: the reason of the last one says enough.
+    text = str(error).strip()
+    reason = (text.rpartition("failed: ")[2].splitlines() or [type(error).__name__])[0]
+    if _REFUSALS.search(reason):
+        return _REFUSED, reason
+    return (_UNREACHED if _NO_SESSION.match(text) else _BROKEN), reason
+
+
+def keep_last_words(error: psycopg2.Error, connection: psycopg2.extensions.connection) -> None:
+    """Keep with an error what the server said before it closed the session: libpq forgets it with the connection."""
+    error.last_words = connection.info.error_message or ""  # type: ignore[attr-defined]
+
+
+def _last_words(error: psycopg2.Error) -> str:
+    if not hasattr(error, "last_words") and error.cursor is not None:
+        keep_last_words(error, error.cursor.connection)
+    text = getattr(error, "last_words", "")
+    return text.partition("FATAL:")[2].strip().partition("\n")[0]

@@ -1,0 +1,150 @@
+"""Who must act, by what PostgreSQL fails with: one table for all jobs and commands, tried on a server that raises each of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+import pytest
+from totesys.errors import BadDataError, FatalError, PipelineError, RetriableError
+from totesys.postgres_errors import Server
+
+from local_totesys.postgres import PostgresServer
+
+SERVER = Server("the server", "worker")
+
+
+@pytest.fixture
+def failing(postgres: PostgresServer) -> Iterator[Callable[[str], psycopg2.Error]]:
+    """Runs a statement and returns the error that it ends with."""
+    with closing(postgres.connect("postgres")) as connection:
+
+        def run(statement: str) -> psycopg2.Error:
+            with pytest.raises(psycopg2.Error) as raised, connection.cursor() as cursor:
+                cursor.execute(statement)
+            return raised.value
+
+        yield run
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "says"),
+    [
+        ("08006", RetriableError, "the server broke off the session (words): the next run tries again"),
+        ("0A000", FatalError, "the server cannot do what was asked (words, SQLSTATE 0A000): look into its server log"),
+        ("22003", BadDataError, "the server cannot hold a value (SQLSTATE 22003): compare its columns with the contract"),
+        ("23505", BadDataError, "the server refuses a row that breaks a rule of its tables (words, SQLSTATE 23505)"),
+        ("25006", FatalError, "can only be read (words, SQLSTATE 25006): let its secret name a server that can be written to"),
+        ("25P03", RetriableError, "ended the session by its limit idle_in_transaction_session_timeout"),
+        ("25P04", RetriableError, "ended the session by its limit transaction_timeout"),
+        ("28P01", FatalError, "refuses user worker (words, SQLSTATE 28P01): put its secret right"),
+        ("3D000", FatalError, "refuses user worker (words, SQLSTATE 3D000): put its secret right"),
+        ("40001", RetriableError, "for a conflict with another transaction or with a standby's replay"),
+        ("40P01", RetriableError, "for a conflict with another transaction or with a standby's replay"),
+        ("42501", FatalError, "the server forbids user worker a statement (words, SQLSTATE 42501): grant the right"),
+        ("42P01", FatalError, "the server refuses a statement (words, SQLSTATE 42P01): compare its tables with the contracts"),
+        ("42703", FatalError, "the server refuses a statement (words, SQLSTATE 42703): compare its tables with the contracts"),
+        ("53100", RetriableError, "the server lacks memory, disk or connections (words, SQLSTATE 53100)"),
+        ("53300", RetriableError, "the server lacks memory, disk or connections (words, SQLSTATE 53300)"),
+        ("55000", FatalError, "the server refuses a statement in this state of the object (words, SQLSTATE 55000)"),
+        ("55P03", RetriableError, "did not grant a lock in time (words, SQLSTATE 55P03): the next run tries again, or end the session"),
+        ("57014", RetriableError, "cancelled a statement, by somebody's wish or by its limit statement_timeout (words, SQLSTATE 57014)"),
+        ("57P01", RetriableError, "the server is starting, stopping or out of use (words, SQLSTATE 57P01)"),
+        ("57P03", RetriableError, "the server is starting, stopping or out of use (words, SQLSTATE 57P03)"),
+        (
+            "57P05",
+            RetriableError,
+            "ended the session by its limit idle_session_timeout (words, SQLSTATE 57P05): the next run tries",
+        ),
+        ("58030", RetriableError, "the server has trouble with its disk or its system (words, SQLSTATE 58030)"),
+        ("XX000", FatalError, "the server failed within (words, SQLSTATE XX000): look into its server log"),
+        ("XX001", FatalError, "the server has damaged data (words, SQLSTATE XX001): restore it, or delete the damaged row"),
+        ("P0001", FatalError, "the server refuses a statement (SQLSTATE P0001): look into its server log"),
+        ("ZZ999", FatalError, "the server refuses a statement (SQLSTATE ZZ999): look into its server log"),
+    ],
+)
+def test_a_state_says_who_must_act(failing: Any, state: str, error: type[PipelineError], says: str) -> None:
+    found = SERVER.error(failing(f"DO $$ BEGIN RAISE 'words' USING ERRCODE = '{state}'; END $$"))
+    assert type(found) is error
+    assert says in str(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ('connection to server at "db" (10.0.0.1), port 5432 failed: Connection refused\n\tIs the server running?', RetriableError,
+         "the server cannot be reached (Connection refused): see that it runs"),
+        ('could not translate host name "db" to address: Name or service not known', RetriableError, "the server cannot be reached"),
+        ('connection to server at "db", port 5432 failed: timeout expired', RetriableError, "the server cannot be reached"),
+        ('connection to server at "db", port 5432 failed: FATAL:  password authentication failed for user "worker"', FatalError,
+         "the server refuses user worker (FATAL: password authentication failed"),
+        ('connection to server at "db", port 5432 failed: FATAL:  no pg_hba.conf entry for host "10.0.0.9"', FatalError, "refuses user"),
+        ('connection to server at "db", port 5432 failed: FATAL:  database "nowhere" does not exist', FatalError, "refuses user"),
+        ('connection to server at "db", port 5432 failed: FATAL:  role "worker" is not permitted to log in', FatalError, "refuses user"),
+        ('connection to server at "db", port 5432 failed: FATAL:  permission denied for database "d"', FatalError, "refuses user"),
+        ('connection to server at "db", port 5432 failed: FATAL:  the database system is starting up', RetriableError, "be reached"),
+        ('connection to server at "db", port 5432 failed: FATAL:  sorry, too many clients already', RetriableError, "be reached"),
+        ('connection to server at "db", port 5432 failed: FATAL:  terminating connection due to administrator command', RetriableError,
+         "cannot be reached"),
+        ('connection to server at "db", port 5432 failed: server does not support SSL, but SSL was required', FatalError, "refuses user"),
+        ('connection to server at "db", port 5432 failed: SSL error: certificate verify failed', FatalError, "refuses user"),
+        ('connection to server at "db", port 5432 failed: server certificate for "x" does not match host name "db"', FatalError, "refuses"),
+        ('connection to server at "db", port 5432 failed: SSL SYSCALL error: Connection reset by peer', RetriableError, "be reached"),
+        ("server closed the connection unexpectedly\n\tThis probably means", RetriableError, "broke off the session (server closed the"),
+        ("SSL connection has been closed unexpectedly", RetriableError, "the server broke off the session (SSL connection has been closed"),
+        ("SSL SYSCALL error: EOF detected", RetriableError, "broke off the session"),
+        ("SSL error: unexpected eof while reading", RetriableError, "broke off the session"),
+        ("SSL error: decryption failed or bad record mac", RetriableError, "broke off the session"),
+        ("", RetriableError, "the server broke off the session (OperationalError)"),
+    ],
+)  # fmt: skip
+def test_a_connection_without_a_state_needs_a_person_only_where_its_text_says_so(text: str, error: type[PipelineError], says: str) -> None:
+    found = SERVER.error(psycopg2.OperationalError(text))
+    assert type(found) is error
+    assert says in str(found)
+
+
+def test_what_psycopg2_itself_refuses_is_no_broken_connection() -> None:
+    assert type(SERVER.error(psycopg2.ProgrammingError("no results to fetch"))) is FatalError
+
+
+@pytest.mark.parametrize("setting", ["idle_session_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"])
+def test_a_session_that_a_limit_ended_is_told_by_the_limit(postgres: PostgresServer, setting: str) -> None:
+    with closing(postgres.connect("postgres")) as ended, closing(postgres.connect("postgres")) as other:
+        ended.autocommit = other.autocommit = True
+        with ended.cursor() as cursor, other.cursor() as watching:
+            cursor.execute("SELECT 1" if setting == "idle_session_timeout" else "BEGIN")
+            cursor.execute(f"SET {setting} = '1ms'")
+            deadline = time.monotonic() + 30
+            while watching.rowcount != 0:
+                assert time.monotonic() < deadline
+                watching.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [ended.info.backend_pid])
+            with pytest.raises(psycopg2.OperationalError) as raised:
+                cursor.execute("SELECT 1")
+        found = SERVER.error(raised.value, "waiting")
+    assert type(found) is RetriableError
+    assert str(found).startswith(f"the server ended the session by its limit {setting} while waiting (terminating connection due to")
+    assert "raise that limit for user worker" in str(found)
+
+
+def test_an_exhausted_sequence_is_named_with_its_cure(failing: Any) -> None:
+    error = failing("CREATE TEMPORARY SEQUENCE of_orders MAXVALUE 2 START 2; SELECT nextval('of_orders'), nextval('of_orders')")
+    assert str(SERVER.error(error)) == (
+        'the server has a sequence that is exhausted (nextval: reached maximum value of sequence "of_orders" (2), SQLSTATE 2200H):'
+        " ALTER SEQUENCE … AS bigint, and ALTER TABLE … ALTER COLUMN … TYPE bigint for the column that it numbers"
+    )
+
+
+def test_words_that_hold_a_value_are_not_repeated(failing: Any) -> None:
+    assert "secret-7" not in str(SERVER.error(failing("SELECT 'secret-7'::integer")))
+    assert "secret-7" not in str(SERVER.error(failing("DO $$ BEGIN RAISE 'secret-7'; END $$")))
+
+
+def test_a_callers_hint_counts_where_it_is_at_least_as_exact_as_the_rule(failing: Any) -> None:
+    server = Server("the server", "worker", {"42": "ask for {user}", "42P01": "make the table"})
+    assert server.error(failing("SELECT FROM nowhere")).cure == "make the table"
+    assert server.error_of("42703", "").cure == "ask for worker"
+    assert server.error_of("42501", "").cure == "grant the right"
