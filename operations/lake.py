@@ -1,29 +1,38 @@
-"""What the manifests in the lake's two buckets say of batches and publishes."""
+"""What the manifests in the lake's two buckets say of batches and publishes, and what of them the warehouse says that it holds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from totesys import layout, manifests, waiting
+from totesys.errors import FatalError
 from totesys.manifests import NO_PUBLISH, BatchManifest, PublishManifest
+from totesys.secrets import read_credentials
 from totesys.store import Bucket
+from totesys.waiting import Progress
+from totesys.warehouse_state import loaded_through
 
 from operations.deployment import Deployment
 
 
 @dataclass(frozen=True)
 class Lake:
-    """The two buckets of a deployment."""
+    """The two buckets of a deployment. `loaded_through` asks the warehouse for the newest batch that it holds."""
 
     ingestion: Bucket
     processed: Bucket
+    loaded_through: Callable[[], int]
 
     @staticmethod
     def open(session: Any, deployment: Deployment) -> Lake:
         s3 = session.client("s3")
-        return Lake(Bucket(s3, deployment.ingestion_bucket), Bucket(s3, deployment.processed_bucket))
+
+        def ask() -> int:
+            return loaded_through(read_credentials(session.client("secretsmanager"), deployment.warehouse_secret))
+
+        return Lake(Bucket(s3, deployment.ingestion_bucket), Bucket(s3, deployment.processed_bucket), ask)
 
     def newest_batch(self) -> BatchManifest | None:
         """The newest batch; None before the first."""
@@ -37,17 +46,28 @@ class Lake:
         """The newest publish; NO_PUBLISH before the first."""
         return manifests.newest_publish(self.processed) or NO_PUBLISH
 
-    def loaded_through(self) -> int:
-        """The newest batch that the warehouse holds; 0 before the first load."""
-        return waiting.loaded_through(self.processed)
+    def newest_data_seq(self) -> int:
+        """The newest batch with rows; 0 before the first."""
+        batch = self.newest_batch()
+        return batch.data_seq if batch else 0
+
+    def progress(self) -> Progress:
+        """How far the warehouse is loaded; where only the jobs can reach it, how far the lake is published, and why nothing else is known.
+
+        FatalError when the warehouse refuses to say, or holds what has not landed.
+        """
+        reached = waiting.progress(self.loaded_through, self.newest_data_seq, self.processed)
+        if isinstance(reached.unknown, FatalError):
+            raise reached.unknown
+        return reached
 
     def is_waiting(self) -> bool:
-        """Whether a batch brought something that the warehouse does not hold yet."""
-        batch = self.newest_batch()
-        return batch is not None and waiting.is_waiting(batch, self.loaded_through())
+        """Whether a batch brought something that the warehouse, or where it cannot be asked the lake, does not hold yet."""
+        through = self.progress().through
+        return self.newest_data_seq() > through
 
     def waiting_batches(self) -> list[BatchManifest]:
-        """The batches with rows that the warehouse does not hold yet, oldest first."""
+        """The batches with rows that the warehouse does not hold yet, oldest first. A PipelineError when it cannot be asked."""
         return manifests.batches_after(self.ingestion, self.loaded_through())
 
     def publishes_above(self, batch_seq: int) -> Iterator[PublishManifest]:

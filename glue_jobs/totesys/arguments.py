@@ -19,6 +19,7 @@ class IngestArguments:
     processed_bucket: str
     ingestion_database: str
     source_secret: str
+    warehouse_secret: str
     publish_workflow: str
     WORKFLOW_NAME: str | None = None
     WORKFLOW_RUN_ID: str | None = None

@@ -13,7 +13,6 @@ Processed bucket
     <warehouse table>/publish_id=<id>/<partition>=<value>/*.parquet
     current/<source table>/publish_id=<id>/key_range=<n>/*.parquet  the mirror of the source
     _manifests/<inverted number>.json                              a publish's manifest: its commit
-    _loaded.json                                                    how far the warehouse has come, as the load notes it
 
 Manifests are numbered downwards, so that the newest is the first key of its prefix: one request finds it however many there are.
 """
@@ -21,8 +20,7 @@ Manifests are numbered downwards, so that the newest is the first key of its pre
 from __future__ import annotations
 
 MANIFESTS = "_manifests/"
-LOADED = "_loaded.json"
-KEYS_OF_32_BITS = ".roaring"  # how key sets of releases before 0.2.0 are named
+KEYS_OF_32_BITS = ".roaring"  # how earlier releases named key sets
 _TOP = 10**10 - 1  # more numbers than five-minute ticks in 95,000 years
 
 

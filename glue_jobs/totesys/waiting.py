@@ -1,18 +1,19 @@
 """Whether work waits for a publish, and how it is announced: an event that starts the publish workflow.
 
-The load leaves a marker of how far the warehouse has come. It is a hint for others; the ledger in the warehouse is the truth.
+What the warehouse holds is asked of the warehouse. While it cannot be asked, the lake alone decides whether a publish is started.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from totesys import layout
 from totesys.aws import aws_call
-from totesys.errors import RetriableError
-from totesys.manifests import BatchManifest
+from totesys.errors import FatalError, PipelineError, RetriableError
+from totesys.manifests import BatchManifest, newest_publish
 from totesys.store import Bucket
 
 EVENT_SOURCE = "totesys.ingest"
@@ -21,16 +22,38 @@ EVENT_TYPE = "batch waiting"
 log = logging.getLogger(__name__)
 
 
-def mark_loaded(processed: Bucket, publish_seq: int, through_batch_seq: int) -> None:
-    """Notes that the warehouse holds this publish, and so every batch up to `through_batch_seq`."""
-    processed.put(layout.LOADED, json.dumps({"publish_seq": publish_seq, "through_batch_seq": through_batch_seq}).encode())
+@dataclass(frozen=True)
+class Progress:
+    """How far the work on batches has come.
+
+    through  the newest batch that needs no publish: the newest that the warehouse holds
+    unknown  why the warehouse could not be asked; `through` is then the newest batch in the lake, so that nothing is started for a
+             warehouse that is not there. None when the warehouse has answered
+    """
+
+    through: int
+    unknown: PipelineError | None = None
 
 
-def loaded_through(processed: Bucket) -> int:
-    """The newest batch that the warehouse holds; 0 before the first load."""
-    if processed.first_key(layout.LOADED) is None:
-        return 0
-    return int(processed.get_json(layout.LOADED)["through_batch_seq"])
+def progress(ask: Callable[[], int], newest_data_seq: Callable[[], int], processed: Bucket) -> Progress:
+    """Ask the warehouse by `ask` how far it is loaded. `newest_data_seq` is the newest batch with rows that has landed.
+
+    A warehouse that holds a batch which has not landed belongs to another lake, or the ingestion bucket has lost batches: its answer
+    counts as none, and `unknown` says so.
+    """
+    try:
+        through = ask()
+        newest = newest_data_seq()  # after the warehouse: a load between the two must not look like a lost batch
+        if through > newest:
+            raise FatalError(
+                f"the warehouse holds batch {through}, but the newest batch with rows in the ingestion bucket is {newest}. Either the"
+                " secret names the warehouse of another lake, or the bucket has lost batches. Nothing is loaded until that is settled:"
+                " bring the batches back, or rebuild the warehouse from this lake by scripts/backfill.sh"
+            )
+    except PipelineError as error:
+        publish = newest_publish(processed)
+        return Progress(publish.through_batch_seq if publish else 0, error)
+    return Progress(through)
 
 
 def is_waiting(batch: BatchManifest, through_batch_seq: int) -> bool:

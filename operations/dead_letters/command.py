@@ -134,7 +134,7 @@ class Command:
                 run_id = tick.start_ingest(Demands(replay=frozenset({table})))
                 attempt.has_started = True
                 outcome = tick.finish(run_id)
-            print_outcome(self.console, outcome)
+            print_outcome(self.console, outcome, tick.unknown() if outcome is None else "")
             print_matters(self.console, matters(tick.held_tables(), tick.news(), outcome.misses if outcome else {}))
             after = {(letter.key, letter.source_xid) for letter in Letters(self.lake.ingestion, self._newest()).of(table).open}
             self._say(f"{table}: {counted(len(before - after))} of {len(before):,} out of the dead letter, {len(after):,} in it now")

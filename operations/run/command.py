@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
             run_id = tick.start_ingest(demands)
             attempt.has_started = True
             outcome = tick.finish(run_id)
-        print_outcome(console, outcome)
+        print_outcome(console, outcome, tick.unknown() if outcome is None else "")
         print_matters(console, matters(tick.held_tables(), tick.news(), outcome.misses if outcome else {}))
     return attempt.exit_code
 

@@ -15,10 +15,11 @@ from operations.lake import span
 from operations.run.tick import Outcome
 
 
-def print_outcome(console: Console, outcome: Outcome | None) -> None:
-    """Says what is loaded, with the rows of each table that took any."""
+def print_outcome(console: Console, outcome: Outcome | None, unknown: str) -> None:
+    """Says what is loaded, with the rows of each table that took any. `unknown` is why the warehouse could not be asked, or empty."""
     if outcome is None:
-        console.print("nothing new: the warehouse holds every batch")
+        known = "nothing new: the warehouse holds every batch"
+        console.print(f"nothing new has landed; what the warehouse holds is not known from here: {unknown}" if unknown else known)
         return
     if rows := [[table, f"{count:,}"] for table, count in outcome.loaded.items() if count]:
         console.print(make_table([("warehouse table", "left"), ("new or changed rows", "right")], rows))

@@ -51,7 +51,7 @@ class Tick:
         while True:
             self._workflows.wait_for_others()
             self._known_publishes = self._workflows.publish_ids()
-            self._loaded_before = self._lake.loaded_through()
+            self._loaded_before = self._lake.progress().through
             if run_id := self._workflows.start(self._workflows.ingest, demands):
                 return run_id
 
@@ -67,6 +67,10 @@ class Tick:
             # What has landed meanwhile, or was announced while a publish was running, needs an announcement of its own.
             run_id = self.start_ingest()
         raise RunFailedError(f"batches still wait after {_ANNOUNCEMENTS} ticks: run it again once fewer of them arrive")
+
+    def unknown(self) -> str:
+        """Why nobody here knows whether the warehouse holds every batch; empty when it has said so."""
+        return str(self._lake.progress().unknown or "")
 
     def held_tables(self) -> dict[str, Held]:
         """The source tables that the newest batch holds back, with its reason."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from totesys.errors import PipelineError
 
 from operations.attempt import Attempt
 from operations.console import make_console
@@ -69,9 +70,15 @@ class Pausing:
             while self._lake.is_waiting() and self._workflows.announced_publish(known, self._lake.is_waiting):
                 self._workflows.wait_for_others()
                 known |= self._workflows.publish_ids()
-        waiting = len(self._lake.waiting_batches())
+        self._display.say(f"idle: no run is in progress{self._left()}")
+
+    def _left(self) -> str:
+        try:
+            waiting = len(self._lake.waiting_batches())
+        except PipelineError as error:
+            return f"; how many batches wait is not known from here: {error}"
         left = f"; {waiting} {'batch waits' if waiting == 1 else 'batches wait'} that no run has loaded: scripts/run.sh brings them in"
-        self._display.say(f"idle: no run is in progress{left if waiting else ''}")
+        return left if waiting else ""
 
 
 if __name__ == "__main__":

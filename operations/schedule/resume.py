@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from totesys.errors import PipelineError
+
 from operations.attempt import Attempt
 from operations.console import make_console
 from operations.deployment import Deployment, aws_session
@@ -35,7 +37,10 @@ def what_waits(lake: Lake) -> str:
     newest = lake.newest_batch()
     if newest is None:
         return "the source has not been read yet"
-    count = len(lake.waiting_batches())
+    try:
+        count = len(lake.waiting_batches())
+    except PipelineError as error:
+        return f"the source was last read at {newest.snapshot_at}; how many batches wait is not known from here: {error}"
     waiting = {0: "no batch waits", 1: "1 batch waits for the warehouse"}.get(count, f"{count} batches wait for the warehouse")
     return f"the source was last read at {newest.snapshot_at}; {waiting}"
 

@@ -50,7 +50,9 @@ def needs_a_person(status: Status, project: str, now: datetime) -> Iterator[str]
         # What is retriable, the next run does again by itself. Glue puts words of its own before a job's line.
         if run.is_failed and f"{RetriableError.__name__}: " not in run.error:
             yield f"{run.job} {run.state}, {age(run.started_at, now)} ago: {run.reason}"
-    if status.fresh_to is None:
+    if status.waiting is None:
+        yield "the warehouse cannot be asked from here what it holds"
+    elif status.fresh_to is None:
         yield "nothing has been loaded yet: scripts/run.sh"
     elif now - status.fresh_to > FRESHNESS:
         yield f"the warehouse is {age(status.fresh_to, now)} old: scripts/run.sh shows what fails"
@@ -69,8 +71,11 @@ def show(console: Console, project: str, status: Status, now: datetime) -> None:
         *((f"trigger {name}", "paused" if state == "DEACTIVATED" else state.lower()) for name, state in status.triggers.items()),
         *((f"last run of {run.job}", _said_of(run, now)) for run in status.runs),
         ("source read", f"{age(status.read_at, now)} ago" if status.read_at else "never"),
-        ("warehouse is of", f"{age(status.fresh_to, now)} ago" if status.fresh_to else "never loaded"),
-        ("batches waiting", f"{status.waiting}"),
+        (
+            "warehouse is of",
+            f"{age(status.fresh_to, now)} ago" if status.fresh_to else "unknown" if status.waiting is None else "never loaded",
+        ),
+        ("batches waiting", "unknown" if status.waiting is None else f"{status.waiting}"),
         (
             "rows waiting for parents",
             "the warehouse cannot be asked from here" if status.waiting_rows is None else f"{status.waiting_rows:,}",

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from totesys.contracts import load_contracts
 from totesys.errors import PipelineError
 from totesys.load.waiting_rows import count_waiting
-from totesys.manifests import BatchManifest, Held
+from totesys.manifests import BatchManifest, Held, batches_after
 from totesys.secrets import read_credentials
 
 from operations.dead_letters.letters import Letters
@@ -44,8 +44,8 @@ class Status:
 
     runs          the newest run of each job that has run
     read_at       when the source was last read; None before the first batch
-    fresh_to      of which moment the warehouse is; None before the first load
-    waiting       batches with rows that the warehouse does not hold
+    fresh_to      of which moment the warehouse is; None before the first load, or when it cannot be asked from here
+    waiting       batches with rows that the warehouse does not hold; None when it cannot be asked from here
     waiting_rows  rows that wait in the warehouse for their parents; None when it cannot be asked from here
     """
 
@@ -56,7 +56,7 @@ class Status:
     batches: list[Batch]
     read_at: datetime | None
     fresh_to: datetime | None
-    waiting: int
+    waiting: int | None
     held: dict[str, Held]
     dead: dict[str, int]
     alarms: list[str]
@@ -67,7 +67,8 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
     """Asks AWS, and the warehouse."""
     stack: Any = describe_stack(session, f"{deployment.project}-jobs")
     lake = Lake.open(session, deployment)
-    newest, loaded, waiting = lake.newest_batch(), lake.loaded_through(), lake.waiting_batches()
+    newest, loaded = lake.newest_batch(), loaded_through(lake)
+    waiting = [] if loaded is None else batches_after(lake.ingestion, loaded)
     published, glue = lake.newest_publish().through_batch_seq, session.client("glue")
     return Status(
         version=next((tag["Value"] for tag in stack.get("Tags", ()) if tag["Key"] == VERSION_TAG), "unknown"),
@@ -76,13 +77,21 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
         runs=last_runs(glue, deployment),
         batches=[Batch(batch.seq, moment(batch), rows(batch), stage(batch.seq, published, loaded)) for batch in last_batches(lake, newest)],
         read_at=moment(newest) if newest else None,
-        fresh_to=fresh_to(lake, newest, waiting),
-        waiting=len(waiting),
+        fresh_to=None if loaded is None else fresh_to(lake, newest, waiting),
+        waiting=None if loaded is None else len(waiting),
         held=newest.held if newest else {},
         dead=dead_letters(lake, newest),
         alarms=alarms(session.client("cloudwatch"), resources(session, deployment, "AWS::CloudWatch::Alarm")),
         waiting_rows=waiting_rows(session, deployment),
     )
+
+
+def loaded_through(lake: Lake) -> int | None:
+    """The newest batch that the warehouse holds; None when it cannot be asked from here."""
+    try:
+        return lake.loaded_through()
+    except PipelineError:
+        return None
 
 
 def resources(session: boto3.Session, deployment: Deployment, kind: str) -> list[str]:
@@ -123,9 +132,9 @@ def rows(batch: BatchManifest) -> int:
     return sum(capture.rows for table, capture in batch.tables.items() if table not in batch.held)
 
 
-def stage(seq: int, published: int, loaded: int) -> str:
+def stage(seq: int, published: int, loaded: int | None) -> str:
     """How far a batch has come."""
-    return "loaded" if seq <= loaded else "published" if seq <= published else "landed"
+    return "loaded" if loaded is not None and seq <= loaded else "published" if seq <= published else "landed"
 
 
 def fresh_to(lake: Lake, newest: BatchManifest | None, waiting: Sequence[BatchManifest]) -> datetime | None:

@@ -23,7 +23,7 @@ _MISSES = 3  # a point may fail to come by: another point of the turn, or midnig
 
 # What commits, or shows what is committed. The merge's own statements are found by their place.
 _POINTER = re.compile(r"glue Batch(Create|Update)Partition .*")
-_COMMITS = re.compile(rf"s3 PUT (ingestion|processed) _manifests|{_POINTER.pattern}|events PutEvents|s3 PUT processed _loaded\.json")
+_COMMITS = re.compile(rf"s3 PUT (ingestion|processed) _manifests|{_POINTER.pattern}|events PutEvents")
 _MERGE_BEGINS, _MERGE_ENDS = "warehouse LOCK TABLE etl.load_ledger IN", "warehouse COMMIT"
 _EXCLUSIVE = re.compile(r"s3 PUT (ingestion|processed) _manifests")
 _DECIDES = re.compile(r"s3 PUT (ingestion|processed) _manifests|warehouse COMMIT")
@@ -34,7 +34,7 @@ class Point:
     """One call of one job, and what becomes of it. `commits` tells calls that commit from those that only prepare.
 
     Of the merge's statements only the first counts as one that commits when it is refused: by then the server has done just what it has
-    done when the answer of the statement before is lost.
+    done when the answer of the statement before is lost. `is_survived`: the job goes on without what the call asks.
     """
 
     job: str
@@ -42,6 +42,7 @@ class Point:
     occurrence: int
     effect: Effect
     commits: bool
+    is_survived: bool = False
 
     def __str__(self) -> str:
         return f"{self.job}: {self.call} ({self.occurrence}) {self.effect.value}"
@@ -73,6 +74,7 @@ class Swept:
 def points_of(job: str, calls: Sequence[str]) -> list[Point]:
     """Every point of a job's clean run."""
     merge = _merge(calls) if job == "load" else range(0)
+    asks = _asks_the_warehouse(calls)
     counts: Counter[str] = Counter()
     points = []
     for number, call in enumerate(calls):
@@ -80,8 +82,14 @@ def points_of(job: str, calls: Sequence[str]) -> list[Point]:
         for effect in _effects(call):
             is_told_apart = effect is not Effect.REFUSED or number == merge.start
             commits = bool(_COMMITS.fullmatch(call)) or (number in merge and is_told_apart)
-            points.append(Point(job, call, counts[call], effect, commits))
+            points.append(Point(job, call, counts[call], effect, commits, is_survived=job == "ingest" and number >= asks))
     return points
+
+
+def _asks_the_warehouse(calls: Sequence[str]) -> int:
+    """Where a run of ingest begins to ask the warehouse what it lacks: at the second secret that it reads, after the commit."""
+    secrets = [number for number, call in enumerate(calls) if call.startswith("secretsmanager GetSecretValue")]
+    return secrets[1] if len(secrets) > 1 else len(calls)
 
 
 def _merge(calls: Sequence[str]) -> range:
@@ -142,7 +150,7 @@ class Sweep:
                     struck.append(str(point))
                     if error and not isinstance(error, PipelineError):
                         outcome.unexplained.append(f"{point}: {type(error).__name__}")
-                    if point.effect in DEADLY and not error:
+                    if point.effect in DEADLY and not error and not point.is_survived:
                         unheard.append(f"{point}: the job ended well")
                 if job != JOBS[-1]:
                     getattr(self.world, job)()  # what the next job is to find

@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Collection
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -23,7 +23,8 @@ from totesys.secrets import Credentials
 from totesys.store import Bucket
 from totesys.transform.job import Clients as TransformClients
 from totesys.transform.job import TransformJob
-from totesys.waiting import is_waiting, loaded_through
+from totesys.waiting import is_waiting
+from totesys.warehouse_state import loaded_through
 
 
 @dataclass
@@ -45,12 +46,18 @@ class World:
         self.ingestion, self.processed = (Bucket(self.clients.s3, f"{self.name}-{kind}") for kind in ("ingestion", "processed"))
         databases = [f"{self.name}_{kind}" for kind in ("ingestion", "current", "processed")]
         self.ingest_arguments = IngestArguments(
-            self.name, self.ingestion.name, self.processed.name, databases[0], f"{self.name}/source", f"{self.name}-publish"
+            self.name,
+            self.ingestion.name,
+            self.processed.name,
+            databases[0],
+            f"{self.name}/source",
+            f"{self.name}/warehouse",
+            f"{self.name}-publish",
         )
         self.transform_arguments = TransformArguments(self.name, self.ingestion.name, self.processed.name, *databases[1:])
 
     def deploy(self) -> None:
-        """Makes what the jobs need: buckets, catalog tables, the source's secret, the publish workflow."""
+        """Makes what the jobs need: buckets, catalog tables, the secrets, the publish workflow."""
         for bucket in (self.ingestion, self.processed):
             self.clients.s3.create_bucket(Bucket=bucket.name, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
         contracts = load_contracts()
@@ -63,9 +70,9 @@ class World:
             self.clients.glue.create_database(DatabaseInput={"Name": database})
             for table in inputs:
                 self.clients.glue.create_table(DatabaseName=database, TableInput=table)
-        names = ("host", "port", "dbname", "username", "password", "sslmode")
-        body = json.dumps({name: getattr(self.source, name) for name in names})
-        self.clients.secretsmanager.create_secret(Name=self.ingest_arguments.source_secret, SecretString=body)
+        secrets = {self.ingest_arguments.source_secret: self.source, self.ingest_arguments.warehouse_secret: self.warehouse}
+        for name, credentials in secrets.items():
+            self.clients.secretsmanager.create_secret(Name=name, SecretString=json.dumps(asdict(credentials)))
         self.clients.glue.create_workflow(Name=self.ingest_arguments.publish_workflow)
 
     def ingest(self, *, full: bool = False, accept_deletes: Collection[str] = (), replay: Collection[str] = ()) -> None:
@@ -98,10 +105,17 @@ class World:
         self.ingest()
         newest = newest_batch(self.ingestion)
         assert newest
-        if is_waiting(newest, loaded_through(self.processed)):
+        if is_waiting(newest, loaded_through(self.warehouse)):
             self.transform()
             self.load()
         return newest.has_rows
+
+    def move_warehouse(self, warehouse: Credentials) -> None:
+        """Lets the jobs load another database."""
+        self.warehouse = warehouse
+        self.clients.secretsmanager.put_secret_value(
+            SecretId=self.ingest_arguments.warehouse_secret, SecretString=json.dumps(asdict(warehouse))
+        )
 
     def execute(self, connect: Any, *statements: str) -> None:
         """Commits statements by a connection of `connect()`, one transaction in all."""

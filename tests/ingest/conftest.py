@@ -32,7 +32,8 @@ from tests.conftest import Database
 from tests.ingest.designs import insert
 from tests.servers import guarded, postgres_server
 
-RAW, PROCESSED, DATABASE, SECRET, PUBLISH, INGEST = "raw", "processed", "ingestion", "totesys/source", "totesys-publish", "totesys-ingest"
+RAW, PROCESSED, DATABASE, PUBLISH, INGEST = "raw", "processed", "ingestion", "totesys-publish", "totesys-ingest"
+SECRET, WAREHOUSE_SECRET = "totesys/source", "totesys/warehouse"
 ANNOUNCEMENTS, ALERTS = "announcements", "alerts"
 READER_PASSWORD = "s3cret-of-the-reader"
 
@@ -47,7 +48,7 @@ class Ingest:
         self.queues = queues
         self.credentials = credentials
         self.contracts: Mapping[str, Contract] = load_contracts().source
-        self.arguments = IngestArguments("totesys", RAW, PROCESSED, DATABASE, SECRET, PUBLISH)
+        self.arguments = IngestArguments("totesys", RAW, PROCESSED, DATABASE, SECRET, WAREHOUSE_SECRET, PUBLISH)
         self.raw = Bucket(clients.s3, RAW)
         self.processed = Bucket(clients.s3, PROCESSED)
 
@@ -56,9 +57,9 @@ class Ingest:
         self.contracts = {table: load_contracts().source[table] for table in tables}
         return self
 
-    def put_secret(self, credentials: Credentials) -> None:
+    def put_secret(self, credentials: Credentials, secret: str = SECRET) -> None:
         body = {name: getattr(credentials, name) for name in ("host", "port", "dbname", "username", "password", "sslmode")}
-        self.clients.secretsmanager.put_secret_value(SecretId=SECRET, SecretString=json.dumps(body))
+        self.clients.secretsmanager.put_secret_value(SecretId=secret, SecretString=json.dumps(body))
 
     def grant(self) -> None:
         """Gives the reader SELECT on the eleven tables and nothing else."""
@@ -202,14 +203,21 @@ def client(paths_parsed_once: None) -> Callable[[str], Any]:
     return cache(partial(session.client, config=Config(ignore_configured_endpoint_urls=True)))
 
 
+@pytest.fixture(scope="session")
+def never_loaded(postgres: PostgresServer, warehouse_template: str, new_database: Callable[[str], str]) -> Database:
+    """A warehouse that all tests share, and that nothing is ever loaded into."""
+    return Database(postgres, new_database(warehouse_template))
+
+
 @pytest.fixture
-def ingest(source: Any, reader: str, client: Callable[[str], Any]) -> Iterator[Ingest]:
-    """A source without rows, empty buckets, and a role with SELECT on the eleven tables and nothing else."""
+def ingest(source: Any, never_loaded: Database, reader: str, client: Callable[[str], Any]) -> Iterator[Ingest]:
+    """A source without rows, empty buckets, a warehouse never loaded, and a role with SELECT on the eleven tables and nothing else."""
     with mock_aws():
         clients = Clients(*(client(name) for name in ("s3", "glue", "events", "secretsmanager")))
         sqs = client("sqs")
         ingest = Ingest(source, clients, sqs, deploy(clients, sqs), replace(source.credentials, username=reader, password=READER_PASSWORD))
         ingest.put_secret(ingest.credentials)
+        ingest.put_secret(never_loaded.credentials, WAREHOUSE_SECRET)
         ingest.grant()
         yield ingest
 
@@ -226,7 +234,8 @@ def deploy(clients: Clients, sqs: Any) -> dict[str, str]:
         clients.glue.create_table(DatabaseName=DATABASE, TableInput={"Name": table, "PartitionKeys": keys, "StorageDescriptor": descriptor})
     for workflow in (INGEST, PUBLISH):
         clients.glue.create_workflow(Name=workflow)
-    clients.secretsmanager.create_secret(Name=SECRET)
+    for secret in (SECRET, WAREHOUSE_SECRET):
+        clients.secretsmanager.create_secret(Name=secret)
     patterns = {
         ANNOUNCEMENTS: {"source": ["totesys.ingest"], "detail-type": ["batch waiting"], "detail": {"publish_workflow": [PUBLISH]}},
         ALERTS: {"source": ["totesys.alert"]},

@@ -9,7 +9,6 @@ import pytest
 from totesys.demands import Demands
 from totesys.ingest import job
 from totesys.manifests import newest_batch
-from totesys.waiting import mark_loaded
 
 ADDRESS = (
     "INSERT INTO address (address_id, address_line_1, city, postal_code, country, phone, created_at, last_updated) "
@@ -71,16 +70,6 @@ def test_rows_are_queryable_through_a_partition_of_their_batch(ingest: Any) -> N
     assert ingest.partitions("address") == {(batch.ingest_date, batch.batch_id): location}
     assert batch.tables["address"].files[0].key == location[len("s3://raw/") :] + "00000.parquet"
     assert ingest.partitions("design") == {}
-
-
-def test_waiting_work_is_announced_by_every_run_until_it_is_loaded(ingest: Any) -> None:
-    ingest.only("address").execute(ADDRESS.format(1))
-    ingest.tick()
-    ingest.tick()
-    assert ingest.announced() == [1, 1]
-    mark_loaded(ingest.processed, publish_seq=1, through_batch_seq=1)
-    ingest.tick()
-    assert ingest.announced() == []
 
 
 def test_nothing_is_announced_while_a_publish_runs(ingest: Any) -> None:

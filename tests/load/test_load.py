@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import pytest
 from totesys.errors import FatalError, RetriableError
-from totesys.waiting import loaded_through
 
 from tests.load.conftest import STAGING, goes_on_from
 from tests.load.lake import design, location, sales_order, sales_star, staff
@@ -161,7 +160,6 @@ def test_a_lost_warehouse_is_brought_back_by_the_next_load(lake, load, query):
     lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=5)]}, deleted={"sales_order": [1]})
     load()
     query("DROP SCHEMA public CASCADE; DROP SCHEMA etl CASCADE; CREATE SCHEMA public")
-    assert loaded_through(lake.bucket) == 2, "the marker knows nothing of it"
 
     load()
 
@@ -179,24 +177,6 @@ def test_a_publish_that_lands_during_a_load_goes_in_before_it_ends(lake, load, q
 
     assert loaded.publish_seq == 3
     assert query("SELECT sales_order_id FROM fact_sales_order ORDER BY sales_record_id") == [(1,), (2,), (3,)]
-
-
-def test_the_marker_says_how_far_the_warehouse_has_come(lake, load):
-    lake.publish(1, sales_star(sales_order(1)))
-    lake.publish(7, {"fact_sales_order": [sales_order(2)]})
-
-    load()
-
-    assert loaded_through(lake.bucket) == 7
-
-
-@goes_on_from("one_order")
-def test_a_marker_that_a_dead_load_left_behind_is_put_right(lake, load):
-    lake.bucket.put("_loaded.json", b'{"publish_seq": 0, "through_batch_seq": 0}')
-
-    load()
-
-    assert loaded_through(lake.bucket) == 1
 
 
 def test_the_ledger_says_when_in_utc_and_how_much(lake, load, query):

@@ -13,7 +13,7 @@ from totesys.warehouse_state import loaded_through
 from local_totesys.postgres import free_port
 from tests.conftest import Database
 from tests.load.conftest import goes_on_from
-from tests.load.lake import Lake, sales_order, sales_star
+from tests.load.lake import Lake, sales_order
 
 Query = Callable[..., list[tuple]]
 

@@ -24,7 +24,8 @@ from totesys.manifests import BatchManifest, Held, TableCapture, commit, newest_
 from totesys.pointers import register_batch
 from totesys.secrets import read_credentials
 from totesys.store import AlreadyThereError, Bucket
-from totesys.waiting import announce, is_waiting, loaded_through
+from totesys.waiting import announce, is_waiting, progress
+from totesys.warehouse_state import loaded_through
 
 log = logging.getLogger(__name__)
 
@@ -71,19 +72,32 @@ def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, C
     commit(ingestion, batch)
     if batch.has_rows:
         register_batch(clients.glue, arguments.ingestion_database, batch, ingestion.name)
-    if waits := is_waiting(batch, loaded_through(Bucket(clients.s3, arguments.processed_bucket))):
-        announce(clients.events, clients.glue, arguments.publish_workflow, batch)
+    is_caught_up = announce_waiting(arguments, clients, batch)
     landed = [capture.rows for capture in batch.tables.values()]
     rows, quiet, seconds = sum(landed), landed.count(0), time.monotonic() - started
     log.info(
         "batch %d is committed: %d rows, %d of %d tables without news, %.2f s", batch.seq, rows, quiet, len(landed), seconds,
-        extra=said("batch committed", counted(batch, waits), batch=batch.seq, rows=rows, seconds=round(seconds, 3)),
+        extra=said("batch committed", counted(batch, is_caught_up), batch=batch.seq, rows=rows, seconds=round(seconds, 3)),
     )  # fmt: skip
     return batch
 
 
-def counted(batch: BatchManifest, waits: bool) -> dict[str, float]:
-    """The batch's metrics; `waits` says whether the warehouse lacks something that has landed."""
+def announce_waiting(arguments: IngestArguments, clients: Clients, batch: BatchManifest) -> bool:
+    """Announces what the warehouse lacks; says whether the warehouse is known to lack nothing."""
+
+    def ask() -> int:
+        return loaded_through(read_credentials(clients.secretsmanager, arguments.warehouse_secret))
+
+    reached = progress(ask, lambda: batch.data_seq, Bucket(clients.s3, arguments.processed_bucket))
+    if reached.unknown:
+        log.warning("batch %d is committed, but nobody knows what the warehouse lacks: %s", batch.seq, reached.unknown)
+    if waits := is_waiting(batch, reached.through):
+        announce(clients.events, clients.glue, arguments.publish_workflow, batch)
+    return not waits and not reached.unknown
+
+
+def counted(batch: BatchManifest, is_caught_up: bool) -> dict[str, float]:
+    """The batch's metrics; `is_caught_up` says whether the warehouse is known to hold everything that has landed."""
     captures = list(batch.tables.values())
     landed, kept_out = sum(capture.rows for capture in captures), sum(capture.dead.new for capture in captures if capture.dead)
     oldest_for = datetime.fromisoformat(batch.snapshot_at) - datetime.fromisoformat(batch.oldest_since)
@@ -95,7 +109,7 @@ def counted(batch: BatchManifest, waits: bool) -> dict[str, float]:
         "HeldTables": len(batch.held),
         "DeadLetters": sum(capture.dead.rows for capture in captures if capture.dead),
         "OldestTransactionSeconds": max(0.0, oldest_for.total_seconds()),
-        **({} if waits else {"CaughtUp": 1}),
+        **({"CaughtUp": 1} if is_caught_up else {}),
     }
 
 

@@ -1,8 +1,7 @@
 """The load job: brings the newest publish into the warehouse, and looks again for one that has come meanwhile.
 
-The job starts when work is announced, and that hangs on `_loaded.json`, which knows nothing of a warehouse that was lost: until the next
-batch has rows, only scripts/backfill.sh starts it. Whichever comes first, an empty warehouse gets its tables, everything that the newest
-publish holds, and thereby a marker that is right again.
+The job starts when work is announced: every tick of ingest compares the landed batches with the warehouse's own ledger. So a warehouse that
+was lost or restored gets everything that it lacks, by the next tick.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ from totesys.logs import said
 from totesys.manifests import newest_publish
 from totesys.secrets import Credentials
 from totesys.store import Bucket
-from totesys.waiting import loaded_through, mark_loaded
 
 _log = logging.getLogger(__name__)
 _BACKFILL_TRIES = 2
@@ -96,15 +94,11 @@ class LoadJob:
                 "nothing to load: the warehouse holds publish %d, through batch %d", loaded.publish_seq, loaded.through_batch_seq,
                 extra=said("nothing new", counts, batch=loaded.through_batch_seq),
             )  # fmt: skip
-            # A run that died after its commit left the marker behind, and ingest would announce the same work for ever.
-            if loaded_through(self.processed) != loaded.through_batch_seq:
-                mark_loaded(self.processed, loaded.publish_seq, loaded.through_batch_seq)
         return plan
 
     def _load(self, connection: Connection, plan: Plan) -> None:
         if self._bring_in(connection, plan, partial(merge, connection, plan, self.contracts.warehouse, self._tell)):
             self._tell_freshness(plan)
-            mark_loaded(self.processed, plan.publish.seq, plan.publish.through_batch_seq)
 
     def _tell_freshness(self, plan: Plan) -> None:
         now = datetime.now(timezone.utc)

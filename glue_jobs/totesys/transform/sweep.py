@@ -28,7 +28,7 @@ def sweep(processed: Bucket, newest: PublishManifest, now: datetime) -> int:
     doomed = [
         key
         for key, modified_at in processed.objects("")
-        if modified_at < now - KEPT_FOR and not key.startswith((layout.MANIFESTS, layout.LOADED)) and _prefix(key) not in kept
+        if modified_at < now - KEPT_FOR and not key.startswith(layout.MANIFESTS) and _prefix(key) not in kept
     ]
     processed.delete(doomed)
     log.info("%d objects deleted that no publish of the last day refers to", len(doomed))

@@ -158,7 +158,7 @@ def test_a_discarded_letter_leaves_a_trace_and_is_counted_apart(ingested: Ingest
 
 
 def test_a_discarded_letter_needs_nobody_any_more(ingested: Ingested, deadletters: Command) -> None:
-    manifests = Manifests(ingested.lake.ingestion, ingested.lake.processed)
+    manifests = Manifests(ingested.lake.ingestion, ingested.lake.processed, ingested.lake.ask)
 
     def discard(key: int) -> dict[str, int]:
         """What the status counts after it."""

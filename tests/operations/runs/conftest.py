@@ -10,6 +10,7 @@ import pytest
 from moto import mock_aws
 from totesys.store import Bucket
 
+from operations import lake as operations_lake
 from operations.deployment import Deployment
 from operations.run import workflows
 from operations.schedule import trigger
@@ -38,6 +39,8 @@ def lake(s3: Any) -> Iterator[Lake]:
 def glue(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Glue:
     monkeypatch.setattr(workflows, "_FIRST_POLL", 0.0)
     monkeypatch.setattr(trigger, "_POLL", 0.0)
+    monkeypatch.setattr(operations_lake, "read_credentials", lambda client, secret: secret)
+    monkeypatch.setattr(operations_lake, "loaded_through", lambda credentials: lake.ask())
     return Glue(lake)
 
 

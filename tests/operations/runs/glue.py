@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 import boto3
-from totesys import manifests, waiting
+from totesys import manifests
+from totesys.errors import PipelineError
 from totesys.manifests import BatchManifest, DeadLetters, PartitionState, PublishManifest, SourceIdentity, TableCapture
 from totesys.store import Bucket
 
@@ -137,11 +138,13 @@ class Glue:
 
 @dataclass
 class Lake:
-    """The buckets, of which only manifests and the loaded marker matter here."""
+    """The buckets, of which only manifests matter here, and how far the warehouse is loaded."""
 
     ingestion: Bucket
     processed: Bucket
     newest: int = 0  # the newest publish
+    loaded: int = 0  # the newest batch in the warehouse
+    unknown: PipelineError | None = None  # why the warehouse cannot be asked
 
     def land(self, seq: int, dead: DeadLetters | None = None, **found: Any) -> None:
         """A batch with three orders; of payments none, but it may have letters. `found`: held and drift, as the manifest has them."""
@@ -170,7 +173,18 @@ class Lake:
 
     def load(self, through: int) -> None:
         """A publish of the one batch `through`, and its load."""
-        waiting.mark_loaded(self.processed, self.publish(through), through)
+        self.publish(through)
+        self.load_published(through)
+
+    def load_published(self, through: int) -> None:
+        """A load of what has been published, through batch `through`."""
+        self.loaded = through
+
+    def ask(self) -> int:
+        """What the warehouse answers."""
+        if self.unknown:
+            raise self.unknown
+        return self.loaded
 
 
 class Session:

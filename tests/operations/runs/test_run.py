@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 from rich.console import Console
-from totesys import waiting
 from totesys.demands import NO_DEMANDS, Demands
+from totesys.errors import RetriableError
 from totesys.manifests import DeadLetters, Held
 
 from operations.console import make_console
@@ -33,6 +33,41 @@ def test_a_tick_with_nothing_new_starts_no_publish(glue: Glue) -> None:
     glue.on_ingest = [lambda: None]
     assert tick(glue) is None
     assert glue.runs[PUBLISH] == []
+
+
+def test_a_tick_follows_what_a_restored_warehouse_lacks_though_the_source_is_quiet(glue: Glue, lake: Lake) -> None:
+    lake.land(1)
+    lake.load(1)
+    lake.land(2)
+    lake.load(2)
+    lake.loaded = 1
+    glue.on_ingest = [lambda: glue.add(PUBLISH, jobs={"load": "SUCCEEDED"}, ends=lambda: lake.load_published(2))]
+    outcome = tick(glue)
+    assert outcome is not None
+    assert (outcome.first_batch, outcome.through_batch) == (2, 2)
+
+
+def test_a_run_says_so_where_the_warehouse_cannot_be_asked_and_follows_what_the_lake_lacks(
+    glue: Glue, lake: Lake, command: Command
+) -> None:
+    lake.unknown = RetriableError("warehouse w on h:5432 cannot be asked how far it is loaded: no route")
+    glue.on_ingest = [lambda: (lake.land(1), glue.publishes(through=1)), lambda: None]
+    first, second = command(run), command(run)
+    assert first.out[-1] == "loaded batch 1: 3 rows read, 3 warehouse rows new or changed"
+    assert second.out[-1] == (
+        "nothing new has landed; what the warehouse holds is not known from here:"
+        " warehouse w on h:5432 cannot be asked how far it is loaded: no route"
+    )
+    assert (first.code, second.code) == (0, 0)
+
+
+def test_a_run_fails_where_the_warehouse_holds_what_has_not_landed(glue: Glue, lake: Lake, command: Command) -> None:
+    lake.land(1)
+    lake.load(1)
+    lake.loaded = 7
+    ended = command(run)
+    assert ended.code == 2
+    assert "the warehouse holds batch 7, but the newest batch with rows in the ingestion bucket is 1" in ended.err
 
 
 def test_a_tick_follows_the_publish_that_its_batch_starts(glue: Glue, lake: Lake) -> None:
@@ -126,7 +161,7 @@ def test_a_batch_that_an_unloaded_backfill_brought_in_again_counts_once_or_not_a
     lake.land(2)
     lake.publish(2)
     lake.publish(1, 2)
-    glue.on_ingest = [lambda: glue.add(PUBLISH, jobs={"load": "SUCCEEDED"}, ends=lambda: waiting.mark_loaded(lake.processed, 3, 2))]
+    glue.on_ingest = [lambda: glue.add(PUBLISH, jobs={"load": "SUCCEEDED"}, ends=lambda: lake.load_published(2))]
     outcome = tick(glue)
     assert outcome is not None
     assert (outcome.first_batch, outcome.through_batch, outcome.landed["sales_order"]) == (2, 2, 3)
@@ -165,7 +200,7 @@ def test_a_long_error_is_cut_to_one_readable_line(glue: Glue, lake: Lake) -> Non
 
 def test_each_change_of_a_job_is_a_line_where_there_is_no_terminal(glue: Glue, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     glue.on_ingest = [lambda: (lake.land(1), glue.publishes(through=1))]
-    print_outcome(make_console(), tick(glue))
+    print_outcome(make_console(), tick(glue), unknown="")
     lines = capsys.readouterr().out.splitlines()
     assert [line[9:] for line in lines[:2]] == ["ingest RUNNING", "ingest SUCCEEDED after 0.0 s"]
     assert lines[-1] == "loaded batch 1: 3 rows read, 3 warehouse rows new or changed"
@@ -229,7 +264,7 @@ def test_what_a_first_of_several_batches_found_is_told_too(glue: Glue, lake: Lak
     def lands_twice() -> None:
         lake.land(1, dead=DeadLetters("", 2, 2))
         lake.land(2, dead=DeadLetters("", 2, 0))
-        glue.add(PUBLISH, jobs={"transform": "SUCCEEDED"}, ends=lambda: (lake.publish(1, 2), waiting.mark_loaded(lake.processed, 1, 2)))
+        glue.add(PUBLISH, jobs={"transform": "SUCCEEDED"}, ends=lambda: (lake.publish(1, 2), lake.load_published(2)))
 
     glue.on_ingest = [lands_twice]
     assert command(run).err == "run: needs a person: payment: rows in the dead letter\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from totesys.errors import FatalError
+from totesys.errors import FatalError, RetriableError
 
 from operations.run import workflows
 from operations.schedule import pause, resume, trigger
@@ -61,6 +61,18 @@ def test_a_resume_starts_the_schedule_and_says_since_when_the_source_was_not_rea
     lake.load(1)
     assert command(resume) == Ended(0, [f"resumed: the source was last read at {SNAPSHOT_AT}; 2 batches wait for the warehouse"], "")
     assert glue.schedule == ["ACTIVATED"]
+
+
+def test_what_waits_is_not_known_where_the_warehouse_cannot_be_asked(glue: Glue, lake: Lake, command: Command) -> None:
+    lake.land(1)
+    lake.unknown = RetriableError("warehouse w on h:5432 cannot be asked how far it is loaded: no route")
+    assert command(resume).out == [
+        f"not paused: the source was last read at {SNAPSHOT_AT}; how many batches wait is not known from here: {lake.unknown}"
+    ]
+    lake.publish(1)
+    assert command(pause, "--wait").out[-1] == (
+        f"idle: no run is in progress; how many batches wait is not known from here: {lake.unknown}"
+    )
 
 
 def test_a_resume_of_what_is_not_paused_changes_nothing(glue: Glue, lake: Lake, command: Command) -> None:

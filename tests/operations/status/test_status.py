@@ -110,7 +110,7 @@ def test_a_batch_is_landed_then_published_then_loaded() -> None:
 
 
 def test_the_last_batches_are_shown_newest_first(lake: Lake) -> None:
-    manifests = Manifests(lake.ingestion, lake.processed)
+    manifests = Manifests(lake.ingestion, lake.processed, lake.ask)
     assert last_batches(manifests, manifests.newest_batch()) == []
     for seq in range(1, 8):
         lake.land(seq)
@@ -118,7 +118,7 @@ def test_the_last_batches_are_shown_newest_first(lake: Lake) -> None:
 
 
 def test_the_warehouse_is_of_the_moment_before_the_first_batch_that_waits(lake: Lake) -> None:
-    manifests = Manifests(lake.ingestion, lake.processed)
+    manifests = Manifests(lake.ingestion, lake.processed, lake.ask)
     assert fresh_to(manifests, None, []) is None
     lake.land(1)
     assert fresh_to(manifests, manifests.newest_batch(), manifests.waiting_batches()) is None
