@@ -100,7 +100,7 @@ def _live_table(warehouse: Any, contract: Contract, columns: dict[str, LiveColum
         if column.name not in columns:
             continue
         name, live_type = sql.Identifier(column.name), columns[column.name].type
-        if live_type == type_name(column):
+        if is_type(column, live_type):
             values[column.name], texts[column.name] = name, to_text(column, name)
             continue
         # Another type, as PostgreSQL itself wrote it. A value that both types can hold is the same; any other is compared as it reads.
@@ -114,6 +114,11 @@ def _live_table(warehouse: Any, contract: Contract, columns: dict[str, LiveColum
         else:
             texts[column.name] = _AS_IS.format(name)
     return LiveTable(contract, columns, keys, values, texts)
+
+
+def is_type(column: Column, live_type: str) -> bool:
+    """Whether a live type is the contract's. A key that the warehouse assigns may be a bigint: so it does not run out of numbers."""
+    return live_type == type_name(column) or (column.assigned_by is not None and live_type == "bigint")
 
 
 def type_name(column: Column) -> str:

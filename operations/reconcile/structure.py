@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from totesys.contracts import Contracts
 
-from operations.reconcile.live import LiveKey, LiveTable, type_name
+from operations.reconcile.live import LiveKey, LiveTable, is_type, type_name
 from operations.reconcile.result import Comparison
 
 
@@ -18,7 +18,7 @@ def check_structure(comparison: Comparison, table: LiveTable, contracts: Contrac
         if live is None:
             comparison.add("missing column", column=column.name)
             continue
-        if live.type != type_name(column):
+        if not is_type(column, live.type):
             comparison.add("wrong type", column=column.name, detail=f"wanted {type_name(column)}, found {live.type}")
         if live.is_not_null == column.nullable:
             wanted, found = ("nullable", "NOT NULL") if column.nullable else ("NOT NULL", "nullable")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -31,22 +30,13 @@ class Processes:
     sweep: Sweep
     environment: Mapping[str, str]
 
-    def __post_init__(self) -> None:
-        """The load's secret, which worlds do without."""
-        body = json.dumps(asdict(self.sweep.world.warehouse))
-        self.sweep.world.clients.secretsmanager.create_secret(Name=self._warehouse_secret, SecretString=body)
-
-    @property
-    def _warehouse_secret(self) -> str:
-        return f"{self.sweep.world.name}/warehouse"
-
     def start(self, job: str, **options: Any) -> subprocess.Popen[str]:
         """One job, in a process group of its own; `options` are Popen's."""
         world = self.sweep.world
         arguments: dict[str, IngestArguments | TransformArguments | LoadArguments] = {
             "ingest": world.ingest_arguments,
             "transform": world.transform_arguments,
-            "load": LoadArguments(world.name, world.processed.name, self._warehouse_secret),
+            "load": LoadArguments(world.name, world.processed.name, world.ingest_arguments.warehouse_secret),
         }
         words = [word for name, value in asdict(arguments[job]).items() if value for word in (f"--{name}", value)]
         return subprocess.Popen(

@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, exists, false, 
 from totesys.contracts import Contract, Contracts
 from totesys.demands import Demands
 from totesys.errors import BadDataError, FatalError
-from totesys.load import ledger, waiting_rows
-from totesys.load.merge import Staged, Tell, bring_in, in_one_transaction
+from totesys.load import ledger, outcome, waiting_rows
+from totesys.load.merge import Floors, Staged, Tell, bring_in, in_one_transaction
 from totesys.load.models import star_tables
 from totesys.load.plan import Loaded, Plan, Rows, check_lake, mirror_rows, newer_rows
 from totesys.manifests import PublishManifest
@@ -86,11 +86,12 @@ def replace(connection: Connection, backfill: Backfill, warehouse: dict[str, Con
     dimensions = {table: stars[table] for table in plan.stars if table not in facts}
     anew = [table for table in facts if table in plan.stars]
 
-    def make_anew() -> None:
+    def make_anew(floors: Floors) -> None:
         for table in anew:
             connection.execute(delete(facts[table]).where(*_came_after(base, table, facts[table])))
+            outcome.check_gone(connection, facts[table], *_came_after(base, table, facts[table]))
             waiting_rows.begin_anew(connection, warehouse[table], base)
-        changed = bring_in(connection, plan, warehouse, stars, staged, tell, base, anew)
+        changed = bring_in(connection, plan, warehouse, stars, staged, tell, base, {table: floors[table] for table in anew})
         for table, dimension in dimensions.items():
             if not plan.stars[table].after:
                 _drop_surplus(connection, dimension, staged.tables[table], facts.values())
@@ -124,5 +125,6 @@ def _drop_surplus(connection: Connection, dimension: Table, staged: Table, facts
             " changed: make the facts anew as well, by scripts/backfill.sh without --table"
         )
     deleted = connection.execute(delete(dimension).where(surplus)).rowcount
+    outcome.check_gone(connection, dimension, surplus)
     if deleted:
         _log.info("%s: %d rows that the lake does not have deleted", dimension.name, deleted)

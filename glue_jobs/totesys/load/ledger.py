@@ -8,6 +8,7 @@ from dataclasses import fields
 from sqlalchemy import Connection, Select, Table, delete, func, literal, null, select, text, union_all, update
 
 from totesys.contracts import Contract
+from totesys.load import outcome
 from totesys.load.models import ledger_table
 from totesys.load.plan import Loaded, Plan
 from totesys.load.waiting_rows import entered
@@ -41,12 +42,17 @@ def append(connection: Connection, plan: Plan, changed: Mapping[str, int], facts
             last_record_ids=last_record_ids,
         )
     )  # fmt: skip
+    written = newest(connection)
+    through, ids = plan.publish.through_batch_seq, written.last_record_ids
+    is_written = (written.load_seq, written.through_batch_seq, ids) == (plan.loaded.load_seq + 1, through, last_record_ids)
+    outcome.check_ledger(connection, ledger_table(), is_written)
 
 
 def forget_after(connection: Connection, base: Loaded) -> None:
     """Removes every load after `base`."""
     ledger = ledger_table()
     connection.execute(delete(ledger).where(ledger.c.load_seq > base.load_seq))
+    outcome.check_gone(connection, ledger, ledger.c.load_seq > base.load_seq)
 
 
 def move_boundaries(connection: Connection, contract: Contract, fact: Table, staged: Table, base: Loaded) -> None:
@@ -70,6 +76,8 @@ def move_boundaries(connection: Connection, contract: Contract, fact: Table, sta
         .where(ledger.c.load_seq == running.c.load_seq)
         .values(last_record_ids=ledger.c.last_record_ids.op("||")(func.jsonb_build_object(contract.table, running.c.id)))
     )
+    highest = connection.scalar(select(func.coalesce(func.max(record_id), 0)))
+    outcome.check_ledger(connection, ledger, newest(connection).last_record_ids.get(contract.table) == highest)
 
 
 def _newest_first(ledger: Table) -> Select:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, Table, exists, func, select, tuple_
@@ -14,11 +14,12 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from totesys.alerts import Alert
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.load import ledger, put_back, staging, tombstones, waiting_rows
+from totesys.load import ledger, outcome, put_back, record_ids, staging, tombstones, waiting_rows
 from totesys.load.models import TOMBSTONE, ledger_table, star_tables, waiting_table
 from totesys.load.plan import Loaded, Plan
 
 Tell = Callable[[Sequence[Alert]], None]  # sends alerts
+Floors = Mapping[str, int]  # fact -> the record id that those of the rows that go in are above
 
 _log = logging.getLogger(__name__)
 
@@ -34,18 +35,18 @@ class Staged:
 def merge(connection: Connection, plan: Plan, warehouse: dict[str, Contract], tell: Tell, staged: Staged) -> bool:
     """Brings the staged rows in, and those that wait no longer. All or nothing; False and nothing when another load was first."""
 
-    def load() -> None:
+    def load(floors: Floors) -> None:
         stars = star_tables(warehouse)
         facts = {table: stars[table] for table, contract in warehouse.items() if contract.version_of}
         if not plan.loaded.load_seq:
             _refuse_unknown_facts(connection, [*facts.values(), *(waiting_table(warehouse[table]) for table in facts)])
-        ledger.append(connection, plan, bring_in(connection, plan, warehouse, stars, staged, tell, plan.loaded, facts), facts)
+        ledger.append(connection, plan, bring_in(connection, plan, warehouse, stars, staged, tell, plan.loaded, floors), facts)
 
     return in_one_transaction(connection, plan, warehouse, staged, load)
 
 
 def in_one_transaction(
-    connection: Connection, plan: Plan, warehouse: Mapping[str, Contract], staged: Staged, work: Callable[[], None]
+    connection: Connection, plan: Plan, warehouse: dict[str, Contract], staged: Staged, work: Callable[[Floors], None]
 ) -> bool:
     """Takes the ledger, checks what is staged, does the work and drops staging. False when the warehouse is not what the plan was made for.
 
@@ -60,9 +61,19 @@ def in_one_transaction(
             return False
         for table, staging_table in staged.tables.items():
             _check(connection, table, staging_table, _identity(table, warehouse), staged.rows[table])
-        work()
+        work(_floors(connection, plan, warehouse, staged))
         staging.drop(connection, staged.tables.values())
     return True
+
+
+def _floors(connection: Connection, plan: Plan, warehouse: dict[str, Contract], staged: Staged) -> Floors:
+    record_ids.forget_cached(connection)
+    stars = star_tables(warehouse)
+    return {
+        table: record_ids.reserve(connection, contract, stars[table], plan.loaded.last_record_ids.get(table, 0), staged.rows.get(table, 0))
+        for table, contract in warehouse.items()
+        if contract.version_of
+    }
 
 
 def bring_in(
@@ -73,25 +84,30 @@ def bring_in(
     staged: Staged,
     tell: Tell,
     base: Loaded,
-    facts: Collection[str],
+    floors: Floors,
 ) -> dict[str, int]:
     """Merges and appends everything staged, parents first, and says how many rows of each table changed.
 
-    Of `facts`, waiting rows go in as well when they can, after the load `base`. Alerts tell of new rows that wait.
+    Of the facts in `floors`, waiting rows go in as well when they can, after the load `base`. Alerts tell of new rows that wait.
+    FatalError when a table then does not hold what went in.
     """
     changed = {}
     for table, contract in warehouse.items():
         started = time.monotonic()
-        if table in facts:
+        if table in floors:
+            waited = waiting_rows.count(connection, contract)
             rows = waiting_rows.bring_in(connection, contract, stars, staged.tables.get(table), base)
+            went_in = staged.rows.get(table, 0) + waited - waiting_rows.count(connection, contract)
+            outcome.check_appended(connection, stars[table], waiting_table(contract), floors[table], went_in)
         elif table in staged.tables:
             rows = connection.execute(_upsert(contract, stars[table], staged.tables[table])).rowcount
+            outcome.check_merged(connection, contract, stars[table], staged.tables[table])
         else:
             continue
         if rows or table in staged.tables:
             changed[table] = rows
-            _log.info("%s: %d rows %s in %.2f s", table, rows, "appended" if table in facts else "merged", time.monotonic() - started)
-    told = [waiting_rows.alert(connection, warehouse[table], base.through_batch_seq, plan.publish.through_batch_seq) for table in facts]
+            _log.info("%s: %d rows %s in %.2f s", table, rows, "appended" if table in floors else "merged", time.monotonic() - started)
+    told = [waiting_rows.alert(connection, warehouse[table], base.through_batch_seq, plan.publish.through_batch_seq) for table in floors]
     tell([alert for alert in told if alert])
     put_back.bring_in(connection, plan, warehouse, staged.tables)
     tombstones.bring_in(connection, plan, staged.tables.get(TOMBSTONE))

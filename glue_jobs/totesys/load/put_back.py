@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, Table, delete, insert, literal, select
 
 from totesys.contracts import Contract
+from totesys.load import outcome
 from totesys.load.models import put_back_table
 from totesys.load.plan import Plan
 
@@ -17,9 +18,11 @@ def bring_in(connection: Connection, plan: Plan, warehouse: Mapping[str, Contrac
     put_back = put_back_table()
     for table, rows in plan.stars.items():
         contract = warehouse[table]
-        if contract.version_of:
-            connection.execute(delete(put_back).where(put_back.c.fact_table == table, put_back.c.batch_seq > rows.after))
-        if contract.version_of and table in staged:
+        if not contract.version_of:
+            continue
+        connection.execute(delete(put_back).where(put_back.c.fact_table == table, put_back.c.batch_seq > rows.after))
+        if table in staged:
             versions = staged[table].c
             repeats = select(literal(table), versions[contract.lake_key], versions.batch_seq).where(versions.is_put_back)
             connection.execute(insert(put_back).from_select(["fact_table", "key", "batch_seq"], repeats))
+        outcome.check_put_back(connection, table, rows.after, staged.get(table))

@@ -7,6 +7,7 @@ import logging
 from sqlalchemy import Connection, Table, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
+from totesys.load import outcome
 from totesys.load.models import tombstone_table
 from totesys.load.plan import Plan
 
@@ -24,8 +25,13 @@ def bring_in(connection: Connection, plan: Plan, staged: Table | None) -> None:
     anew = [table for table in plan.mirrors if plan.is_anew(table)]
     if anew:
         connection.execute(delete(tombstone).where(tombstone.c.source_table.in_(anew)))
-    if staged is None:
-        return
+    if staged is not None:
+        _apply(connection, staged)
+    outcome.check_tombstones(connection, anew, staged)
+
+
+def _apply(connection: Connection, staged: Table) -> None:
+    tombstone = tombstone_table()
     names = [column.name for column in tombstone.columns]
     rows = insert(tombstone).from_select(names, select(*(staged.c[name] for name in names)).where(staged.c.is_deleted))
     made = connection.execute(

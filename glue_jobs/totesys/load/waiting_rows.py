@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import array
 
 from totesys.alerts import Alert
 from totesys.contracts import Contract, Contracts
+from totesys.load import outcome
 from totesys.load.models import waiting_table
 from totesys.load.plan import Loaded
 
@@ -51,7 +52,10 @@ def bring_in(connection: Connection, contract: Contract, stars: Mapping[str, Tab
     rows = _entering(contract, staged, released).subquery()
     names = [column.name for column in contract.lake_columns]
     ordered = select(*(rows.c[name] for name in names)).order_by(rows.c.batch_seq, rows.c[contract.lake_key])
-    return connection.execute(insert_into(fact).from_select(names, ordered).add_cte(released)).rowcount
+    rows_in = connection.execute(insert_into(fact).from_select(names, ordered).add_cte(released)).rowcount
+    unsettled = or_(waiting.c.waits_for != _missing(contract, waiting, stars), ~_is_behind(contract, waiting))
+    outcome.check_settled(connection, waiting, and_(waiting.c.went_in_after.is_(None), unsettled))
+    return rows_in
 
 
 def entered(contract: Contract, staged: Table, base: Loaded) -> Select:
@@ -87,12 +91,14 @@ def alert(connection: Connection, contract: Contract, after: int, through: int) 
 
 def count_waiting(connection: Connection, contracts: Contracts) -> int:
     """Rows that wait now."""
-    tables = [waiting_table(contract) for contract in contracts.facts.values()]
     with connection.begin():
-        counts = [
-            connection.scalar(select(func.count()).select_from(waiting).where(waiting.c.went_in_after.is_(None))) for waiting in tables
-        ]
-    return sum(count or 0 for count in counts)
+        return sum(count(connection, contract) for contract in contracts.facts.values())
+
+
+def count(connection: Connection, contract: Contract) -> int:
+    """Rows of one fact that wait now."""
+    waiting = waiting_table(contract)
+    return connection.scalar(select(func.count()).select_from(waiting).where(waiting.c.went_in_after.is_(None))) or 0
 
 
 def _entering(contract: Contract, staged: Table | None, released: FromClause) -> Select:

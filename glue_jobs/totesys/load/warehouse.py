@@ -82,8 +82,13 @@ def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) ->
 def _refuse_other_columns(connection: Connection, table: Table, existing: Mapping[str, TypeEngine[Any]]) -> None:
     """BadDataError when a column has not its contract's type, or one is missing that must not be null and cannot be added."""
     kinds = {column.name: _name(connection, column.type) for column in table.columns}
+    wider = {column.name for column in table.columns if column.autoincrement is True}  # keys that we assign: bigint lasts longer
     found = {name: _name(connection, kind) for name, kind in existing.items() if name in kinds}
-    if other := [f"{name} is {kind} and should be {kinds[name]}" for name, kind in found.items() if kind != kinds[name]]:
+    if other := [
+        f"{name} is {kind} and should be {kinds[name]}"
+        for name, kind in found.items()
+        if kind != kinds[name] and not (kind == "BIGINT" and name in wider)
+    ]:
         raise BadDataError(
             f"warehouse table {table.fullname} is not what its contract says: {', '.join(other)}. Nothing was loaded: change the type by"
             f" hand (ALTER TABLE {table.fullname} ALTER COLUMN … TYPE …), or go back to the contract that the table was made from"

@@ -1,0 +1,78 @@
+"""Record ids: the keys of facts, which the warehouse gives from a sequence. The latest version of a row must have the highest id.
+
+A restart, a restore or copied rows leave a sequence below ids that are taken. So each load looks at it first, and sets it if need be.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy import Connection, Row, Table, func, select, text
+
+from totesys.contracts import Contract
+from totesys.errors import FatalError
+from totesys.load.models import STAR_SCHEMA
+
+_log = logging.getLogger(__name__)
+
+_HIGHEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
+
+# PostgreSQL records as dependencies both an identity's own sequence and the sequence that a default calls, serial or not.
+_SEQUENCE = text("""
+SELECT format('%I.%I', n.nspname, s.relname) AS name, q.seqincrement AS step, q.seqmax AS highest, format_type(a.atttypid, NULL) AS type
+FROM pg_attribute AS a
+LEFT JOIN pg_attrdef AS def ON def.adrelid = a.attrelid AND def.adnum = a.attnum
+JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass
+    AND (d.classid = 'pg_attrdef'::regclass AND d.objid = def.oid
+         OR d.classid = 'pg_class'::regclass AND d.deptype = 'i' AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum)
+JOIN pg_class AS s ON s.relkind = 'S' AND s.oid = CASE WHEN d.deptype = 'i' THEN d.objid ELSE d.refobjid END
+JOIN pg_sequence AS q ON q.seqrelid = s.oid
+JOIN pg_namespace AS n ON n.oid = s.relnamespace
+WHERE a.attrelid = CAST(:table AS regclass) AND a.attname = :key
+""")
+
+
+def forget_cached(connection: Connection) -> None:
+    """Forget the ids that the session has cached: another load may have given higher ones since."""
+    connection.execute(text("DISCARD SEQUENCES"))
+
+
+def reserve(connection: Connection, contract: Contract, fact: Table, last: int, rows: int) -> int:
+    """Return the id that every new one is above, and make the sequence begin above it; `last` is the highest of the newest load.
+
+    The caller holds the ledger, so nobody else appends. A rollback leaves the sequence set, which is no harm. FatalError when the
+    sequence or the column has fewer ids left than `rows`.
+    """
+    key = fact.primary_key.columns[0]
+    floor = max(connection.scalar(select(func.coalesce(func.max(key), 0))) or 0, last)
+    sequence = connection.execute(_SEQUENCE, {"table": fact.fullname, "key": key.name}).first()
+    if sequence is None or sequence.step < 1:
+        return floor  # nothing that can be set; the load checks the ids once they are given
+    last_value, is_called = connection.execute(text(f"SELECT last_value, is_called FROM {sequence.name}")).one()
+    upcoming = last_value + sequence.step if is_called else last_value
+    highest = min(sequence.highest, _HIGHEST[sequence.type])
+    left = max(0, (highest - max(upcoming, floor + sequence.step)) // sequence.step + 1)
+    if left < rows:
+        raise FatalError(_no_ids_left(contract, fact, sequence, floor, left, rows, last_value))
+    if upcoming <= floor <= sequence.highest:
+        connection.execute(text("SELECT setval(CAST(:name AS regclass), :floor)"), {"name": sequence.name, "floor": floor})
+        _log.warning("%s stood at %d, below the highest record id of %s: set to %d", sequence.name, last_value, fact.name, floor)
+    return floor
+
+
+def _no_ids_left(contract: Contract, fact: Table, sequence: Row, floor: int, left: int, rows: int, last_value: int) -> str:
+    key = fact.primary_key.columns[0]
+    cure = []
+    if sequence.type != "bigint":
+        cure += [
+            f"DROP VIEW IF EXISTS {STAR_SCHEMA}.{contract.current_view}",
+            f"ALTER TABLE {fact.fullname} ALTER COLUMN {key.name} TYPE bigint",
+        ]
+    cure.append(f"ALTER SEQUENCE {sequence.name} AS bigint NO MAXVALUE")
+    back = f"SELECT setval('{sequence.name}', {floor})" if floor else f"SELECT setval('{sequence.name}', 1, false)"
+    mistake = f" If somebody has set the sequence by mistake, set it back: {back}." if floor < last_value else ""
+    return (
+        f"warehouse table {fact.fullname} has {left} record ids left, and {rows} rows want one: {sequence.name} stands at {last_value},"
+        f" and the highest id in use is {floor}. Nothing was loaded.{mistake} To get more ids, run these statements: {'; '.join(cure)};"
+        f" the next load makes the view again, and its readers need SELECT on it again"
+    )
