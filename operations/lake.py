@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from totesys import layout, manifests, waiting
+from totesys import manifests, waiting
 from totesys.errors import FatalError
 from totesys.manifests import NO_PUBLISH, BatchManifest, PublishManifest
 from totesys.secrets import read_credentials
@@ -40,7 +40,7 @@ class Lake:
 
     def batch(self, seq: int) -> BatchManifest:
         """The batch of that number; FatalError when there is none."""
-        return BatchManifest.parse(self.ingestion.get_json(layout.manifest_key(seq)))
+        return manifests.read_batch(self.ingestion, seq)
 
     def newest_publish(self) -> PublishManifest:
         """The newest publish; NO_PUBLISH before the first."""

@@ -14,14 +14,22 @@ Processed bucket
     current/<source table>/publish_id=<id>/key_range=<n>/*.parquet  the mirror of the source
     _manifests/<inverted number>.json                              a publish's manifest: its commit
 
-Manifests are numbered downwards, so that the newest is the first key of its prefix: one request finds it however many there are.
+Manifests are numbered downwards, so that the newest is the first of its prefix: one request finds it however many there are.
+
+Other objects may stand below any prefix: a console makes folder markers, a sync brings .DS_Store. What is ours is known by its name.
 """
 
 from __future__ import annotations
 
+import re
+
 MANIFESTS = "_manifests/"
 KEYS_OF_32_BITS = ".roaring"  # how earlier releases named key sets
+DATA_FILES = "part-*"  # the names that Spark gives to files of rows, as a glob
 _TOP = 10**10 - 1  # more numbers than five-minute ticks in 95,000 years
+_MANIFEST = re.compile(r"_manifests/[0-9]{10}\.json")
+_DATA_FILE = re.compile(r"(current/)?[^/]+/publish_id=[^/]+/(.+/)?part-[^/]+")
+_BESIDE_DATA = re.compile(r"(current/)?[^/]+/publish_id=[^/]+/(.+/)?(_SUCCESS)?")  # what Spark and S3 clients write there without rows
 
 
 def run_id(seq: int, attempt: str) -> str:
@@ -32,6 +40,21 @@ def run_id(seq: int, attempt: str) -> str:
 def manifest_key(seq: int) -> str:
     """The manifest of batch or publish number `seq`."""
     return f"{MANIFESTS}{_TOP - seq:010d}.json"
+
+
+def is_manifest(key: str) -> bool:
+    """Whether the key is a manifest's."""
+    return bool(_MANIFEST.fullmatch(key))
+
+
+def is_data_file(key: str) -> bool:
+    """Whether the key, of the processed bucket, is that of a file of rows that a publish wrote."""
+    return bool(_DATA_FILE.fullmatch(key))
+
+
+def is_of_publish(key: str) -> bool:
+    """Whether a publish wrote the key of the processed bucket: a file of rows, Spark's mark of success, or the marker of a folder."""
+    return is_data_file(key) or bool(_BESIDE_DATA.fullmatch(key))
 
 
 def raw_prefix(table: str, ingest_date: str, batch_id: str) -> str:
@@ -69,9 +92,14 @@ def discarded_key(table: str, batch_seq: int, key: int) -> str:
     return f"{discarded_prefix(table)}{batch_seq:010d}-{key}.json"
 
 
+def current_table(table: str) -> str:
+    """What the mirror of a source table is called, and where it is."""
+    return f"current/{table}"
+
+
 def current_prefix(table: str, publish_id: str) -> str:
     """Where a publish writes the ranges of a source table's mirror that it touched."""
-    return f"current/{table}/publish_id={publish_id}/"
+    return f"{current_table(table)}/publish_id={publish_id}/"
 
 
 def warehouse_prefix(table: str, publish_id: str) -> str:

@@ -6,9 +6,9 @@ A manifest is written last and exclusively: no manifest, no batch. State is the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from totesys import layout
 from totesys.store import AlreadyThereError, Bucket
@@ -253,19 +253,24 @@ def commit(bucket: Bucket, manifest: BatchManifest | PublishManifest) -> None:
 
 def newest_batch(ingestion: Bucket) -> BatchManifest | None:
     """The newest batch, in two requests; None before the first."""
-    key = ingestion.first_key(layout.MANIFESTS)
-    return BatchManifest.parse(ingestion.get_json(key)) if key else None
+    key = ingestion.first_key(layout.MANIFESTS, layout.is_manifest)
+    return _read(ingestion, key, BatchManifest.parse) if key else None
+
+
+def read_batch(ingestion: Bucket, seq: int) -> BatchManifest:
+    """The batch of that number; FatalError when there is none."""
+    return _read(ingestion, layout.manifest_key(seq), BatchManifest.parse)
 
 
 def newest_publish(processed: Bucket) -> PublishManifest | None:
     """The newest publish, in two requests; None before the first."""
-    key = processed.first_key(layout.MANIFESTS)
-    return PublishManifest.parse(processed.get_json(key)) if key else None
+    key = processed.first_key(layout.MANIFESTS, layout.is_manifest)
+    return _read(processed, key, PublishManifest.parse) if key else None
 
 
 def read_publish(processed: Bucket, seq: int) -> PublishManifest:
     """The publish of that number; FatalError when there is none."""
-    return PublishManifest.parse(processed.get_json(layout.manifest_key(seq)))
+    return _read(processed, layout.manifest_key(seq), PublishManifest.parse)
 
 
 def batches_after(ingestion: Bucket, through_seq: int) -> list[BatchManifest]:
@@ -277,6 +282,21 @@ def _newest_first(ingestion: Bucket, through_seq: int) -> Iterator[BatchManifest
     newest = newest_batch(ingestion)
     seq = newest.data_seq if newest else 0
     while seq > through_seq:
-        batch = newest if newest and newest.seq == seq else BatchManifest.parse(ingestion.get_json(layout.manifest_key(seq)))
+        batch = newest if newest and newest.seq == seq else read_batch(ingestion, seq)
         yield batch
         seq = batch.previous_data_seq
+
+
+_Manifest = TypeVar("_Manifest", BatchManifest, PublishManifest)
+
+
+def _read(bucket: Bucket, key: str, parse: Callable[[dict[str, Any]], _Manifest]) -> _Manifest:
+    """A manifest by its key; FatalError that names the key when there is none, or when what is there is no manifest of that number."""
+    body = bucket.get_json(key)
+    try:
+        manifest = parse(body)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:  # fields are missing, unknown, or of another type
+        raise bucket.damaged(key, f"it is no manifest that this version of the code knows ({type(error).__name__}: {error})") from error
+    if layout.manifest_key(manifest.seq) != key:
+        raise bucket.damaged(key, f"it is the manifest of number {manifest.seq}, under the name of another")
+    return manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +13,10 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from totesys.aws import aws_call
+from totesys.errors import FatalError
 
 _PER_DELETE = 1000
+_FIRST_KEYS = 10  # that one request looks at; a console's folder marker or a sync's .DS_Store may come before ours
 
 
 class AlreadyThereError(Exception):
@@ -68,15 +70,33 @@ class Bucket:
             with self._call("deleting", some[0]["Key"]):
                 self.client.delete_objects(Bucket=self.name, Delete={"Objects": some, "Quiet": True})
 
-    def first_key(self, prefix: str) -> str | None:
-        """The first key below a prefix, in one request; None when there is none."""
+    def first_key(self, prefix: str, is_ours: Callable[[str], bool]) -> str | None:
+        """The first key below a prefix that is ours by its name; None when there is none.
+
+        Takes one request, unless many keys of others come before.
+        """
         with self._call("listing", prefix):
-            found = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix, MaxKeys=1).get("Contents")
-        return found[0]["Key"] if found else None
+            page = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix, MaxKeys=_FIRST_KEYS)
+        keys = [entry["Key"] for entry in page.get("Contents", ())]
+        found = next(filter(is_ours, keys), None)
+        if found is None and page.get("IsTruncated"):
+            return next((key for key, _ in self.objects(prefix) if is_ours(key)), None)
+        return found
 
     def get_json(self, key: str) -> Any:
-        """The object as parsed JSON."""
-        return json.loads(self.get(key))
+        """The object as parsed JSON; FatalError when it is none."""
+        body = self.get(key)
+        try:
+            return json.loads(body)
+        except ValueError as error:  # its words quote nothing of the object
+            raise self.damaged(key, "it is no JSON" if body else "it is empty") from error
+
+    def damaged(self, key: str, reason: str) -> FatalError:
+        """The error for an object of ours whose content is not what the pipeline wrote."""
+        return FatalError(
+            f"s3://{self.name}/{key} cannot be read: {reason}. Restore the object's earlier version, which the bucket keeps: delete"
+            f" the newest one, or copy the earlier one over it (aws s3api list-object-versions --bucket {self.name} --prefix {key})"
+        )
 
     def _call(self, doing: str, key: str) -> AbstractContextManager[None]:
         return aws_call(

@@ -9,9 +9,8 @@ from typing import Any
 
 from babel.dates import format_timedelta
 from psycopg2 import sql
-from totesys import layout
 from totesys.load.models import ledger_table, reconciliation_table
-from totesys.manifests import BatchManifest, batches_after, newest_batch
+from totesys.manifests import batches_after, newest_batch, read_batch
 from totesys.store import Bucket
 
 from operations.reconcile.cursors import scalar
@@ -71,7 +70,7 @@ def read_held(ingestion: Bucket, through_batch_seq: int) -> Held | None:
     if newest is None or not through_batch_seq:
         return None
     waiting = batches_after(ingestion, through_batch_seq)
-    last = newest if not waiting else BatchManifest.parse(ingestion.get_json(layout.manifest_key(waiting[0].seq - 1)))
+    last = newest if not waiting else read_batch(ingestion, waiting[0].seq - 1)
     return Held(
         last.seq,
         datetime.fromisoformat(last.snapshot_at),

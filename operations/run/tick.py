@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from totesys import layout
 from totesys.alerts import Alert
 from totesys.demands import NO_DEMANDS, Demands
 from totesys.ingest.job import news
-from totesys.manifests import BatchManifest, Held
+from totesys.manifests import Held
 
 from operations.deployment import Deployment
 from operations.lake import Lake
@@ -81,7 +80,7 @@ class Tick:
         """What the batches since the tick began have alerted people of."""
         before, newest, found = self._batch_before, self._lake.newest_batch(), []
         for seq in range(before.seq + 1 if before else 1, newest.seq + 1 if newest else 1):
-            batch = BatchManifest.parse(self._lake.ingestion.get_json(layout.manifest_key(seq)))
+            batch = self._lake.batch(seq)
             found += news(before, batch)
             before = batch
         return found
@@ -106,6 +105,5 @@ class Tick:
         if not batches:
             return None
         for seq in batches:
-            captures = self._lake.ingestion.get_json(layout.manifest_key(seq))["tables"]
-            landed.update({table: capture["rows"] for table, capture in captures.items()})
+            landed.update({table: capture.rows for table, capture in self._lake.batch(seq).tables.items()})
         return Outcome(min(batches), max(batches), landed, loaded, misses)

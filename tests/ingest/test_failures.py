@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from totesys import layout
 from totesys.demands import Demands
 from totesys.errors import BadDataError, FatalError, PipelineError, RetriableError
 from totesys.ingest import job, source
@@ -18,10 +19,10 @@ INSERT = "INSERT INTO currency (currency_id, currency_code, created_at, last_upd
 
 def failure(ingest: Any, kind: type[PipelineError]) -> str:
     """The message of a run that fails, which leaves no new batch."""
-    before = ingest.raw.first_key("_manifests/")
+    before = ingest.raw.first_key("_manifests/", layout.is_manifest)
     with pytest.raises(kind) as raised:
         job.run(ingest.arguments, ingest.clients, ingest.contracts, Demands())
-    assert before == ingest.raw.first_key("_manifests/")
+    assert before == ingest.raw.first_key("_manifests/", layout.is_manifest)
     assert raised.value.__suppress_context__ or not isinstance(raised.value.__context__, source.psycopg2.Error)
     return str(raised.value)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
-from totesys import manifests
+from totesys import layout, manifests
 from totesys.contracts import Contracts
 from totesys.demands import Demands
 from totesys.errors import FatalError
@@ -63,7 +64,8 @@ def _base(processed: Bucket, newest: PublishManifest, from_batch: int) -> Publis
         publish = manifests.read_publish(processed, publish.previous_seq)
     prefixes = [state.prefix for tables in (publish.current, publish.warehouse) for states in tables.values() for state in states.values()]
     with ThreadPoolExecutor(_LISTINGS_AT_ONCE) as pool:
-        gone = [prefix for prefix, key in zip(prefixes, pool.map(processed.first_key, prefixes)) if key is None]
+        first = pool.map(partial(processed.first_key, is_ours=layout.is_data_file), prefixes)
+        gone = [prefix for prefix, key in zip(prefixes, first) if key is None]
     if gone:
         log.info("files of publish %d have been replaced and deleted: beginning with the first batch", publish.seq)
         return NO_PUBLISH

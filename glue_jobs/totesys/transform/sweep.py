@@ -1,6 +1,7 @@
 """Deletes what no publish of the last day refers to: partitions that were replaced, and what runs that died have left behind.
 
-A query that runs while a pointer moves still reads the old prefix, so a prefix outlives its replacement by a day. Manifests stay for ever.
+A query that runs while a pointer moves still reads the old prefix, so a prefix outlives its replacement by a day. Manifests stay for ever, and
+so does everything that no publish wrote, by its name, wherever it stands: it is somebody else's.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def sweep(processed: Bucket, newest: PublishManifest, now: datetime) -> int:
     doomed = [
         key
         for key, modified_at in processed.objects("")
-        if modified_at < now - KEPT_FOR and not key.startswith(layout.MANIFESTS) and _prefix(key) not in kept
+        if modified_at < now - KEPT_FOR and layout.is_of_publish(key) and _prefix(key) not in kept
     ]
     processed.delete(doomed)
     log.info("%d objects deleted that no publish of the last day refers to", len(doomed))
@@ -48,4 +49,4 @@ def _prefixes_in_use(processed: Bucket, newest: PublishManifest, now: datetime) 
 
 
 def _prefix(key: str) -> str:
-    return key[: key.rindex("/") + 1] if "/" in key else key
+    return key[: key.rindex("/") + 1]
