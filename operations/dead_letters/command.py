@@ -30,6 +30,7 @@ from operations.lake import Lake
 from operations.reconcile.databases import snapshot
 from operations.run.report import matters, print_matters, print_outcome
 from operations.run.tick import Tick
+from operations.values import shortened
 
 
 def main(argv: Sequence[str]) -> int:
@@ -106,13 +107,16 @@ class Command:
         """The rows, readable: the only place that prints any."""
         batch = self._newest()
         letters = Letters(self.lake.ingestion, batch)
-        found = (letter for letter in letters.read(table) if key is None or letter["key"] == key)
+        found = ((letter, address) for letter, address in letters.read(table) if key is None or letter["key"] == key)
         shown = 0
-        for letter in islice(found, limit):
+        for letter, address in islice(found, limit):
             shown += 1
             self._say(f"{table} {letter['key']}: {letter['reason']}")
             self._say(f"  batch {letter['batch_seq']}, {letter['at']}, contract version {letter['contract_version']}")
-            self._say(f"  {json.dumps(letter['row'], ensure_ascii=False)}")
+            row = {name: shortened(value) for name, value in letter["row"].items()}
+            self._say(f"  {json.dumps(row, ensure_ascii=False)}")
+            if row != letter["row"]:
+                self._say(f"  in full: {address}")
         if more := sum(1 for _ in found):
             self._say(f"{counted(more)} more: --limit {shown + more}")
         if not shown:

@@ -23,4 +23,7 @@ def discard(ingestion: Bucket, table: str, letter: Letter, reason: str, by: str,
         ingestion.put_if_absent(key, json.dumps(trace, ensure_ascii=False).encode())
     except AlreadyThereError:
         trace, said = ingestion.get_json(key), "is discarded already"
-    return f"{table} {letter.key} {said} by {trace['by']} at {trace['at']}: {trace['reason']}"
+    try:
+        return f"{table} {letter.key} {said} by {trace['by']} at {trace['at']}: {trace['reason']}"
+    except (KeyError, TypeError) as error:
+        raise ingestion.damaged(key, "it does not say who discarded the letter, when and why") from error

@@ -11,8 +11,10 @@ from typing import Any
 
 from totesys import layout
 from totesys.ingest.dead_letters import load_open
-from totesys.manifests import BatchManifest
+from totesys.manifests import BatchManifest, read_batch
 from totesys.store import Bucket
+
+_FIELDS = {"key", "reason", "contract_version", "batch_seq", "at", "row"}  # of a letter, as it is written
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,28 @@ class Letters:
         """The first batch that held a table which is held."""
         return bisect_left(range(1, self._newest.seq + 1), True, key=lambda seq: self._is_of_hold(table, seq)) + 1
 
-    def read(self, table: str) -> Iterator[dict[str, Any]]:
-        """The open letters as they were written, and of a held table what was written since; in the order of batches."""
+    def read(self, table: str) -> Iterator[tuple[dict[str, Any], str]]:
+        """The open letters as they were written, and of a held table what was written since; in the order of batches. Each with the
+        address of the object that holds it."""
         wanted = {(letter.batch_seq, letter.key) for letter in self.of(table).open}
         of_hold = set(rises(lambda seq: self._dead_rows(table, seq), 0, self._newest.seq)) if table in self._newest.held else set()
         for seq in sorted({seq for seq, _ in wanted} | of_hold):
             batch = self._batch(seq)
-            body = self._ingestion.get(layout.dead_letter_key(table, batch.ingest_date, batch.batch_id))
-            for line in body.rstrip(b"\n").split(b"\n"):  # not splitlines: a value may hold what Unicode takes for the end of a line
-                letter = json.loads(line)
+            key = layout.dead_letter_key(table, batch.ingest_date, batch.batch_id)
+            for letter in self._written(key):
                 if seq in of_hold or (seq, letter["key"]) in wanted:
-                    yield letter
+                    yield letter, layout.uri(self._ingestion.name, key)
+
+    def _written(self, key: str) -> list[dict[str, Any]]:
+        """The letters of one object; FatalError that names it when they cannot be read."""
+        lines = self._ingestion.get(key).rstrip(b"\n").split(b"\n")  # not splitlines: a value may hold what Unicode takes for a line's end
+        try:
+            letters = [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise self._ingestion.damaged(key, "its lines are no JSON") from error
+        if not all(isinstance(letter, dict) and letter.keys() >= _FIELDS for letter in letters):
+            raise self._ingestion.damaged(key, f"its lines are no dead letters with {', '.join(sorted(_FIELDS))}")
+        return letters
 
     def _dead_rows(self, table: str, seq: int) -> int:
         """The rows that the hold which stands had put into the dead letter up to a batch."""
@@ -78,7 +91,7 @@ class Letters:
         return held is not None and held.since == self._newest.held[table].since
 
     def _read_batch(self, seq: int) -> BatchManifest:
-        return BatchManifest.parse(self._ingestion.get_json(layout.manifest_key(seq)))
+        return read_batch(self._ingestion, seq)
 
 
 def rises(count: Callable[[int], int], low: int, high: int) -> Iterator[int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from operations.values import shorten
+
 LATE = "a purchase order is changed by a transaction that was open during the first run, and committed after it"
 # Runs in a transaction that is open while the first run reads the source, and is committed after it.
 LATE_COMMIT = """
@@ -93,5 +95,5 @@ def subject_rows(warehouse: Any, subject: Subject) -> list[Rows]:
         with warehouse.cursor() as cursor:
             cursor.execute(statement, vars(subject))
             columns = [column.name for column in cursor.description]
-            found.append(Rows(title.format(**vars(subject)), columns, [[str(value) for value in row] for row in cursor.fetchall()]))
+            found.append(Rows(title.format(**vars(subject)), columns, [[shorten(str(value)) for value in row] for row in cursor.fetchall()]))
     return found

@@ -13,6 +13,7 @@ from psycopg2 import sql
 from operations.reconcile.cursors import stream
 from operations.reconcile.live import LiveKey, LiveTable
 from operations.reconcile.result import Comparison
+from operations.values import shorten
 
 _NOTHING = sql.SQL("NULL")
 
@@ -34,7 +35,7 @@ def check_keys(comparison: Comparison, table: LiveTable, tables: Mapping[str, Li
     ]
     if references:
         for key, record_id, dangling in stream(warehouse, _dangling(table, references)):
-            comparison.add("broken key", key=key, detail=f"record {record_id}: {', '.join(dangling)}")
+            comparison.add("broken key", key=key, detail=f"record {record_id}: {', '.join(map(shorten, dangling))}")
 
 
 def _nulls(table: LiveTable, name: str) -> sql.Composed:

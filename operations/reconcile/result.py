@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from operations.values import shorten
+
 LISTED = 20  # differences of one kind that are listed per table; the rest is counted
 
 
@@ -58,4 +60,4 @@ class Comparison:
         """Counts a difference, and keeps it for the list while there is room: every kind has its own, so that none hides another."""
         self.counts[kind] += 1
         if self.counts[kind] <= LISTED:
-            self.listed.append(Difference(self.table, kind, None if key is None else str(key), column, detail))
+            self.listed.append(Difference(self.table, kind, None if key is None else shorten(str(key)), column, detail))

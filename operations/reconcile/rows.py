@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from os.path import commonprefix
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -15,6 +16,7 @@ from operations.reconcile.cursors import scalar, stream
 from operations.reconcile.kept_out import KeptOut
 from operations.reconcile.live import LiveTable
 from operations.reconcile.result import Comparison
+from operations.values import LONGEST, shorten
 
 Texts = list[str | None]
 Add = Callable[..., None]  # counts a difference
@@ -177,8 +179,15 @@ def _paired(source: Iterator[Row], warehouse: Iterator[Row]) -> Iterator[tuple[R
 
 def _changes(names: list[str], at_source: Texts, in_warehouse: Texts) -> str:
     changed = [(name, wanted, held) for name, wanted, held in zip(names, at_source, in_warehouse) if wanted != held]
-    return "; ".join(f"{name}: source {_shown(wanted)}, warehouse {_shown(held)}" for name, wanted, held in changed)
+    return "; ".join(f"{name}: {_change(wanted, held)}" for name, wanted, held in changed)
+
+
+def _change(wanted: str | None, held: str | None) -> str:
+    change = f"source {_shown(wanted)}, warehouse {_shown(held)}"
+    if wanted is None or held is None or max(len(wanted), len(held)) <= LONGEST:
+        return change
+    return f"{change}, the same up to character {len(commonprefix([wanted, held])):,}"
 
 
 def _shown(text: str | None) -> str:
-    return "null" if text is None else repr(text)
+    return "null" if text is None else repr(shorten(text))

@@ -47,6 +47,16 @@ def test_a_stale_fact_is_named_with_the_columns_that_differ(agreeing: Pair) -> N
     ]
 
 
+def test_a_long_value_is_shortened_in_its_middle_with_its_length_and_where_the_two_begin_to_differ(agreeing: Pair) -> None:
+    agreeing.at_source("UPDATE design SET design_name = 'begin' || repeat('x', 100000) || 'end' WHERE design_id = 1")
+    agreeing.in_warehouse("UPDATE dim_design SET design_name = 'begin' || repeat('x', 99999) || 'end' WHERE design_id = 1")
+    (line,) = agreeing.differences()
+    assert line == (
+        f"dim_design 1: stale (design_name: source 'begin{55 * 'x'} ... 100,008 characters ... {57 * 'x'}end',"
+        f" warehouse 'begin{55 * 'x'} ... 100,007 characters ... {57 * 'x'}end', the same up to character 100,004)"
+    )
+
+
 def test_the_version_with_the_highest_record_id_is_the_current_one(agreeing: Pair) -> None:
     agreeing.in_warehouse("UPDATE fact_sales_order SET sales_record_id = 9 WHERE sales_record_id = 1")
     assert agreeing.differences() == ["fact_sales_order 1: stale (units_sold: source '500', warehouse '400')"]

@@ -51,6 +51,15 @@ class Ingested:
         self.lake.ingestion.put(where, parquet(self.open))
         self.lake.land(self.seq, dead=DeadLetters(where, len(self.open), len(bad)) if self.open else None, **found)
 
+    def written(self, seq: int) -> str:
+        """The key of the payments that a batch put into the dead letter."""
+        return layout.dead_letter_key("payment", DAY, f"{seq:010d}-a")
+
+    def rewrite(self, seq: int, changes: dict[str, Any]) -> None:
+        """Changes the one payment that a batch put there."""
+        letter = json.loads(self.lake.ingestion.get(self.written(seq)))
+        self.lake.ingestion.put(self.written(seq), json.dumps({**letter, **changes}).encode())
+
     def _write(self, table: str, keys: Sequence[int], reason: str) -> None:
         batch_id = f"{self.seq:010d}-a"
         lines = [

@@ -85,6 +85,45 @@ def test_the_open_letters_are_shown_as_they_were_written(ingested: Ingested, dea
     ])  # fmt: skip
 
 
+def test_a_long_value_is_shortened_in_its_middle_and_the_object_that_has_it_in_full_is_named(
+    ingested: Ingested, deadletters: Command
+) -> None:
+    ingested.batch(4)
+    ingested.rewrite(1, {"row": {"payment_id": 4, "note": "ü" * 100_000, "tags": ["a" * 300], "paid": False}})
+    shown = deadletters("show", "payment").out
+    assert shown[2:] == [
+        f'  {{"payment_id": 4, "note": "{60 * "ü"} ... 100,000 characters ... {60 * "ü"}",'
+        f' "tags": "[\\"{58 * "a"} ... 304 characters ... {58 * "a"}\\"]", "paid": false}}',
+        f"  in full: s3://ingestion/{ingested.written(1)}",
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", b'{"key": 4, "rea', b"\xff\xd8\xff", b"[4]", b'{"key": 4}'])
+def test_letters_that_cannot_be_read_are_named_with_what_restores_them(ingested: Ingested, deadletters: Command, body: bytes) -> None:
+    ingested.batch(4)
+    ingested.lake.ingestion.put(ingested.written(1), body)
+    ended = deadletters("show", "payment")
+    assert ended.code == 2
+    assert ended.err.startswith(f"deadletters: s3://ingestion/{ingested.written(1)} cannot be read: its lines are no ")
+    assert ended.err.count("\n") == 1
+
+
+def test_objects_of_others_among_the_letters_are_passed_over(ingested: Ingested, loaded: Database, deadletters: Command) -> None:
+    ingested.batch(4)
+    for name in ("dead_letter/", "dead_letter/payment/discarded/", "dead_letter/payment/discarded/.DS_Store", "dead_letter/payment/notes.txt"):
+        ingested.lake.ingestion.put(name, b"")
+    assert len([line for line in deadletters("list").out if "1 row" in line]) == 1
+    assert deadletters("show", "payment").code == 0
+
+
+def test_a_damaged_word_about_a_letter_is_named(ingested: Ingested, deadletters: Command) -> None:
+    ingested.batch(4)
+    ingested.lake.ingestion.put("dead_letter/payment/discarded/0000000001-4.json", b"{}")
+    ended = deadletters("discard", "payment", "--key", "4", "--reason", "a test row")
+    assert ended.code == 2
+    assert "s3://ingestion/dead_letter/payment/discarded/0000000001-4.json cannot be read: it does not say who" in ended.err
+
+
 def test_of_a_held_table_the_rows_are_shown_that_came_since_it_is_held(ingested: Ingested, deadletters: Command) -> None:
     ingested.batch(held=hold(1, since="2026-03-01T08:00:00+00:00"), designs=[1])
     ingested.batch()
