@@ -1,1 +1,1 @@
-"""A deployment at a glance. It looks and never changes anything; what it shows comes from AWS, and one count from the warehouse."""
+"""A deployment at a glance. It looks and never changes anything: at AWS, and at the warehouse where that can be asked."""

@@ -16,10 +16,12 @@ from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session
 from operations.run.display import JobState
 from operations.schedule.trigger import PAUSED, schedule_trigger
-from operations.status.gather import Status, gather
+from operations.status.gather import MOST, Batch, Job, Status, Warehouse, gather
 
 FRESHNESS = timedelta(minutes=30)  # how old a change may get before the warehouse has it
-_DESCRIPTION = "Shows a deployment at a glance, from AWS alone, and the warehouse if it can be reached. Changes nothing."
+PENDING = timedelta(minutes=10)  # a publish begins when its batch has landed; within two ticks of the schedule it was announced again
+NOT_ASKED = "cannot be asked from here"
+_DESCRIPTION = "Shows a deployment at a glance, from AWS and from the warehouse if it can be reached. Changes nothing."
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,7 +37,8 @@ def main(argv: Sequence[str]) -> int:
             print(f"needs a person: {line}")
         attempt.exit_code = 1 if wanted else 0
         if not wanted:
-            print("all is well")
+            limits = "" if isinstance(status.warehouse, Warehouse) else f", as far as AWS shows: the warehouse {NOT_ASKED}"
+            print(f"all is well{limits}")
     return attempt.exit_code
 
 
@@ -46,16 +49,9 @@ def needs_a_person(status: Status, project: str, now: datetime) -> Iterator[str]
             yield f"the schedule is {PAUSED}"
         elif state not in ("ACTIVATED", "ACTIVATING"):
             yield f"trigger {name} is {state}: scripts/deploy.sh activates it"
-    for run in status.runs:
-        # What is retriable, the next run does again by itself. Glue puts words of its own before a job's line.
-        if run.is_failed and f"{RetriableError.__name__}: " not in run.error:
-            yield f"{run.job} {run.state}, {age(run.started_at, now)} ago: {run.reason}"
-    if status.waiting is None:
-        yield "the warehouse cannot be asked from here what it holds"
-    elif status.fresh_to is None:
-        yield "nothing has been loaded yet: scripts/run.sh"
-    elif now - status.fresh_to > FRESHNESS:
-        yield f"the warehouse is {age(status.fresh_to, now)} old: scripts/run.sh shows what fails"
+    for job in status.jobs:
+        yield from _failures(job, job is status.jobs.load, now)
+    yield from _of_the_warehouse(status, now)
     for table, held in status.held.items():
         yield f"{table} is held since {held.since}: {held.reason}; {held.settle}"
     for table, count in status.dead.items():
@@ -64,22 +60,73 @@ def needs_a_person(status: Status, project: str, now: datetime) -> Iterator[str]
         yield f"alarm {alarm} is in ALARM"
 
 
+def _failures(job: Job, is_load: bool, now: datetime) -> Iterator[str]:
+    """A failure that the next run will not mend by itself. One retriable failure it may mend, a second in a row shows that it does not.
+    A load that failed is always told: until the next one succeeds, the warehouse lacks what landed."""
+    failures = job.failures
+    if not failures:
+        return
+    run = failures[0]
+    said = f"{run.state}, {age(run.started_at, now)} ago: {run.reason}"
+    if len(failures) > 1:
+        yield f"{job.name} has failed in each of its last {len(failures)} runs; the last {said}"
+    elif is_load or f"{RetriableError.__name__}: " not in run.error:  # Glue puts words of its own before a job's line
+        yield f"{job.name} {said}"
+
+
+def _of_the_warehouse(status: Status, now: datetime) -> Iterator[str]:
+    """What the warehouse lacks, or has otherwise than the source."""
+    if status.loaded is not None and status.loaded > status.landed:
+        yield (
+            f"the warehouse holds batch {status.loaded}, but the newest with rows in the ingestion bucket is batch {status.landed}:"
+            " either its secret names the warehouse of another lake, or the bucket has lost batches"
+        )
+    elif status.loaded == 0:
+        yield "nothing has been loaded yet: scripts/run.sh"
+    if status.waiting and now - status.waiting[-1].read_at > PENDING:
+        yield f"{_counted(status.waiting)} waited for {age(status.waiting[-1].read_at, now)}: {_in_the_way(status, now)}"
+    elif status.fresh_to and now - status.fresh_to > FRESHNESS:
+        yield f"the warehouse is {age(status.fresh_to, now)} old: scripts/run.sh shows what fails"
+    if isinstance(status.warehouse, Warehouse) and status.warehouse.differences:
+        yield f"the last comparison {_compared(status.warehouse, now)}: scripts/reconcile.sh lists them"
+
+
+def _counted(waiting: Sequence[Batch]) -> str:
+    if len(waiting) == 1:
+        return f"batch {waiting[0].seq} is not in the warehouse, and has"
+    count = f"{MOST} batches or more" if len(waiting) == MOST else f"{len(waiting)} batches"
+    return f"{count} up to batch {waiting[0].seq} are not in the warehouse, and have"
+
+
+def _in_the_way(status: Status, now: datetime) -> str:
+    """Why the first batch that waits goes no further: what became of the job whose turn it is."""
+    first = status.waiting[-1]
+    job = status.jobs.transform if first.seq > status.published else status.jobs.load
+    run = next((run for run in job.runs if run.started_at > first.read_at), None)
+    if run is None:
+        return f"{job.name} has not run since: scripts/run.sh"
+    if run.is_failed:
+        return f"{job.name} {run.state}, {age(run.started_at, now)} ago: {run.reason}"
+    if run.state == "SUCCEEDED":
+        return f"{job.name} succeeded {age(run.started_at, now)} ago, so that the warehouse has lost what it held: scripts/run.sh loads it"
+    return f"{job.name} is {run.state.lower()}, started {age(run.started_at, now)} ago"
+
+
+def _compared(warehouse: Warehouse, now: datetime) -> str:
+    if warehouse.compared_at is None:
+        return "never"
+    found = f"found {warehouse.differences:,} difference{'' if warehouse.differences == 1 else 's'}" if warehouse.differences else "agreed"
+    return f"{found}, {age(warehouse.compared_at, now)} ago"
+
+
 def show(console: Console, project: str, status: Status, now: datetime) -> None:
     """Prints what there is, good or bad."""
     rows = [
         ("version", f"{status.version}, deployed {age(status.deployed_at, now)} ago"),
         *((f"trigger {name}", "paused" if state == "DEACTIVATED" else state.lower()) for name, state in status.triggers.items()),
-        *((f"last run of {run.job}", _said_of(run, now)) for run in status.runs),
+        *((f"last run of {job.name}", _said_of(job.runs[0], now)) for job in status.jobs if job.runs),
         ("source read", f"{age(status.read_at, now)} ago" if status.read_at else "never"),
-        (
-            "warehouse is of",
-            f"{age(status.fresh_to, now)} ago" if status.fresh_to else "unknown" if status.waiting is None else "never loaded",
-        ),
-        ("batches waiting", "unknown" if status.waiting is None else f"{status.waiting}"),
-        (
-            "rows waiting for parents",
-            "the warehouse cannot be asked from here" if status.waiting_rows is None else f"{status.waiting_rows:,}",
-        ),
+        *_warehouse_rows(status, now),
         ("tables held", ", ".join(status.held) or "none"),
         ("dead letters", ", ".join(f"{table} {count:,}" for table, count in status.dead.items()) or "none"),
         ("alarms", ", ".join(status.alarms) or "none"),
@@ -96,6 +143,19 @@ def show(console: Console, project: str, status: Status, now: datetime) -> None:
     ]
     if batches:
         console.print(make_table([("batch", "right"), ("read (UTC)", "left"), ("rows", "right"), ("stage", "left")], batches))
+
+
+def _warehouse_rows(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
+    unknown = "unknown" if status.loaded is None else "never loaded"
+    warehouse = status.warehouse
+    yield "warehouse is of", f"{age(status.fresh_to, now)} ago" if status.fresh_to else unknown
+    waiting = f"{MOST} or more" if len(status.waiting) == MOST else f"{len(status.waiting)}"
+    yield "batches waiting", "unknown" if status.loaded is None else waiting
+    if isinstance(warehouse, str):
+        yield "the warehouse itself", f"{NOT_ASKED}, so that this is what AWS shows: {warehouse}"
+    else:
+        yield "rows waiting for parents", f"{warehouse.waiting_rows:,}"
+        yield "last comparison", _compared(warehouse, now)
 
 
 def _said_of(run: JobState, now: datetime) -> str:

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 import boto3
 import psycopg2
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import Connection, NullPool, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from totesys.contracts import load_contracts
-from totesys.errors import PipelineError
+from totesys.errors import PipelineError, RetriableError
+from totesys.load.models import reconciliation_table
 from totesys.load.waiting_rows import count_waiting
-from totesys.manifests import BatchManifest, Held, batches_after
-from totesys.secrets import read_credentials
+from totesys.manifests import BatchManifest, Held, newest_batch, newest_publish, read_batch, read_publish
+from totesys.secrets import Credentials, read_credentials
+from totesys.store import Bucket
+from totesys.warehouse_state import loaded_through
 
 from operations.dead_letters.letters import Letters
 from operations.deploy.stacks import VERSION_TAG
 from operations.deployment import STACKS, Deployment, describe_stack
-from operations.lake import Lake
 from operations.run.display import JobState
 from operations.run.workflows import job_state
 
-_SHOWN = 5  # batches with rows
+SHOWN = 5  # batches with rows
+MOST = 50  # batches with rows that are read at most: a lost warehouse lacks every batch there is
+_RUNS = 5  # of each job, in one request
 _PATIENCE = 3  # seconds, with the warehouse
 
 
@@ -39,50 +44,105 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Job:
+    """A job's last runs, the newest first."""
+
+    name: str
+    runs: tuple[JobState, ...] = ()
+
+    @property
+    def failures(self) -> list[JobState]:
+        """The runs that failed since the last one that did not, the newest first. A run in progress counts as neither."""
+        ended = (run for run in self.runs if run.is_failed or run.state == "SUCCEEDED")
+        return list(takewhile(lambda run: run.is_failed, ended))
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The three jobs, in the order in which a change passes them."""
+
+    ingest: Job
+    transform: Job
+    load: Job
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter((self.ingest, self.transform, self.load))
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """What the warehouse says of itself.
+
+    through      the newest batch that it holds; 0 before the first load
+    waiting_rows rows that wait in it for their parents
+    compared_at  when it was last compared with the source, and how many `differences` that found; None before the first comparison
+    """
+
+    through: int
+    waiting_rows: int = 0
+    compared_at: datetime | None = None
+    differences: int = 0
+
+
+@dataclass(frozen=True)
 class Status:
     """Everything that is shown.
 
-    runs          the newest run of each job that has run
-    read_at       when the source was last read; None before the first batch
-    fresh_to      of which moment the warehouse is; None before the first load, or when it cannot be asked from here
-    waiting       batches with rows that the warehouse does not hold; None when it cannot be asked from here
-    waiting_rows  rows that wait in the warehouse for their parents; None when it cannot be asked from here
+    read_at    when the source was last read; None before the first batch
+    landed     the newest batch with rows; 0 before the first
+    published  the newest batch in the processed bucket; 0 before the first
+    warehouse  what the warehouse says; when it cannot be asked from here, why
+    loaded     the newest batch that it holds, as it says, or else as far as AWS shows; None when that shows nothing
+    batches    the newest batches with rows, newest first
+    waiting    those of them that the warehouse does not hold; MOST of them are MOST or more
+    fresh_to   of which moment the warehouse is; None before the first load, and when nobody knows
     """
 
     version: str
     deployed_at: datetime
     triggers: dict[str, str]
-    runs: list[JobState]
-    batches: list[Batch]
+    jobs: Jobs
     read_at: datetime | None
+    landed: int
+    published: int
+    warehouse: Warehouse | str
+    loaded: int | None
+    batches: list[Batch]
+    waiting: list[Batch]
     fresh_to: datetime | None
-    waiting: int | None
     held: dict[str, Held]
     dead: dict[str, int]
     alarms: list[str]
-    waiting_rows: int | None
 
 
 def gather(session: boto3.Session, deployment: Deployment) -> Status:
     """Asks AWS, and the warehouse."""
     stack: Any = describe_stack(session, f"{deployment.project}-jobs")
-    lake = Lake.open(session, deployment)
-    newest, loaded = lake.newest_batch(), loaded_through(lake)
-    waiting = [] if loaded is None else batches_after(lake.ingestion, loaded)
-    published, glue = lake.newest_publish().through_batch_seq, session.client("glue")
+    s3, glue = session.client("s3"), session.client("glue")
+    ingestion, processed = Bucket(s3, deployment.ingestion_bucket), Bucket(s3, deployment.processed_bucket)
+    newest, publish, jobs = newest_batch(ingestion), newest_publish(processed), last_runs(glue, deployment)
+    published = publish.through_batch_seq if publish else 0
+    warehouse = ask_warehouse(session, deployment)
+    loaded = loaded_as_aws_shows(processed, jobs.load) if isinstance(warehouse, str) else warehouse.through
+    with_rows = last_batches(ingestion, newest, published if loaded is None else loaded)
+    batches = [Batch(batch.seq, moment(batch), rows(batch), stage(batch.seq, published, loaded)) for batch in with_rows]
+    waiting = [] if loaded is None else [batch for batch in batches if batch.seq > loaded]
     return Status(
         version=next((tag["Value"] for tag in stack.get("Tags", ()) if tag["Key"] == VERSION_TAG), "unknown"),
         deployed_at=stack.get("LastUpdatedTime", stack["CreationTime"]),
         triggers={name: glue.get_trigger(Name=name)["Trigger"]["State"] for name in resources(session, deployment, "AWS::Glue::Trigger")},
-        runs=last_runs(glue, deployment),
-        batches=[Batch(batch.seq, moment(batch), rows(batch), stage(batch.seq, published, loaded)) for batch in last_batches(lake, newest)],
+        jobs=jobs,
         read_at=moment(newest) if newest else None,
-        fresh_to=None if loaded is None else fresh_to(lake, newest, waiting),
-        waiting=None if loaded is None else len(waiting),
+        landed=newest.data_seq if newest else 0,
+        published=published,
+        warehouse=warehouse,
+        loaded=loaded,
+        batches=batches[:SHOWN],
+        waiting=waiting,
+        fresh_to=fresh_to(ingestion, newest, loaded, waiting),
         held=newest.held if newest else {},
-        dead=dead_letters(lake, newest),
+        dead=dead_letters(ingestion, newest),
         alarms=alarms(session.client("cloudwatch"), resources(session, deployment, "AWS::CloudWatch::Alarm")),
-        waiting_rows=waiting_rows(session, deployment),
     )
 
 
@@ -101,23 +161,25 @@ def resources(session: boto3.Session, deployment: Deployment, kind: str) -> list
     return [resource["PhysicalResourceId"] for stack in described for resource in stack if resource["ResourceType"] == kind]
 
 
-def last_runs(glue: Any, deployment: Deployment) -> list[JobState]:
-    """The newest run of each job that has run, in the order in which a change passes them."""
-    jobs = {
-        deployment.ingest_job: deployment.ingest_workflow,
-        deployment.transform_job: deployment.publish_workflow,
-        deployment.load_job: deployment.publish_workflow,
-    }
-    answers = {job: glue.get_job_runs(JobName=job, MaxResults=1)["JobRuns"] for job in jobs}
-    return [job_state(jobs[job], job, run) for job, runs in answers.items() for run in runs]
+def last_runs(glue: Any, deployment: Deployment) -> Jobs:
+    """The last runs of each job, in a request each."""
+
+    def of(job: str, workflow: str) -> Job:
+        return Job(job, tuple(job_state(workflow, job, run) for run in glue.get_job_runs(JobName=job, MaxResults=_RUNS)["JobRuns"]))
+
+    return Jobs(
+        of(deployment.ingest_job, deployment.ingest_workflow),
+        of(deployment.transform_job, deployment.publish_workflow),
+        of(deployment.load_job, deployment.publish_workflow),
+    )
 
 
-def last_batches(lake: Lake, newest: BatchManifest | None) -> list[BatchManifest]:
-    """The newest batches with rows, newest first."""
+def last_batches(ingestion: Bucket, newest: BatchManifest | None, above: int) -> list[BatchManifest]:
+    """The newest batches with rows, newest first: SHOWN of them, and all above a number up to MOST."""
     found: list[BatchManifest] = []
     seq = newest.data_seq if newest else 0
-    while seq and len(found) < _SHOWN:
-        found.append(lake.batch(seq))
+    while seq and (len(found) < SHOWN or (seq > above and len(found) < MOST)):
+        found.append(read_batch(ingestion, seq))
         seq = found[-1].previous_data_seq
     return found
 
@@ -137,18 +199,33 @@ def stage(seq: int, published: int, loaded: int | None) -> str:
     return "loaded" if loaded is not None and seq <= loaded else "published" if seq <= published else "landed"
 
 
-def fresh_to(lake: Lake, newest: BatchManifest | None, waiting: Sequence[BatchManifest]) -> datetime | None:
+def loaded_as_aws_shows(processed: Bucket, load: Job) -> int | None:
+    """The newest batch of the publish that the last successful load found; 0 when no load has run, None when the last ones all failed."""
+    if not load.runs:
+        return 0
+    succeeded = next((run for run in load.runs if run.state == "SUCCEEDED"), None)
+    if succeeded is None:
+        return None
+    publish = newest_publish(processed)
+    while publish and datetime.fromisoformat(publish.published_at) > succeeded.started_at:
+        publish = read_publish(processed, publish.previous_seq) if publish.previous_seq else None
+    return publish.through_batch_seq if publish else 0
+
+
+def fresh_to(ingestion: Bucket, newest: BatchManifest | None, loaded: int | None, waiting: Sequence[Batch]) -> datetime | None:
     """The moment of the batch before the first one that waits; of the newest one when none does."""
-    if newest is None or not waiting:
-        return moment(newest) if newest else None
-    return moment(lake.batch(waiting[0].seq - 1)) if waiting[0].seq > 1 else None
+    if newest is None or not loaded:
+        return None
+    if not waiting:
+        return moment(newest)
+    return moment(read_batch(ingestion, loaded if len(waiting) == MOST else waiting[-1].seq - 1))
 
 
-def dead_letters(lake: Lake, newest: BatchManifest | None) -> dict[str, int]:
+def dead_letters(ingestion: Bucket, newest: BatchManifest | None) -> dict[str, int]:
     """How many letters of a table are open, without those that a person has discarded."""
     if newest is None:
         return {}
-    letters = Letters(lake.ingestion, newest)
+    letters = Letters(ingestion, newest)
     return {table: count for table in newest.tables if (count := len(letters.of(table).open))}
 
 
@@ -160,13 +237,40 @@ def alarms(cloudwatch: Any, names: Sequence[str]) -> list[str]:
     return [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"] if alarm["StateValue"] == "ALARM"]
 
 
-def waiting_rows(session: boto3.Session, deployment: Deployment) -> int | None:
-    """Rows that wait in the warehouse; None when it is not reached soon, or has not been loaded yet."""
+def ask_warehouse(session: boto3.Session, deployment: Deployment) -> Warehouse | str:
+    """What the warehouse says; the reason when it cannot be asked soon, such as from outside its network."""
     try:
         credentials = read_credentials(session.client("secretsmanager"), deployment.warehouse_secret)
-        arguments = {**credentials.libpq(), "connect_timeout": _PATIENCE, "options": f"-c statement_timeout={_PATIENCE}s"}
-        engine = create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(**arguments), poolclass=NullPool)
+        return read_warehouse(credentials)
+    except PipelineError as error:
+        return str(error)
+
+
+def read_warehouse(credentials: Credentials) -> Warehouse:
+    """Asks the warehouse; a PipelineError when it does not answer."""
+    through = loaded_through(credentials)
+    arguments = {**credentials.libpq(), "connect_timeout": _PATIENCE, "options": f"-c statement_timeout={_PATIENCE}s"}
+    engine = create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(**arguments), poolclass=NullPool)
+    try:
         with engine.connect() as connection:
-            return count_waiting(connection, load_contracts())
-    except (PipelineError, psycopg2.Error, SQLAlchemyError):
-        return None
+            if not _is_prepared(connection):
+                return Warehouse(through)
+            return Warehouse(through, count_waiting(connection, load_contracts()), *_last_comparison(connection))
+    except (psycopg2.Error, SQLAlchemyError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise RetriableError(f"the warehouse does not say what waits in it, and when it was last compared: {reason}") from error
+
+
+def _is_prepared(connection: Connection) -> bool:
+    """Whether a load has made its tables; it makes all of them at once."""
+    table = reconciliation_table()
+    with connection.begin():
+        return connection.scalar(select(func.to_regclass(f"{table.schema}.{table.name}"))) is not None
+
+
+def _last_comparison(connection: Connection) -> tuple[datetime | None, int]:
+    table = reconciliation_table()
+    newest = select(table.c.reconciled_at, table.c.differences).order_by(table.c.reconciled_at.desc()).limit(1)
+    with connection.begin():
+        found = connection.execute(newest).first()
+    return (found.reconciled_at, found.differences) if found else (None, 0)

@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
-from totesys.manifests import Held
+from totesys.contracts import load_contracts
+from totesys.load.warehouse import prepare_warehouse, warehouse_engine
+from totesys.manifests import NO_PUBLISH, Held, commit, newest_batch, read_batch
 from totesys.store import Bucket
 
+from local_totesys.postgres import free_port
 from operations.console import make_console
-from operations.lake import Lake as Manifests
 from operations.run.display import JobState
+from operations.status import command
 from operations.status.command import age, needs_a_person, show
-from operations.status.gather import Batch, Status, alarms, fresh_to, last_batches, moment, stage
-from tests.operations.runs.glue import SNAPSHOT_AT, Lake
+from operations.status.gather import (
+    MOST,
+    Batch,
+    Job,
+    Jobs,
+    Status,
+    Warehouse,
+    alarms,
+    ask_warehouse,
+    fresh_to,
+    last_batches,
+    last_runs,
+    loaded_as_aws_shows,
+    moment,
+    read_warehouse,
+    stage,
+)
+from tests.conftest import Database
+from tests.operations.runs.glue import DEPLOYMENT, SNAPSHOT_AT, Lake
 
 NOW = datetime(2026, 3, 2, 8, 10, tzinfo=timezone.utc)
 READ = datetime.fromisoformat(SNAPSHOT_AT)
 WELL = Status(
     version="v1.2.0-3-g0a1b2c3", deployed_at=NOW - timedelta(days=3),
-    triggers={"p-ingest-start": "ACTIVATED", "p-publish-load": "ACTIVATED"}, runs=[],
-    batches=[Batch(7, READ, 1234, "loaded")], read_at=READ, fresh_to=READ, waiting=0, held={}, dead={}, alarms=[], waiting_rows=0,
+    triggers={"p-ingest-start": "ACTIVATED", "p-publish-load": "ACTIVATED"},
+    jobs=Jobs(Job("p-ingest"), Job("p-transform"), Job("p-load")), read_at=READ, landed=7, published=7,
+    warehouse=Warehouse(7, compared_at=NOW - timedelta(hours=1)), loaded=7, batches=[Batch(7, READ, 1234, "loaded")], waiting=[],
+    fresh_to=READ, held={}, dead={}, alarms=[],
 )  # fmt: skip
 FAILED = JobState("jr_1", "p-publish", "p-load", "FAILED", NOW - timedelta(minutes=3), NOW, "FatalError: the password is wrong")
+SUCCEEDED = replace(FAILED, state="SUCCEEDED", error="")
+HICCUP = replace(FAILED, error="Error Category: UNCLASSIFIED_ERROR; SystemExit: RetriableError: the lake cannot be read")
+RUNNING = replace(SUCCEEDED, state="RUNNING", completed_at=None)
 HELD = Held("deletes", "staff: 12 of 20 rows are gone", "say scripts/run.sh --accept-deletes staff", SNAPSHOT_AT, 1, 20, 1, 1)
+
+
+def ran(job: str, *runs: JobState, **changes: Any) -> Status:
+    """All is well, but for a job's last runs, the newest first."""
+    return replace(WELL, jobs=replace(WELL.jobs, **{job: Job(f"p-{job}", runs)}), **changes)
+
+
+def waits(minutes: int, *, published: int = 6, loaded: int = 6) -> dict[str, Any]:
+    """Batch 7 has landed so long ago, and is not in the warehouse."""
+    waiting = Batch(7, NOW - timedelta(minutes=minutes), 3, stage(7, published, loaded))
+    return {"published": published, "loaded": loaded, "warehouse": Warehouse(loaded), "waiting": [waiting], "batches": [waiting]}
 
 
 def test_nobody_is_needed_when_all_is_well() -> None:
@@ -40,39 +78,104 @@ def test_nobody_is_needed_when_all_is_well() -> None:
     [
         ({"triggers": {"p-ingest-start": "DEACTIVATED"}}, "the schedule is paused: scripts/resume.sh restarts the schedule"),
         ({"triggers": {"p-publish-load": "DEACTIVATED"}}, "trigger p-publish-load is DEACTIVATED: scripts/deploy.sh activates it"),
-        ({"runs": [FAILED]}, "p-load FAILED, 3 minutes ago: FatalError: the password is wrong"),
-        ({"runs": [replace(FAILED, state="TIMEOUT", error="")]}, "p-load TIMEOUT, 3 minutes ago: it left no message: see its log"),
-        ({"fresh_to": None}, "nothing has been loaded yet: scripts/run.sh"),
+        ({"loaded": 0, "fresh_to": None}, "nothing has been loaded yet: scripts/run.sh"),
         ({"fresh_to": NOW - timedelta(minutes=31)}, "the warehouse is 31 minutes old: scripts/run.sh shows what fails"),
+        (
+            {"warehouse": Warehouse(7, compared_at=NOW - timedelta(minutes=20), differences=3)},
+            "the last comparison found 3 differences, 20 minutes ago: scripts/reconcile.sh lists them",
+        ),
+        (
+            {"loaded": 9, "warehouse": Warehouse(9)},
+            "the warehouse holds batch 9, but the newest with rows in the ingestion bucket is batch 7: either its secret names the"
+            " warehouse of another lake, or the bucket has lost batches",
+        ),
         ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}; {HELD.settle}"),
         ({"dead": {"design": 1}}, "design has 1 row in the dead letter: scripts/deadletters.sh"),
         ({"alarms": ["p-late"]}, "alarm p-late is in ALARM"),
     ],
-    ids=["paused", "trigger", "failed", "timed out", "never loaded", "late", "held", "dead letter", "alarm"],
+    ids=["paused", "trigger", "never loaded", "late", "differences", "another lake", "held", "dead letter", "alarm"],
 )
 def test_a_person_is_told_what_is_not_as_it_should_be(changes: dict[str, Any], said: str) -> None:
     assert list(needs_a_person(replace(WELL, **changes), "p", NOW)) == [said]
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("job", "runs", "said"),
     [
-        {"waiting": 2},
-        {"waiting_rows": None},
-        {"fresh_to": NOW - timedelta(minutes=29)},
-        {"runs": [replace(FAILED, error="RetriableError: the warehouse cannot be reached")]},
-        {"runs": [replace(FAILED, error="Error Category: UNCLASSIFIED_ERROR; SystemExit: RetriableError: the lake cannot be read")]},
-        {"runs": [replace(FAILED, state="SUCCEEDED", error="")]},
+        ("ingest", [FAILED], "p-ingest FAILED, 3 minutes ago: FatalError: the password is wrong"),
+        ("transform", [replace(FAILED, state="TIMEOUT", error="")], "p-transform TIMEOUT, 3 minutes ago: it left no message: see its log"),
+        ("load", [FAILED, SUCCEEDED], "p-load FAILED, 3 minutes ago: FatalError: the password is wrong"),
+        ("load", [HICCUP, SUCCEEDED], f"p-load FAILED, 3 minutes ago: {HICCUP.error}"),
+        ("load", [RUNNING, HICCUP, SUCCEEDED], f"p-load FAILED, 3 minutes ago: {HICCUP.error}"),
+        (
+            "transform",
+            [HICCUP, HICCUP, SUCCEEDED],
+            f"p-transform has failed in each of its last 2 runs; the last FAILED, 3 minutes ago: {HICCUP.error}",
+        ),
+        (
+            "ingest",
+            [RUNNING, HICCUP, FAILED, HICCUP],
+            f"p-ingest has failed in each of its last 3 runs; the last FAILED, 3 minutes ago: {HICCUP.error}",
+        ),
     ],
+    ids=["fatal", "timed out", "load", "load, retriable", "load, tried again", "retriable, twice", "retriable, tried again"],
 )
-def test_nobody_is_needed_for_what_goes_by_itself(changes: dict[str, Any]) -> None:
-    assert list(needs_a_person(replace(WELL, **changes), "p", NOW)) == []
+def test_a_failure_that_the_next_run_will_not_mend_is_told(job: str, runs: list[JobState], said: str) -> None:
+    assert list(needs_a_person(ran(job, *runs), "p", NOW)) == [said]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        ran("ingest", HICCUP, SUCCEEDED),
+        ran("transform", HICCUP),
+        ran("transform", RUNNING, HICCUP, SUCCEEDED, HICCUP),
+        ran("load", SUCCEEDED, HICCUP, HICCUP),
+        ran("load", RUNNING, SUCCEEDED, FAILED),
+        replace(WELL, fresh_to=NOW - timedelta(minutes=29)),
+        replace(WELL, warehouse=Warehouse(7)),
+        replace(WELL, warehouse="the warehouse cannot be reached"),
+        replace(WELL, **waits(9)),
+    ],
+    ids=[
+        "a hiccup", "a first hiccup", "tried again", "healed", "healed, running", "fresh enough", "never compared", "not asked", "landed",
+    ],
+)  # fmt: skip
+def test_nobody_is_needed_for_what_goes_by_itself(status: Status) -> None:
+    assert list(needs_a_person(status, "p", NOW)) == []
+
+
+WAITED = "batch 7 is not in the warehouse, and has waited for 11 minutes"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (ran("transform", SUCCEEDED, **waits(11, published=7)), f"{WAITED}: p-load has not run since: scripts/run.sh"),
+        (ran("load", SUCCEEDED, **waits(11)), f"{WAITED}: p-transform has not run since: scripts/run.sh"),
+        (ran("transform", HICCUP, **waits(11)), f"{WAITED}: p-transform FAILED, 3 minutes ago: {HICCUP.error}"),
+        (ran("transform", RUNNING, HICCUP, **waits(11)), f"{WAITED}: p-transform is running, started 3 minutes ago"),
+        (
+            ran("load", SUCCEEDED, **waits(11, published=7)),
+            f"{WAITED}: p-load succeeded 3 minutes ago, so that the warehouse has lost what it held: scripts/run.sh loads it",
+        ),
+    ],
+    ids=["no load", "no transform", "transform failed", "transform runs", "restored from a backup"],
+)
+def test_work_that_is_pending_for_longer_than_two_ticks_is_told_with_what_stands_in_its_way(status: Status, said: str) -> None:
+    assert list(needs_a_person(status, "p", NOW)) == [said]
+
+
+def test_a_warehouse_that_lacks_many_batches_is_told_by_the_first_and_the_last() -> None:
+    waiting = [Batch(seq, NOW - timedelta(hours=9 - seq), 3, "published") for seq in (7, 6, 5)]
+    (said,) = needs_a_person(replace(WELL, published=7, loaded=4, warehouse=Warehouse(4), waiting=waiting), "p", NOW)
+    assert said == "3 batches up to batch 7 are not in the warehouse, and have waited for 4 hours: p-load has not run since: scripts/run.sh"
 
 
 def test_what_is_shown_can_be_read_at_a_glance(capsys: pytest.CaptureFixture[str]) -> None:
     paused = {"p-ingest-start": "DEACTIVATED", "p-publish-load": "ACTIVATED"}
-    runs = [replace(FAILED, job="p-ingest", state="SUCCEEDED"), FAILED]
-    show(make_console(), "p", replace(WELL, triggers=paused, runs=runs, waiting_rows=None, dead={"design": 2}), NOW)
+    jobs = Jobs(Job("p-ingest", (SUCCEEDED,)), Job("p-transform"), Job("p-load", (FAILED, SUCCEEDED)))
+    show(make_console(), "p", replace(WELL, triggers=paused, jobs=jobs, dead={"design": 2}), NOW)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert {
         "version v1.2.0-3-g0a1b2c3, deployed 3 days ago",
@@ -81,11 +184,58 @@ def test_what_is_shown_can_be_read_at_a_glance(capsys: pytest.CaptureFixture[str
         "last run of p-ingest succeeded, started 3 minutes ago",
         "last run of p-load failed, started 3 minutes ago: FatalError: the password is wrong",
         "warehouse is of 10 minutes ago",
-        "rows waiting for parents the warehouse cannot be asked from here",
+        "batches waiting 0",
+        "rows waiting for parents 0",
+        "last comparison agreed, 60 minutes ago",
         "tables held none",
         "dead letters design 2",
         "7 2026-03-02 08:00:00 1,234 loaded",
     } <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "shown"),
+    [
+        (7, {"warehouse is of 10 minutes ago", "batches waiting 0"}),
+        (None, {"warehouse is of unknown", "batches waiting unknown"}),
+    ],
+)
+def test_a_warehouse_that_cannot_be_asked_is_a_line_with_the_reason(
+    capsys: pytest.CaptureFixture[str], loaded: int | None, shown: set[str]
+) -> None:
+    show(make_console(), "p", replace(WELL, warehouse="no route to it", loaded=loaded, fresh_to=READ if loaded else None), NOW)
+    lines = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
+    assert {*shown, "the warehouse itself cannot be asked from here, so that this is what AWS shows: no route to it"} <= lines
+
+
+class Clock:
+    """The clock of the command, which stands still."""
+
+    def __init__(self, at: datetime) -> None:
+        self._at = at
+
+    def now(self, zone: timezone) -> datetime:
+        return self._at.astimezone(zone)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "last"),
+    [
+        (WELL, 0, "all is well"),
+        (replace(WELL, warehouse="no route"), 0, "all is well, as far as AWS shows: the warehouse cannot be asked from here"),
+        (ran("load", HICCUP), 1, f"needs a person: p-load FAILED, 3 minutes ago: {HICCUP.error}"),
+    ],
+    ids=["well", "not asked", "failed"],
+)
+def test_all_is_well_is_said_of_no_more_than_was_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, status: Status, code: int, last: str
+) -> None:
+    monkeypatch.setattr(command, "aws_session", lambda: None)
+    monkeypatch.setattr(command.Deployment, "read", lambda session: DEPLOYMENT)
+    monkeypatch.setattr(command, "gather", lambda session, deployment: status)
+    monkeypatch.setattr(command, "datetime", Clock(NOW))
+    assert command.main([]) == code
+    assert capsys.readouterr().out.splitlines()[-1] == last
 
 
 @pytest.mark.parametrize(
@@ -109,26 +259,81 @@ def test_a_batch_is_landed_then_published_then_loaded() -> None:
     assert [stage(seq, published=2, loaded=1) for seq in (1, 2, 3)] == ["loaded", "published", "landed"]
 
 
-def test_the_last_batches_are_shown_newest_first(lake: Lake) -> None:
-    manifests = Manifests(lake.ingestion, lake.processed, lake.ask)
-    assert last_batches(manifests, manifests.newest_batch()) == []
-    for seq in range(1, 8):
+def test_the_last_batches_are_shown_newest_first_and_all_that_wait(lake: Lake) -> None:
+    assert last_batches(lake.ingestion, None, 0) == []
+    for seq in range(1, MOST + 3):
         lake.land(seq)
-    assert [batch.seq for batch in last_batches(manifests, manifests.newest_batch())] == [7, 6, 5, 4, 3]
+    newest = newest_batch(lake.ingestion)
+    assert [batch.seq for batch in last_batches(lake.ingestion, newest, MOST + 2)] == [52, 51, 50, 49, 48]
+    assert [batch.seq for batch in last_batches(lake.ingestion, newest, MOST - 6)] == [52, 51, 50, 49, 48, 47, 46, 45]
+    assert len(last_batches(lake.ingestion, newest, 0)) == MOST, "a lost warehouse lacks every batch there is"
 
 
 def test_the_warehouse_is_of_the_moment_before_the_first_batch_that_waits(lake: Lake) -> None:
-    manifests = Manifests(lake.ingestion, lake.processed, lake.ask)
-    assert fresh_to(manifests, None, []) is None
+    assert fresh_to(lake.ingestion, None, 0, []) is None
     lake.land(1)
-    assert fresh_to(manifests, manifests.newest_batch(), manifests.waiting_batches()) is None
     lake.land(2)
-    lake.load(1)
-    newest = manifests.newest_batch()
+    newest = newest_batch(lake.ingestion)
     assert newest is not None
-    assert fresh_to(manifests, newest, manifests.waiting_batches()) == moment(manifests.batch(1))
-    lake.load(2)
-    assert fresh_to(manifests, newest, manifests.waiting_batches()) == moment(newest)
+    waiting = [Batch(2, moment(newest), 3, "landed")]
+    assert fresh_to(lake.ingestion, newest, 0, [*waiting, Batch(1, READ, 3, "landed")]) is None
+    assert fresh_to(lake.ingestion, newest, 1, waiting) == moment(read_batch(lake.ingestion, 1))
+    assert fresh_to(lake.ingestion, newest, 2, []) == moment(newest)
+    assert fresh_to(lake.ingestion, newest, None, []) is None
+
+
+def published(lake: Lake, *, seq: int, through: int, at: datetime) -> None:
+    manifest = replace(NO_PUBLISH, seq=seq, previous_seq=seq - 1, through_batch_seq=through, published_at=at.isoformat())
+    commit(lake.processed, manifest)
+
+
+def test_aws_shows_the_publish_that_the_last_successful_load_found(lake: Lake) -> None:
+    loads = Job("p-load", (replace(HICCUP, started_at=NOW), SUCCEEDED))
+    assert loaded_as_aws_shows(lake.processed, Job("p-load")) == 0
+    assert loaded_as_aws_shows(lake.processed, loads) == 0
+    published(lake, seq=1, through=4, at=SUCCEEDED.started_at - timedelta(minutes=1))
+    published(lake, seq=2, through=7, at=SUCCEEDED.started_at + timedelta(minutes=1))
+    assert loaded_as_aws_shows(lake.processed, loads) == 4
+    assert loaded_as_aws_shows(lake.processed, Job("p-load", (SUCCEEDED, replace(SUCCEEDED, started_at=NOW)))) == 4
+    assert loaded_as_aws_shows(lake.processed, Job("p-load", (HICCUP, HICCUP))) is None, "an older load may have succeeded"
+
+
+def test_a_jobs_last_runs_are_one_small_request() -> None:
+    asked = []
+
+    class Glue:
+        def get_job_runs(self, **request: Any) -> dict[str, Any]:
+            asked.append(request)
+            return {"JobRuns": [{"Id": "jr_1", "JobRunState": "FAILED", "StartedOn": NOW, "ErrorMessage": "why"}]}
+
+    jobs = last_runs(Glue(), DEPLOYMENT)
+    assert asked == [{"JobName": job, "MaxResults": 5} for job in ("ingest", "transform", "load")]
+    assert [(job.name, job.runs[0].job, job.runs[0].workflow, job.failures[0].error) for job in jobs] == [
+        ("ingest", "ingest", "p-ingest", "why"), ("transform", "transform", "p-publish", "why"), ("load", "load", "p-publish", "why"),
+    ]  # fmt: skip
+
+
+def test_the_warehouse_says_what_it_holds_what_waits_and_what_the_last_comparison_found(warehouse: Database) -> None:
+    assert read_warehouse(warehouse.credentials) == Warehouse(0)
+    engine = warehouse_engine(warehouse.credentials, "test")
+    with engine.connect() as connection:
+        prepare_warehouse(connection, load_contracts().warehouse)
+    engine.dispose()
+    assert read_warehouse(warehouse.credentials) == Warehouse(0)
+    with closing(warehouse.connect()) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO etl.reconciliation VALUES ('2026-03-01', 3, 11, 2), ('2026-03-02', 4, 11, 5)")
+    compared = datetime(2026, 3, 2, tzinfo=timezone.utc)
+    assert read_warehouse(warehouse.credentials) == Warehouse(0, compared_at=compared, differences=5)
+
+
+def test_a_warehouse_that_is_not_there_says_why(warehouse: Database, lake: Lake) -> None:
+    away = replace(warehouse.credentials, port=free_port())
+    secrets = boto3.client("secretsmanager", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
+    session = boto3.Session("test", "test", region_name="us-east-1")
+    assert "p/warehouse" in str(ask_warehouse(session, DEPLOYMENT))
+    secrets.create_secret(Name=DEPLOYMENT.warehouse_secret, SecretString=json.dumps(asdict(away)))
+    reason = ask_warehouse(session, DEPLOYMENT)
+    assert isinstance(reason, str) and "refused" in reason and "\n" not in reason
 
 
 def test_only_alarms_of_the_deployment_that_are_in_alarm_are_shown() -> None:
