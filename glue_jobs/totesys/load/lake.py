@@ -56,7 +56,7 @@ def check_star_counts(plan: Plan, table: str, total: int, wanted: int) -> None:
         prefixes = ", ".join(state.prefix for state in rows.partitions)
         raise BadDataError(
             f"the lake's files of {table} hold {total} rows, but the manifest of publish {publish.seq} says {rows.in_files}:"
-            f" restore the objects below {prefixes}"
+            f" restore the objects below {prefixes}, and remove those that no publish wrote"
         )
     promised = plan.promised_rows(table)
     if promised is not None and wanted != promised:
@@ -74,12 +74,13 @@ def check_mirror_counts(plan: Plan, total: int, deleted: int) -> None:
         prefixes = ", ".join(state.prefix for each in rows for state in each.partitions)
         raise BadDataError(
             f"the lake's mirrors hold {total} rows with {deleted} tombstones, but the manifest of publish {plan.publish.seq} says {said[0]}"
-            f" with {said[1]}: restore the objects below {prefixes}"
+            f" with {said[1]}: restore the objects below {prefixes}, and remove those that no publish wrote"
         )
 
 
 def _read(spark: SparkSession, bucket: str, rows: Rows, columns: tuple[contracts.Column, ...]) -> DataFrame:
-    return spark.read.schema(spark_schema(columns)).parquet(*(layout.uri(bucket, state.prefix) for state in rows.partitions))
+    uris = (layout.uri(bucket, state.prefix) for state in rows.partitions)
+    return spark.read.schema(spark_schema(columns)).option("pathGlobFilter", layout.DATA_FILES).parquet(*uris)
 
 
 def _is_within(rows: Rows) -> Column:

@@ -25,11 +25,14 @@ def publish_joined_dimension(
     A row that now refers to a row which the lake does not have stays as it was, since facts refer to it.
     """
     name_jobs(lake.spark, dimension.table)
+    states = {layout.current_table(table): list(current.get(table, {}).values()) for table in dimension.inputs}
+    known = list(publishing.previous.warehouse.get(dimension.table, {}).values())
+    lake.check({**states, dimension.table: known})
     inputs = [
-        lake.read((*contracts.source[table].columns, *CURRENT_LINEAGE), current.get(table, {}).values()) for table in dimension.inputs
+        lake.read((*contracts.source[table].columns, *CURRENT_LINEAGE), states[layout.current_table(table)]) for table in dimension.inputs
     ]
     made = TABLES[dimension.table](*inputs)
-    before = lake.read(dimension.file_columns, publishing.previous.warehouse.get(dimension.table, {}).values())
+    before = lake.read(dimension.file_columns, known)
     kept = before.join(made, dimension.key, how="left_anti")
     rows = made.unionByName(kept).select("*", key_range(dimension)).persist()
     try:

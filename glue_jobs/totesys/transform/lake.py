@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import PurePosixPath
 
 from pyspark.sql import Column as SparkColumn
@@ -12,6 +13,7 @@ from pyspark.sql import functions as F
 
 from totesys import layout
 from totesys.contracts import Column, Contract, Partition
+from totesys.errors import BadDataError
 from totesys.manifests import PartitionState
 from totesys.spark_types import spark_schema
 
@@ -41,20 +43,41 @@ class Lake:
         return keys.select("key", F.element_at(batches, F.col("_metadata.file_name")).cast("bigint").alias("batch_seq"))
 
     def read(self, columns: Iterable[Column], states: Collection[PartitionState]) -> DataFrame:
-        """The rows of partitions, by the prefixes that a manifest names; no partition gives no rows."""
-        return self._read(columns, [layout.uri(self.processed_bucket, state.prefix) for state in states])
+        """The rows of partitions, by the prefixes that a manifest names; no partition gives no rows.
 
-    def _read(self, columns: Iterable[Column], uris: list[str]) -> DataFrame:
+        What others have put there is passed over, by its name. Whether all files are there is the caller's to check: `check_rows`.
+        """
+        return self._read(columns, [layout.uri(self.processed_bucket, state.prefix) for state in states], layout.DATA_FILES)
+
+    def _read(self, columns: Iterable[Column], uris: list[str], names: str = "*") -> DataFrame:
         schema = spark_schema(columns)
         if uris:
-            return self.spark.read.schema(schema).parquet(*uris)
+            return self.spark.read.schema(schema).option("pathGlobFilter", names).parquet(*uris)
         # Not createDataFrame: that starts Python workers to send over nothing.
         return self.spark.range(0).select(*[F.lit(None).cast(field.dataType).alias(field.name) for field in schema])
+
+    def check(self, tables: Mapping[str, Collection[PartitionState]]) -> None:
+        """BadDataError unless the partitions of these tables hold as many rows as the manifest says. One job, which reads no column."""
+        reads = [self.read((), states).select(F.lit(table).alias("table")) for table, states in tables.items() if states]
+        if reads:
+            counted: dict[str, int] = dict(reduce(DataFrame.unionByName, reads).groupBy("table").count().collect())
+            for table, states in tables.items():
+                check_rows(table, states, counted.get(table, 0))
 
     def write(self, rows: DataFrame, prefix: str, partition: Partition) -> None:
         """Writes rows below a fresh prefix, one folder per value of the partition column."""
         # Append, since the prefix is of this attempt alone: other modes ask S3 first whether anything is there.
         rows.write.mode("append").partitionBy(partition.name).parquet(layout.uri(self.processed_bucket, prefix))
+
+
+def check_rows(table: str, states: Collection[PartitionState], rows: int) -> None:
+    """BadDataError unless a read of a table's partitions gave as many rows as the manifest says they hold."""
+    said = sum(state.rows for state in states)
+    if rows != said:
+        raise BadDataError(
+            f"the lake's files of {table} hold {rows} rows, but the newest manifest says {said}, so nothing was published: restore the"
+            f" objects below {', '.join(state.prefix for state in states)}, and remove those that no publish wrote"
+        )
 
 
 def key_range(contract: Contract) -> SparkColumn:

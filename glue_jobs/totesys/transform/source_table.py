@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pyspark.sql import Column as SparkColumn
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from totesys import layout
@@ -14,7 +15,7 @@ from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Contract, Contracts
 from totesys.errors import BadDataError
 from totesys.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
-from totesys.transform.lake import ROWS_PER_FILE, Lake, are_few, divided, key_range
+from totesys.transform.lake import ROWS_PER_FILE, Lake, are_few, check_rows, divided, key_range
 from totesys.transform.merge import first_states, merge
 from totesys.transform.tables import TABLES
 
@@ -44,9 +45,10 @@ def publish_source_table(lake: Lake, publishing: Publishing, contracts: Contract
     if not captures:
         return SourceChange()
     fact = next((fact for fact in contracts.facts.values() if fact.inputs == (table,)), None)
-    states = _merged_states(lake, publishing, contract, captures, fact).persist()
+    known = _known(lake, publishing, contract, captures)
+    states = _merged_states(lake, publishing, contract, captures, known, fact).persist()
     try:
-        merged = _counted(states, contract, fact, publishing)
+        merged = _counted(states, contract, fact, publishing, known)
         if not merged.ranges:
             return SourceChange()
         return _write(lake, publishing, contracts, contract, fact, merged)
@@ -54,22 +56,36 @@ def publish_source_table(lake: Lake, publishing: Publishing, contracts: Contract
         states.unpersist()
 
 
-def _merged_states(
-    lake: Lake, publishing: Publishing, contract: Contract, captures: dict[int, TableCapture], fact: Contract | None
-) -> DataFrame:
+def _captured(lake: Lake, contract: Contract, captures: dict[int, TableCapture]) -> DataFrame:
     files = [landed.key for capture in captures.values() for landed in capture.files]
-    captured = lake.read_raw((*contract.columns, *RAW_LINEAGE), files).withColumn("is_offered", _is_offered(publishing, captures))
+    return lake.read_raw((*contract.columns, *RAW_LINEAGE), files)
+
+
+def _known(lake: Lake, publishing: Publishing, contract: Contract, captures: dict[int, TableCapture]) -> list[PartitionState]:
+    """The key ranges of the mirror that the captures may change."""
     known = publishing.previous.current.get(contract.table, {})
-    full_seqs = [seq for seq, capture in captures.items() if capture.mode == "full"]
-    if not full_seqs and len(known) > 1:
-        touched = captured.select(key_range(contract)).distinct().collect()
+    if len(known) > 1 and not any(capture.mode == "full" for capture in captures.values()):
+        touched = _captured(lake, contract, captures).select(key_range(contract)).distinct().collect()
         known = {str(row[0]): known[str(row[0])] for row in touched if str(row[0]) in known}
-    is_one_task = are_few(sum(state.rows for state in known.values()) + sum(capture.rows for capture in captures.values()))
+    return list(known.values())
+
+
+def _merged_states(
+    lake: Lake,
+    publishing: Publishing,
+    contract: Contract,
+    captures: dict[int, TableCapture],
+    known: Collection[PartitionState],
+    fact: Contract | None,
+) -> DataFrame:
+    captured = _captured(lake, contract, captures).withColumn("is_offered", _is_offered(publishing, captures))
+    full_seqs = [seq for seq, capture in captures.items() if capture.mode == "full"]
+    is_one_task = are_few(sum(state.rows for state in known) + sum(capture.rows for capture in captures.values()))
     version_columns = _version_columns(contract, fact)
     if not known and len(captures) == 1:
         first = first_states(captured, contract, version_columns)
         return first.coalesce(1) if is_one_task else first
-    current = lake.read((*contract.columns, *CURRENT_LINEAGE), known.values())
+    current = lake.read((*contract.columns, *CURRENT_LINEAGE), known)
     # The first capture of all finds nothing to delete.
     can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
     kept_out = lake.read_kept_out({seq: dead.open for seq in can_delete if (dead := captures[seq].dead)})
@@ -96,14 +112,18 @@ def _version_columns(contract: Contract, fact: Contract | None) -> list[str]:
     return [column.name for column in contract.columns if f"{contract.table}.{column.name}" in kept]
 
 
-def _counted(states: DataFrame, contract: Contract, fact: Contract | None, publishing: Publishing) -> _Merged:
-    """The counts, in one small job; key ranges in which nothing changed are left out."""
+def _counted(
+    states: DataFrame, contract: Contract, fact: Contract | None, publishing: Publishing, known: Collection[PartitionState]
+) -> _Merged:
+    """The counts, in one small job; key ranges in which nothing changed are left out. BadDataError when the mirror's files do not hold
+    the rows that the manifest says."""
     range_name = contract.partition.name
     is_last, is_version = F.col("is_last"), F.col("is_version")
     days = _days(contract, fact)
     counted = (
         states.groupBy(key_range(contract), "seen_seq")
         .agg(
+            F.count_if(F.col("seen_seq") == 0).alias("known"),
             F.count_if(is_last).alias("rows"),
             F.count_if(is_last & (F.col("batch_seq") > publishing.loaded_seq)).alias("new_rows"),
             F.max(F.when(is_last, F.col("batch_seq"))).alias("max_batch_seq"),
@@ -117,6 +137,7 @@ def _counted(states: DataFrame, contract: Contract, fact: Contract | None, publi
         )
         .collect()
     )
+    check_rows(layout.current_table(contract.table), known, sum(row["known"] for row in counted))
     for name in days if fact else ():
         if no_dates := sum(row[f"no_date_{name}"] for row in counted):
             raise BadDataError(
@@ -185,15 +206,19 @@ def _append(lake: Lake, publishing: Publishing, fact: Contract, rows: DataFrame,
     day = F.element_at(F.create_map(*[F.lit(part) for seq in versions for part in (seq, day_of[seq])]), F.col("batch_seq").cast("int"))
     dated = rows.withColumn(fact.partition.name, day)
     counts: dict[str, RangeCount] = {}
+    read_again: list[tuple[PartitionState, Observation]] = []
     for value in sorted({day_of[seq] for seq in versions}):
         seqs = [seq for seq in versions if day_of[seq] == value]
         new_rows = sum(versions[seq] for seq in seqs)
         before: PartitionState | None = known.get(value)
         counts[value] = RangeCount(new_rows + (before.rows if before else 0), new_rows, max(seqs))
         if before:
-            earlier = lake.read(fact.file_columns, [before])
+            read_again.append((before, Observation()))
+            earlier = lake.read(fact.file_columns, [before]).observe(read_again[-1][1], F.count("*").alias("rows"))
             dated = dated.unionByName(earlier.withColumn(fact.partition.name, F.lit(value)))
     files = math.ceil(sum(count.rows for count in counts.values()) / ROWS_PER_FILE)
     prefix = layout.warehouse_prefix(fact.table, publishing.publish_id)
     lake.write(dated.coalesce(files), prefix, fact.partition)
+    for state, observation in read_again:
+        check_rows(fact.table, [state], observation.get["rows"])
     return table_change(counts, prefix, fact.partition, publishing.seq)
