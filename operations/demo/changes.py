@@ -95,5 +95,6 @@ def subject_rows(warehouse: Any, subject: Subject) -> list[Rows]:
         with warehouse.cursor() as cursor:
             cursor.execute(statement, vars(subject))
             columns = [column.name for column in cursor.description]
-            found.append(Rows(title.format(**vars(subject)), columns, [[shorten(str(value)) for value in row] for row in cursor.fetchall()]))
+            values = [[shorten(str(value)) for value in row] for row in cursor.fetchall()]
+            found.append(Rows(title.format(**vars(subject)), columns, values))
     return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from os.path import commonprefix
+from itertools import takewhile
+from operator import eq
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -186,7 +187,12 @@ def _change(wanted: str | None, held: str | None) -> str:
     change = f"source {_shown(wanted)}, warehouse {_shown(held)}"
     if wanted is None or held is None or max(len(wanted), len(held)) <= LONGEST:
         return change
-    return f"{change}, the same up to character {len(commonprefix([wanted, held])):,}"
+    return f"{change}, the same up to character {_same(wanted, held):,}"
+
+
+def _same(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    return sum(takewhile(bool, map(eq, one, other)))
 
 
 def _shown(text: str | None) -> str:

@@ -113,7 +113,9 @@ NEWEST = layout.manifest_key(2)
     ],
     ids=["empty", "truncated", "binary", "no fields", "a list", "null", "other fields"],
 )
-@pytest.mark.parametrize("read", [newest_batch, newest_publish, lambda bucket: read_batch(bucket, 2), lambda bucket: read_publish(bucket, 2)])
+@pytest.mark.parametrize(
+    "read", [newest_batch, newest_publish, lambda bucket: read_batch(bucket, 2), lambda bucket: read_publish(bucket, 2)]
+)
 def test_a_manifest_that_cannot_be_read_is_named_with_what_restores_it(
     bucket: Bucket, read: Callable[[Bucket], Any], body: bytes, reason: str
 ) -> None:

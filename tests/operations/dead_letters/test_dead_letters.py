@@ -110,7 +110,12 @@ def test_letters_that_cannot_be_read_are_named_with_what_restores_them(ingested:
 
 def test_objects_of_others_among_the_letters_are_passed_over(ingested: Ingested, loaded: Database, deadletters: Command) -> None:
     ingested.batch(4)
-    for name in ("dead_letter/", "dead_letter/payment/discarded/", "dead_letter/payment/discarded/.DS_Store", "dead_letter/payment/notes.txt"):
+    for name in (
+        "dead_letter/",
+        "dead_letter/payment/discarded/",
+        "dead_letter/payment/discarded/.DS_Store",
+        "dead_letter/payment/notes.txt",
+    ):
         ingested.lake.ingestion.put(name, b"")
     assert len([line for line in deadletters("list").out if "1 row" in line]) == 1
     assert deadletters("show", "payment").code == 0
