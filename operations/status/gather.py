@@ -146,14 +146,6 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
     )
 
 
-def loaded_through(lake: Lake) -> int | None:
-    """The newest batch that the warehouse holds; None when it cannot be asked from here."""
-    try:
-        return lake.loaded_through()
-    except PipelineError:
-        return None
-
-
 def resources(session: boto3.Session, deployment: Deployment, kind: str) -> list[str]:
     """The names of the deployment's resources of one kind."""
     client = session.client("cloudformation")
