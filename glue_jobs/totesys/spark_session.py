@@ -13,6 +13,12 @@ _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # the default, INT96, has no statistics to prune by
     "spark.sql.parquet.inferTimestampNTZ.enabled": "false",  # a schema is always given; and all times are UTC
+    # Dates before 1582-10-15 mean the same day in all databases and files here, which use the Gregorian calendar throughout. Spark's
+    # default refuses to read and to write them, since Spark 2 counted them by the Julian calendar.
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.int96RebaseModeInWrite": "CORRECTED",
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     "spark.sql.streaming.fileStreamSink.ignoreMetadata": "true",  # no stream writes the lake: spares requests at each read
 }

@@ -150,3 +150,42 @@ def test_a_warehouse_column_whose_values_have_landed_long_ago_is_filled_by_a_bac
 
     assert in_lake(world)["warehouse"] == [("Steel", "red")]
     assert query(warehouse.connect, "SELECT design_name, colour FROM dim_design") == [("Steel", "red")]
+
+
+MADE_ON = {"name": "made_on", "type": "date", "nullable": True, "description": "Day it was made."}
+MADE_AT = {
+    "name": "made_at",
+    "type": "timestamp",
+    "source_type": "timestamp(3) without time zone",
+    "nullable": True,
+    "description": "When.",
+}
+OLD_DAYS = ["0001-01-01", "1520-06-01", "1582-10-04", "1582-10-10", "1582-10-15", "9999-12-31"]
+
+
+def test_days_before_the_gregorian_calendar_come_into_the_lake_and_the_warehouse_as_they_are(
+    world: World, catalog: Path, source: Any, warehouse: Any
+) -> None:
+    add_column(catalog, "source/design.json", **MADE_ON, source_type="date")
+    add_column(catalog, "source/design.json", **MADE_AT)
+    add_column(catalog, "warehouse/dim_design.json", **MADE_ON, warehouse_type="date", origin="design.made_on")
+    deploy(world)
+    world.execute(source.connect, "ALTER TABLE design ADD made_on date, ADD made_at timestamp(3)")
+    for day in OLD_DAYS:
+        insert = "INSERT INTO design (design_name, file_location, file_name, last_updated, made_on, made_at) VALUES ('Steel', '/usr', 'a', now(),"
+        world.execute(source.connect, f"{insert} '{day}', '{day} 01:02:03.123')")
+    ingest(world)
+    world.transform()
+    world.load()
+    world.execute(source.connect, "UPDATE design SET file_name = 'b'")  # the mirror's file is read, and written again
+    ingest(world)
+    world.transform()
+    world.load()
+
+    assert query(warehouse.connect, "SELECT made_on::text, file_name FROM dim_design ORDER BY 1") == [(day, "b") for day in OLD_DAYS]
+    publish = newest_publish(world.processed)
+    assert publish
+    columns = (*load_contracts().source["design"].columns, *CURRENT_LINEAGE)
+    mirror = lake(world).read(columns, publish.current["design"].values())
+    texts = mirror.selectExpr("string(made_on) AS day", "string(made_at) AS moment").orderBy("day").collect()
+    assert [tuple(row) for row in texts] == [(day, f"{day} 01:02:03.123") for day in OLD_DAYS]

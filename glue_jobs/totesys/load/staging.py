@@ -13,6 +13,7 @@ from math import ceil
 from urllib.parse import quote
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from sqlalchemy import Connection, MetaData, Table, inspect, text
 from sqlalchemy.schema import CreateTable, DropTable
 
@@ -66,7 +67,7 @@ class StagingWriter:
     def write(self, rows: DataFrame, table: Table, at_most: int) -> None:
         """Appends the rows; each Spark task in a transaction of its own. `at_most` rows decide how many sessions write."""
         writers = min(_WRITERS, ceil(at_most / _ROWS_PER_WRITER))
-        rows.coalesce(writers).write.jdbc(self._url, str(table), mode="append", properties=self._properties)
+        _with_dates_as_text(rows).coalesce(writers).write.jdbc(self._url, str(table), mode="append", properties=self._properties)
 
     @property
     def _url(self) -> str:
@@ -92,8 +93,14 @@ class StagingWriter:
             "ApplicationName": session_name(self.attempt),
             "reWriteBatchedInserts": "true",  # many rows per INSERT: 2.5 times as fast
             "batchsize": str(_ROWS_PER_BATCH),
-            "stringtype": "unspecified",  # times of day are strings in the lake; the server casts them to the column's type
+            "stringtype": "unspecified",  # the server casts text to the column's type: times of day, which are text in the lake, and dates
             "logServerErrorDetail": "false",  # else a failed batch puts its rows into the exception, and so into the log
             "tcpKeepAlive": "true",
             "connectTimeout": "10",
         }
+
+
+def _with_dates_as_text(rows: DataFrame) -> DataFrame:
+    """The rows with each date as YYYY-MM-DD. Spark hands dates to JDBC as java.sql.Date, which has no 1582-10-05 to 1582-10-14."""
+    texts = {name: F.col(name).cast("string") for name, kind in rows.dtypes if kind == "date"}
+    return rows.withColumns(texts) if texts else rows
