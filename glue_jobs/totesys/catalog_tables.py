@@ -9,14 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from totesys import layout
-from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Column, Contract, Contracts, Partition
+from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, RAW_PARTITIONS, Column, Contract, Contracts, Partition
 
 CONTRACT = "contract"  # the parameter of a table that holds its contract's body
 OWNER = "totesys"  # some clients cannot read a table without an owner
-RAW_PARTITIONS = (
-    Partition("ingest_date", "string", "Day of the batch's snapshot, YYYY-MM-DD in UTC."),
-    Partition("batch_id", "string", "The batch that read the rows."),
-)
 
 
 def raw_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:

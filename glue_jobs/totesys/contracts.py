@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
+
+from totesys.contract_checks import check_contract
+from totesys.errors import FatalError
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Partition:
 
 
 KEY_RANGE = Partition("key_range", "int", "Key divided by the range size of the contract, rounded down.")
+RAW_PARTITIONS = (
+    Partition("ingest_date", "string", "Day of the batch's snapshot, YYYY-MM-DD in UTC."),
+    Partition("batch_id", "string", "The batch that read the rows."),
+)
 
 # Lineage columns stand after the contract's own columns in every lake file. They are ours, not the source's.
 RAW_LINEAGE = (
@@ -58,6 +65,17 @@ FACT_LINEAGE = (
     *DIMENSION_LINEAGE,
     Column("is_put_back", "boolean", False, "Whether it says the same as the version before: the row was deleted, and then put back."),
 )
+
+UNREADABLE = "unreadable"  # stands beside the contract's columns while ingest reads: values that do not fit
+WAITS_FOR, WENT_IN_AFTER = "waits_for", "went_in_after"  # stand beside a fact's columns while its rows wait in the warehouse
+
+# Names that no column of a contract may have, whatever its table: what a batch, a publish or a load adds to the contract's columns. Names
+# that begin with an underscore are free for frames and queries, since no contract's name does.
+TAKEN_NAMES = frozenset({
+    *(column.name for column in (*RAW_LINEAGE, *CURRENT_LINEAGE, *DIMENSION_LINEAGE, *FACT_LINEAGE)),
+    *(partition.name for partition in (KEY_RANGE, *RAW_PARTITIONS)),
+    UNREADABLE, WAITS_FOR, WENT_IN_AFTER,
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -129,13 +147,20 @@ class Contracts:
 
 
 def parse_contract(body: dict[str, Any]) -> Contract:
-    """A contract from the JSON of its file, which the schema beside the contracts has checked."""
+    """A contract from the JSON of its file; FatalError that names table and column when no job could work by it."""
+    check_contract(body, TAKEN_NAMES, _keys(Contract), _keys(Column))
     parsed = {**body, "body": json.dumps(body, sort_keys=True, separators=(",", ":"))}
     parsed["columns"] = tuple(Column(**{**column, "values": tuple(column.get("values", ()))}) for column in body["columns"])
     parsed["inputs"] = tuple(body.get("inputs", ()))
     if "partition" in body:
         parsed["partition"] = Partition(**body["partition"])
     return Contract(**parsed)
+
+
+@lru_cache(maxsize=None)
+def _keys(of: type) -> dict[str, bool]:
+    """The keys of a contract's JSON that make the fields of a class, and whether they are required."""
+    return {one.name: one.default is MISSING and one.default_factory is MISSING for one in fields(of) if one.name != "body"}
 
 
 @lru_cache(maxsize=1)
@@ -156,6 +181,11 @@ def parents_first(contracts: dict[str, Contract]) -> dict[str, Contract]:
 
     def add(contract: Contract) -> None:
         for column in contract.columns:
+            if column.references and column.references not in contracts:
+                raise FatalError(
+                    f"the contract of {contract.table} cannot be used: {column.name} refers to {column.references}, a table without"
+                    " a contract"
+                )
             if column.references and column.references != contract.table and column.references not in ordered:
                 add(contracts[column.references])
         ordered.setdefault(contract.table, contract)

@@ -35,8 +35,9 @@ def registered_contract(table: dict[str, Any]) -> Contract:
     """The contract of a table as Glue describes it; FatalError when it has none that can be read."""
     try:
         return parse_contract(json.loads(table.get("Parameters", {})[CONTRACT]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (FatalError, KeyError, TypeError, ValueError) as error:
+        reason = str(error) if isinstance(error, FatalError) else f"{type(error).__name__} in parameter {CONTRACT}"
         raise FatalError(
-            f"table {table.get('DatabaseName')}.{table['Name']} of the Data Catalog has no contract that can be read"
-            f" ({type(error).__name__} in parameter {CONTRACT}): run scripts/deploy.sh"
+            f"table {table.get('DatabaseName')}.{table['Name']} of the Data Catalog has no contract that can be read ({reason}):"
+            " run scripts/deploy.sh"
         ) from error

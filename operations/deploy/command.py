@@ -117,12 +117,11 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
             version = code_version() if name == "jobs" else None
             outcome.append(deploy_stack(session, f"{project}-{name}", template, parameters, version))
 
-    if describe_stack(session, f"{project}-catalog"):
-        with report.step("contracts") as outcome:  # before anything changes: code and tables come from the same contracts
-            outputs = stack_outputs(session, f"{project}-catalog")
-            registered = {"ingestion": outputs["IngestionDatabase"], "processed": outputs["ProcessedDatabase"]}
-            differing = check_contracts(session.client("glue"), load_contracts(), registered, environment)
-            outcome.append(f"{differing} to be registered anew" if differing else "as registered")
+    with report.step("contracts") as outcome:  # before anything changes: code and tables come from the same contracts
+        outputs = stack_outputs(session, f"{project}-catalog") if describe_stack(session, f"{project}-catalog") else None
+        registered = {"ingestion": outputs["IngestionDatabase"], "processed": outputs["ProcessedDatabase"]} if outputs else None
+        differing = check_contracts(session.client("glue"), load_contracts(), registered, environment)
+        outcome.append("all new" if registered is None else f"{differing} to be registered anew" if differing else "as registered")
     stack("storage", {})
     stack("secrets", {})
     credentials = {}

@@ -11,6 +11,8 @@ from totesys.contracts import Column, Contract, Contracts, Partition
 from totesys.errors import FatalError
 from totesys.registry import registered_contract
 
+from operations.contract_schema import check_schemas
+
 ACCEPT_BREAKING = "TOTESYS_ACCEPT_BREAKING"  # names the tables whose breaking change is meant
 
 
@@ -22,18 +24,21 @@ class Problem:
     is_breaking: bool
 
 
-def check_contracts(glue: Any, contracts: Contracts, databases: Mapping[str, str], environment: Mapping[str, str]) -> int:
+def check_contracts(glue: Any, contracts: Contracts, databases: Mapping[str, str] | None, environment: Mapping[str, str]) -> int:
     """Compares the contracts with the registered ones in `databases` (ingestion, processed -> name); counts those that differ.
 
-    FatalError that names every problem. A table that was registered without a contract is as good as new.
+    FatalError that names every problem. A table that was registered without a contract is as good as new, and so are all tables before
+    the first deploy, when there are no databases.
     """
+    check_schemas([*contracts.source.values(), *contracts.warehouse.values()])
     accepted = [table for table in environment.get(ACCEPT_BREAKING, "").split(",") if table]
     known = {**contracts.source, **contracts.warehouse}
     if unknown := sorted(set(accepted) - known.keys()):
         raise FatalError(f"{ACCEPT_BREAKING} names {', '.join(unknown)}, which no contract describes: it takes {', '.join(known)}")
     registered: dict[str, Contract] = {}
     found: list[Problem] = []
-    for database, tables in ((databases["ingestion"], contracts.source), (databases["processed"], contracts.warehouse)):
+    places = ((databases["ingestion"], contracts.source), (databases["processed"], contracts.warehouse)) if databases else ()
+    for database, tables in places:
         for table in registered_tables(glue, database, tables):
             try:
                 registered[table["Name"]] = registered_contract(table)

@@ -60,9 +60,10 @@ class Plan:
         )
 
     def _check_contracts(self) -> None:
+        registered = None
         if "IngestionDatabase" in self._outputs:
             registered = {"ingestion": self._outputs["IngestionDatabase"], "processed": self._outputs["ProcessedDatabase"]}
-            check_contracts(self._session.client("glue"), load_contracts(), registered, self._environment)
+        check_contracts(self._session.client("glue"), load_contracts(), registered, self._environment)
 
     def _credentials(self) -> Iterator[Row]:
         for database in self._databases:

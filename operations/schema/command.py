@@ -7,12 +7,11 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
-from totesys.contracts import Column, Contract, load_contracts
+from totesys.contracts import Column, Contract, load_contracts, parse_contract
 from totesys.errors import FatalError, PipelineError
 from totesys.ingest.source import open_source
 from totesys.ingest.structure import LiveTable, findings
@@ -20,13 +19,13 @@ from totesys.registry import registered_contract
 from totesys.secrets import read_credentials
 
 from operations.console import make_console, make_table
+from operations.contract_schema import CATALOG, check_schema
 from operations.deploy.compatible import registered_tables
 from operations.deployment import Deployment, aws_session, explain
 from operations.schema.changes import changes
 from operations.schema.propose import propose
 from operations.schema.registered import registered_versions, version_numbered
 
-CATALOG = Path(__file__).parents[2] / "catalog"
 DIFFERENT = 1
 
 
@@ -167,6 +166,8 @@ class Schema:
             return
         for note in notes:
             print(f"schema: {table}.{note}", file=sys.stderr)
+        check_schema(draft)
+        parse_contract(draft)
         text = json.dumps(draft, indent=2, ensure_ascii=False) + "\n"
         sys.stdout.write(text)
         if write:

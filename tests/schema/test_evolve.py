@@ -189,3 +189,58 @@ def test_days_before_the_gregorian_calendar_come_into_the_lake_and_the_warehouse
     mirror = lake(world).read(columns, publish.current["design"].values())
     texts = mirror.selectExpr("string(made_on) AS day", "string(made_at) AS moment").orderBy("day").collect()
     assert [tuple(row) for row in texts] == [(day, f"{day} 01:02:03.123") for day in OLD_DAYS]
+
+
+@pytest.fixture
+def one_of_each(world: World, source: Any) -> World:
+    """The pipeline with a design, an address, and one member of each table that is joined with another, in the source."""
+    world.execute(
+        source.connect,
+        DESIGN.replace("%s", "'Wooden'"),
+        "INSERT INTO department (department_id, department_name, location, last_updated) VALUES (1, 'Sales', 'Leeds', now())",
+        "INSERT INTO staff (staff_id, first_name, last_name, department_id, email_address, last_updated) VALUES (1, 'Ada', 'Byron', 1, 'a@b.c', now())",
+        "INSERT INTO address (address_id, address_line_1, city, postal_code, country, phone, last_updated)"
+        " VALUES (1, 'High St', 'Leeds', '1', 'UK', '2', now())",
+        "INSERT INTO counterparty (counterparty_id, counterparty_legal_name, legal_address_id, last_updated) VALUES (1, 'Frami', 1, now())",
+    )
+    return world
+
+
+def test_a_contracts_column_may_bear_any_name_that_only_the_transforms_frames_use(
+    one_of_each: World, catalog: Path, source: Any, warehouse: Any
+) -> None:
+    world = one_of_each
+    names = ("before", "values", "state", "seen_seq", "gone_seq", "is_changed", "is_version", "is_last", "is_miss", "is_offered")
+    added = {"design": names, "staff": ("location", "department_name"), "counterparty": ("city", "phone", "address_id")}
+    for table, columns in added.items():
+        for name in columns:
+            world.execute(source.connect, f"ALTER TABLE {table} ADD {name} text DEFAULT 'x'")
+            add_column(catalog, f"source/{table}.json", name=name, type="string", source_type="text", nullable=True, description="More.")
+    deploy(world)
+    for name in ("Wooden", "Steel"):
+        world.execute(source.connect, f"UPDATE design SET design_name = '{name}', before = '{name}'", "UPDATE staff SET location = 'York'")
+        ingest(world)
+        world.transform()
+        world.load()
+
+    assert query(warehouse.connect, "SELECT design_name FROM dim_design") == [("Steel",)]
+    assert query(warehouse.connect, "SELECT department_name, location FROM dim_staff") == [("Sales", "Leeds")]
+    assert query(warehouse.connect, "SELECT counterparty_legal_city, counterparty_legal_phone_number FROM dim_counterparty") == [("Leeds", "2")]
+    publish = newest_publish(world.processed)
+    assert publish
+    design = lake(world).read((*load_contracts().source["design"].columns, *CURRENT_LINEAGE), publish.current["design"].values())
+    assert [(row.before, row.gone_seq) for row in design.collect()] == [("Steel", "x")]
+
+
+def test_source_columns_that_no_contract_has_may_bear_any_name(one_of_each: World, source: Any, warehouse: Any) -> None:
+    world = one_of_each
+    names = ("is_deleted", "batch_seq", "source_xid", "unreadable", "key_range", "batch_id", '"Design_Name"', '"a.b"', "t")
+    for name in names:
+        world.execute(source.connect, f"ALTER TABLE design ADD {name} text DEFAULT 'x'")
+    for design_name in ("Wooden", "Steel"):
+        world.execute(source.connect, f"UPDATE design SET design_name = '{design_name}'")
+        ingest(world)
+        world.transform()
+        world.load()
+
+    assert query(warehouse.connect, "SELECT design_name FROM dim_design") == [("Steel",)]

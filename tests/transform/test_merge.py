@@ -19,7 +19,7 @@ ITEM = Contract(
 )  # fmt: skip
 
 KNOWN = {"item_id": "int", "kept": "string", "dropped": "string", "is_deleted": "boolean", "batch_seq": "bigint"}
-CAPTURED = {"item_id": "int", "kept": "string", "dropped": "string", "batch_seq": "bigint", "is_offered": "boolean"}
+CAPTURED = {"item_id": "int", "kept": "string", "dropped": "string", "batch_seq": "bigint", "_is_offered": "boolean"}
 
 Row = tuple[int, str | None, str | None]
 Current = tuple[int, str | None, str | None, bool, int]
@@ -41,8 +41,8 @@ def merged(spark: SparkSession) -> Merge:
         known = frame(spark, current, KNOWN)
         captured = frame(spark, [(*row, seq, True) for seq, rows in batches.items() for row in rows], CAPTURED)
         states = merge(known, captured, full, ITEM, ["item_id", "kept"], is_one_task=is_one_task)
-        wanted = ("item_id", "kept", "dropped", "is_deleted", "batch_seq", "is_version", "is_last")
-        return [tuple(row[name] for name in wanted) for row in states.filter("seen_seq > 0").orderBy("item_id", "seen_seq").collect()]
+        wanted = ("item_id", "kept", "dropped", "is_deleted", "batch_seq", "_is_version", "_is_last")
+        return [tuple(row[name] for name in wanted) for row in states.filter("_seen_seq > 0").orderBy("item_id", "_seen_seq").collect()]
 
     return run
 
@@ -95,7 +95,7 @@ def test_a_version_that_repeats_the_one_before_a_deletion_says_so(spark: SparkSe
     rows = [(1, "a", "y", 3, True), (2, "b", "x", 3, True), (3, "a", "y", 3, True), (4, "a", "x", 3, True)]
     captured = frame(spark, rows, CAPTURED)
     put_back = merge(known, captured, (), ITEM, ["item_id", "kept"]).filter("is_put_back")
-    assert [(row.item_id, row.is_version) for row in put_back.collect()] == [(1, True)]
+    assert [(row.item_id, row._is_version) for row in put_back.collect()] == [(1, True)]
 
 
 def test_deleted_and_inserted_again_across_waiting_batches(merged: Merge) -> None:
@@ -116,8 +116,8 @@ def test_a_key_that_full_reads_found_and_kept_out_is_deleted_as_of_the_first_tha
     found = {"key": "bigint", "batch_seq": "bigint"}
     kept_out = frame(spark, [(1, 2), (1, 3), (2, 2), (3, 2)], found)
     states = merge(known, frame(spark, [], CAPTURED), (2, 3, 4), ITEM, ["item_id", "kept"], kept_out)
-    last = states.filter("is_last").orderBy("item_id").collect()
-    assert [(row.item_id, row.is_deleted, row.batch_seq, row.is_changed) for row in last] == [(1, True, 4, True), (2, True, 1, False)]
+    last = states.filter("_is_last").orderBy("item_id").collect()
+    assert [(row.item_id, row.is_deleted, row.batch_seq, row._is_changed) for row in last] == [(1, True, 4, True), (2, True, 1, False)]
 
 
 @pytest.mark.parametrize("version_columns", [["item_id", "kept"], []])
@@ -129,7 +129,7 @@ def test_what_is_first_of_all_is_the_same_without_a_comparison(spark: SparkSessi
     merged = merge(frame(spark, [], KNOWN), captured, (), ITEM, version_columns)
     assert first.dtypes == merged.dtypes
     assert first.orderBy("item_id").collect() == merged.orderBy("item_id").collect()
-    assert [row.is_miss for row in first.orderBy("item_id").collect()] == [False, True]
+    assert [row._is_miss for row in first.orderBy("item_id").collect()] == [False, True]
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

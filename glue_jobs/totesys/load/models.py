@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
 from totesys import contracts
-from totesys.contracts import Contract
+from totesys.contracts import WAITS_FOR, WENT_IN_AFTER, Contract
 
 STAR_SCHEMA = "public"
 OWN_SCHEMA = "etl"
@@ -129,9 +129,9 @@ def waiting_table(contract: Contract) -> Table:
     ]
     return Table(
         f"waiting_{contract.table.removeprefix('fact_')}", MetaData(schema=OWN_SCHEMA), *columns,
-        Column("waits_for", ARRAY(Text), nullable=False, comment="Dimensions that lacked its parents at the last look; empty: it waits for"
+        Column(WAITS_FOR, ARRAY(Text), nullable=False, comment="Dimensions that lacked its parents at the last look; empty: it waits for"
                " an earlier version of its key."),
-        Column("went_in_after", BigInteger, comment="Number of the load after which it went in; null: it waits."),
+        Column(WENT_IN_AFTER, BigInteger, comment="Number of the load after which it went in; null: it waits."),
         comment=f"Versions of {contract.table} that wait for their parents, or have waited.",
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from totesys.contracts import Contract
 
-_STATE = ("is_deleted", "batch_seq", "seen_seq", "is_changed", "is_version", "is_put_back", "is_last", "is_miss")
+_STATE = ("is_deleted", "batch_seq", "_seen_seq", "_is_changed", "_is_version", "is_put_back", "_is_last", "_is_miss")
 
 
 def merge(
@@ -24,58 +24,58 @@ def merge(
     """Every state that the keys of `captured` went through, and after a full read those of `current`, in the order of batches.
 
     current          one row per key: the contract's columns, is_deleted, batch_seq
-    captured         rows as batches read them: the contract's columns, batch_seq, is_offered; one row per key and batch.
-                     is_offered says that a delta would have read the row as well
+    captured         rows as batches read them: the contract's columns, batch_seq, _is_offered; one row per key and batch.
+                     _is_offered says that a delta would have read the row as well
     full_seqs        batches that read the whole table: a known key that such a batch lacks is deleted as of it
     version_columns  columns in which a difference makes a new fact version; empty for tables that feed no fact
     kept_out         rows that a full read found and kept out as dead letters (key, batch_seq): their keys are not lacking, and they keep
                      the state that they had; None when there are none
     is_one_task      the rows are few: one task compares them, without a shuffle
 
-    One row per key and state seen, with the contract's columns and
+    One row per key and state seen, with the contract's columns and others, of names that no contract's column has:
       is_deleted, batch_seq  the state, and the batch that brought it: an equal state keeps the batch of the first
-      seen_seq               the batch that saw it; 0 for the state that was known before
-      is_changed             differs from the state before, in any column
-      is_version             is a new fact version: alive, and new, put back, or different in the version columns
+      _seen_seq              the batch that saw it; 0 for the state that was known before
+      _is_changed            differs from the state before, in any column
+      _is_version            is a new fact version: alive, and new, put back, or different in the version columns
       is_put_back            is a new fact version with the same version columns as before: the key was deleted meanwhile
-      is_last                is the key's newest state: these rows are the new current state
-      is_miss                is alive and changed, though no delta would have offered it: only a full read noticed
+      _is_last               is the key's newest state: these rows are the new current state
+      _is_miss               is alive and changed, though no delta would have offered it: only a full read noticed
     """
-    values = F.struct(*[column.name for column in contract.columns]).alias("values")
-    known_seq, seen_seq = F.lit(0).cast("bigint").alias("seen_seq"), F.col("batch_seq").alias("seen_seq")
-    known = current.select(contract.key, values, "is_deleted", "batch_seq", known_seq, F.lit(True).alias("is_offered"))
-    read = captured.select(contract.key, values, F.lit(False).alias("is_deleted"), "batch_seq", seen_seq, "is_offered")
+    values = F.struct(*[column.name for column in contract.columns]).alias("_values")
+    known_seq, seen_seq = F.lit(0).cast("bigint").alias("_seen_seq"), F.col("batch_seq").alias("_seen_seq")
+    known = current.select(contract.key, values, "is_deleted", "batch_seq", known_seq, F.lit(True).alias("_is_offered"))
+    read = captured.select(contract.key, values, F.lit(False).alias("is_deleted"), "batch_seq", seen_seq, "_is_offered")
     states = known.unionByName(read)
     if kept_out is not None:
         states = states.join(
-            kept_out.groupBy(F.col("key").alias(contract.key)).agg(F.collect_set("batch_seq").alias("found_seqs")), contract.key, "left"
+            kept_out.groupBy(F.col("key").alias(contract.key)).agg(F.collect_set("batch_seq").alias("_found_seqs")), contract.key, "left"
         )
     if is_one_task:
         states = states.coalesce(1)
 
     by_batch = Window.partitionBy(contract.key).orderBy("batch_seq")
     next_seq = F.lead("batch_seq").over(by_batch)
-    is_new, is_gone = F.col("seen_seq") > 0, F.col("is_deleted")
+    is_new, is_gone = F.col("_seen_seq") > 0, F.col("is_deleted")
     if full_seqs:
-        states = states.withColumn("gone_seq", _gone_seq(full_seqs, next_seq, kept_out is not None))
-        is_gone |= F.col("gone_seq").isNotNull()
+        states = states.withColumn("_gone_seq", _gone_seq(full_seqs, next_seq, kept_out is not None))
+        is_gone |= F.col("_gone_seq").isNotNull()
     compared = states.withColumns(
-        {"before": F.lag(F.struct("values", is_gone.alias("is_deleted"))).over(by_batch), "is_last": next_seq.isNull()}
+        {"_before": F.lag(F.struct("_values", is_gone.alias("is_deleted"))).over(by_batch), "_is_last": next_seq.isNull()}
     ).withColumns(
         {
-            "is_changed": is_new & ~F.col("before").eqNullSafe(F.struct("values", "is_deleted")),
-            "is_version": is_new & _is_version(version_columns),
+            "_is_changed": is_new & ~F.col("_before").eqNullSafe(F.struct("_values", "is_deleted")),
+            "_is_version": is_new & _is_version(version_columns),
             "is_put_back": is_new & _is_put_back(version_columns),
         }
     )
     so_far = by_batch.rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    brought_seq = F.last(F.when(~is_new | F.col("is_changed"), F.col("batch_seq")), ignorenulls=True).over(so_far)
-    is_miss = F.col("is_changed") & ~F.col("is_deleted") & ~F.col("is_offered")
-    made = {name: F.col(name) for name in _STATE} | {"batch_seq": brought_seq, "is_miss": is_miss}
+    brought_seq = F.last(F.when(~is_new | F.col("_is_changed"), F.col("batch_seq")), ignorenulls=True).over(so_far)
+    is_miss = F.col("_is_changed") & ~F.col("is_deleted") & ~F.col("_is_offered")
+    made = {name: F.col(name) for name in _STATE} | {"batch_seq": brought_seq, "_is_miss": is_miss}
     state = [value.alias(name) for name, value in made.items()]
     if full_seqs:
-        return _with_deletions(compared.select("values", *state, "gone_seq")).select("values.*", "state.*")
-    return compared.select("values.*", *state)
+        return _with_deletions(compared.select("_values", *state, "_gone_seq")).select("_values.*", "_state.*")
+    return compared.select("_values.*", *state)
 
 
 def first_states(captured: DataFrame, contract: Contract, version_columns: Sequence[str]) -> DataFrame:
@@ -84,12 +84,12 @@ def first_states(captured: DataFrame, contract: Contract, version_columns: Seque
         *[column.name for column in contract.columns],
         F.lit(False).alias("is_deleted"),
         "batch_seq",
-        F.col("batch_seq").alias("seen_seq"),
-        F.lit(True).alias("is_changed"),
-        F.lit(bool(version_columns)).alias("is_version"),
+        F.col("batch_seq").alias("_seen_seq"),
+        F.lit(True).alias("_is_changed"),
+        F.lit(bool(version_columns)).alias("_is_version"),
         F.lit(False).alias("is_put_back"),
-        F.lit(True).alias("is_last"),
-        (~F.col("is_offered")).alias("is_miss"),
+        F.lit(True).alias("_is_last"),
+        (~F.col("_is_offered")).alias("_is_miss"),
     )
 
 
@@ -100,7 +100,7 @@ def _gone_seq(full_seqs: Sequence[int], next_seq: Column, has_found: bool) -> Co
 
     def lacks(seq: int) -> Column:
         is_later = F.col("batch_seq") < seq
-        return is_later & ~F.coalesce(F.array_contains("found_seqs", F.lit(seq)), F.lit(False)) if has_found else is_later
+        return is_later & ~F.coalesce(F.array_contains("_found_seqs", F.lit(seq)), F.lit(False)) if has_found else is_later
 
     first = F.coalesce(*[F.when(lacks(seq), F.lit(seq).cast("bigint")) for seq in sorted(full_seqs)])
     return F.when(next_seq.isNull() | (first < next_seq), first)
@@ -109,34 +109,34 @@ def _gone_seq(full_seqs: Sequence[int], next_seq: Column, has_found: bool) -> Co
 def _with_deletions(states: DataFrame) -> DataFrame:
     """The states (values, state), and after each that has a gone_seq the deletion: of the same values, and no change where the key was
     deleted already."""
-    is_kept = F.col("gone_seq").isNull()
-    own = {name: F.col(name) for name in _STATE} | {"is_last": F.col("is_last") & is_kept}
+    is_kept = F.col("_gone_seq").isNull()
+    own = {name: F.col(name) for name in _STATE} | {"_is_last": F.col("_is_last") & is_kept}
     deletion = own | {
         "is_deleted": F.lit(True),
-        "batch_seq": F.when(F.col("is_deleted"), F.col("batch_seq")).otherwise(F.col("gone_seq")),
-        "seen_seq": F.col("gone_seq"),
-        "is_changed": ~F.col("is_deleted"),
-        "is_last": F.col("is_last"),
-        **dict.fromkeys(("is_version", "is_put_back", "is_miss"), F.lit(False)),
+        "batch_seq": F.when(F.col("is_deleted"), F.col("batch_seq")).otherwise(F.col("_gone_seq")),
+        "_seen_seq": F.col("_gone_seq"),
+        "_is_changed": ~F.col("is_deleted"),
+        "_is_last": F.col("_is_last"),
+        **dict.fromkeys(("_is_version", "is_put_back", "_is_miss"), F.lit(False)),
     }
     kept, gone = (F.struct(*[value.alias(name) for name, value in state.items()]) for state in (own, deletion))
-    return states.select("values", F.explode(F.when(is_kept, F.array(kept)).otherwise(F.array(kept, gone))).alias("state"))
+    return states.select("_values", F.explode(F.when(is_kept, F.array(kept)).otherwise(F.array(kept, gone))).alias("_state"))
 
 
 def _is_version(version_columns: Sequence[str]) -> Column:
     if not version_columns:
         return F.lit(False)
-    was_alive = F.coalesce(~F.col("before.is_deleted"), F.lit(False))
+    was_alive = F.coalesce(~F.col("_before.is_deleted"), F.lit(False))
     return ~F.col("is_deleted") & ~(was_alive & _says_the_same(version_columns))
 
 
 def _is_put_back(version_columns: Sequence[str]) -> Column:
     if not version_columns:
         return F.lit(False)
-    was_deleted = F.coalesce(F.col("before.is_deleted"), F.lit(False))
+    was_deleted = F.coalesce(F.col("_before.is_deleted"), F.lit(False))
     return ~F.col("is_deleted") & was_deleted & _says_the_same(version_columns)
 
 
 def _says_the_same(version_columns: Sequence[str]) -> Column:
-    now, before = (F.struct(*[F.col(f"{state}.{name}") for name in version_columns]) for state in ("values", "before.values"))
+    now, before = (F.struct(*[F.col(f"{state}.{name}") for name in version_columns]) for state in ("_values", "_before._values"))
     return now.eqNullSafe(before)

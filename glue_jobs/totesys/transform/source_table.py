@@ -78,7 +78,7 @@ def _merged_states(
     known: Collection[PartitionState],
     fact: Contract | None,
 ) -> DataFrame:
-    captured = _captured(lake, contract, captures).withColumn("is_offered", _is_offered(publishing, captures))
+    captured = _captured(lake, contract, captures).withColumn("_is_offered", _is_offered(publishing, captures))
     full_seqs = [seq for seq, capture in captures.items() if capture.mode == "full"]
     is_one_task = are_few(sum(state.rows for state in known) + sum(capture.rows for capture in captures.values()))
     version_columns = _version_columns(contract, fact)
@@ -118,19 +118,19 @@ def _counted(
     """The counts, in one small job; key ranges in which nothing changed are left out. BadDataError when the mirror's files do not hold
     the rows that the manifest says."""
     range_name = contract.partition.name
-    is_last, is_version = F.col("is_last"), F.col("is_version")
+    is_last, is_version = F.col("_is_last"), F.col("_is_version")
     days = _days(contract, fact)
     counted = (
-        states.groupBy(key_range(contract), "seen_seq")
+        states.groupBy(key_range(contract), "_seen_seq")
         .agg(
-            F.count_if(F.col("seen_seq") == 0).alias("known"),
+            F.count_if(F.col("_seen_seq") == 0).alias("known"),
             F.count_if(is_last).alias("rows"),
             F.count_if(is_last & (F.col("batch_seq") > publishing.loaded_seq)).alias("new_rows"),
             F.max(F.when(is_last, F.col("batch_seq"))).alias("max_batch_seq"),
             F.count_if(is_last & F.col("is_deleted")).alias("deleted"),
-            F.count_if("is_changed").alias("changed"),
-            F.count_if("is_miss").alias("misses"),
-            F.count_if("is_version").alias("versions"),
+            F.count_if("_is_changed").alias("changed"),
+            F.count_if("_is_miss").alias("misses"),
+            F.count_if("_is_version").alias("versions"),
             F.min(F.when(is_version, F.least(*days.values()))).alias("first_day"),
             F.max(F.when(is_version, F.greatest(*days.values()))).alias("last_day"),
             *[F.count_if(is_version & day.isNull()).alias(f"no_date_{name}") for name, day in days.items() if fact],
@@ -157,7 +157,7 @@ def _counted(
     versions: dict[int, int] = {}
     for row in counted:
         if row["versions"]:
-            versions[row["seen_seq"]] = versions.get(row["seen_seq"], 0) + row["versions"]
+            versions[row["_seen_seq"]] = versions.get(row["_seen_seq"], 0) + row["versions"]
     first_days, last_days = ([row[name] for row in counted if row[name]] for name in ("first_day", "last_day"))
     dates = (min(first_days), max(last_days)) if first_days else None
     return _Merged(states, ranges, versions, dates, sum(row["misses"] for row in counted))
@@ -178,7 +178,7 @@ def _write(
     lake: Lake, publishing: Publishing, contracts: Contracts, contract: Contract, fact: Contract | None, merged: _Merged
 ) -> SourceChange:
     changed_ranges = [int(value) for value in merged.ranges]
-    is_touched = F.col("is_last") & key_range(contract).isin(changed_ranges)
+    is_touched = F.col("_is_last") & key_range(contract).isin(changed_ranges)
     columns = [column.name for column in (*contract.columns, *CURRENT_LINEAGE)]
     touched = merged.states.filter(is_touched).select(*columns, key_range(contract))
     current = divided(touched, contract.partition, sum(count.rows for count in merged.ranges.values()))
@@ -194,7 +194,7 @@ def _write(
             warehouse[dimension.table] = table_change(merged.ranges, prefix, dimension.partition, publishing.seq)
     if fact is None or not merged.versions:
         return SourceChange(current_change, warehouse, misses=merged.misses)
-    rows = TABLES[fact.table](merged.states.filter("is_version"))
+    rows = TABLES[fact.table](merged.states.filter("_is_version"))
     warehouse[fact.table] = _append(lake, publishing, fact, rows, merged.versions)
     return SourceChange(current_change, warehouse, merged.dates, merged.misses)
 

@@ -20,9 +20,8 @@ _LEGAL = {
 
 def dim_counterparty(counterparties: DataFrame, addresses: DataFrame) -> DataFrame:
     """One row per counterparty, latest state of the company and of its address. One without it is absent until it comes."""
-    legal_addresses = addresses.select(
-        F.col("address_id").alias("legal_address_id"), *_LEGAL.values(), F.col("batch_seq").alias("address_batch_seq")
-    )
-    made = {name: F.col(origin) for name, origin in _LEGAL.items()}
-    made["batch_seq"] = F.greatest("batch_seq", "address_batch_seq")
-    return conform(counterparties.join(legal_addresses, "legal_address_id", how="inner"), "dim_counterparty", made)
+    # Qualified throughout: a contract may give the counterparty a column that the address has as well.
+    legal_address = addresses.select(F.col("address_id").alias("legal_address_id"), *_LEGAL.values(), "batch_seq").alias("address")
+    made = {name: F.col(f"address.{origin}") for name, origin in _LEGAL.items()}
+    made["batch_seq"] = F.greatest("counterparty.batch_seq", "address.batch_seq")
+    return conform(counterparties.alias("counterparty").join(legal_address, "legal_address_id", how="inner"), "dim_counterparty", made)

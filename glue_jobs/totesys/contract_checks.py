@@ -1,0 +1,98 @@
+"""What the jobs need of a contract's JSON: known keys, types that they can handle, and names that nothing else uses.
+
+catalog/contract.schema.json asks for more. It is applied by the commands that write and register contracts: no job ships jsonschema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from totesys.errors import FatalError
+
+_KINDS = ("source", "dimension", "fact")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_LAKE_TYPE = re.compile(r"int|bigint|string|boolean|date|timestamp|decimal\(\d+,\d+\)")
+_WAREHOUSE_TYPE = re.compile(r"int|bigint|varchar|date|time|boolean|numeric\(\d+,\d+\)")
+_DIGITS = re.compile(r"\((\d+),(\d+)\)")
+_MOST_DIGITS = 38  # of a decimal, in Parquet, Spark and Athena
+
+
+def is_name(name: Any) -> bool:
+    """Whether a column can have this name everywhere: in PostgreSQL, Spark and the Data Catalog, which keeps no capital letters."""
+    return isinstance(name, str) and bool(_NAME.fullmatch(name))
+
+
+def check_contract(
+    body: Mapping[str, Any], taken: Collection[str], table_keys: Mapping[str, bool], column_keys: Mapping[str, bool]
+) -> None:
+    """FatalError that names the table, and the column, of the first fault; nothing when there is none.
+
+    `taken` are the names that the pipeline uses beside a contract's columns; the keys say whether they are required.
+    """
+    table = body.get("table") if isinstance(body, Mapping) else None
+    if not is_name(table):
+        raise FatalError("a contract does not say which table it is of: its table must be a name of small letters, digits and underscores")
+    for place, fault in (*_of_table(body, table_keys), *_of_columns(body, taken, column_keys)):
+        raise FatalError(f"the contract of {table} cannot be used: {place} {fault}. Correct the contract in catalog/, and deploy it")
+
+
+def _of_table(body: Mapping[str, Any], keys: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
+    yield from _keys("the table", body, keys)
+    if body.get("kind") not in _KINDS:
+        yield "kind", f"is none of {', '.join(_KINDS)}"
+    for name in ("version", "range_size"):
+        number = body.get(name, 1)
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            yield name, "is no whole number above 0"
+    columns = body.get("columns")
+    if not isinstance(columns, list) or not columns or not all(isinstance(column, dict) for column in columns):
+        yield "columns", "is no list of columns"
+        return
+    names = [column.get("name") for column in columns]
+    for name in ("key", "version_of"):
+        if name in body and body[name] not in names:
+            yield name, f"names {body[name]}, which is no column of the contract"
+    if body.get("kind") == "fact" and "version_of" not in body:
+        yield "version_of", "is missing, which a fact must have"
+
+
+def _of_columns(body: Mapping[str, Any], taken: Collection[str], keys: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
+    counts = Counter(str(column.get("name")).lower() for column in body["columns"])
+    partition = body.get("partition")
+    taken = {*taken, partition["name"]} if isinstance(partition, dict) and "name" in partition else taken
+    for column in body["columns"]:
+        name = column.get("name")
+        place = f"column {name if is_name(name) else repr(name)}"
+        yield from _keys(place, column, keys)
+        if str(name).lower() in taken:
+            yield place, f"has a name that the pipeline uses itself, as it does {', '.join(sorted(taken))}: rename the column at the source"
+        if not is_name(name):
+            yield place, "has a name that is not of small letters, digits and underscores: rename the column at the source"
+        if counts[str(name).lower()] > 1:
+            yield place, "is there more than once; capital letters make no difference"
+        if not _is_type(_LAKE_TYPE, column.get("type")):
+            yield place, f"has the type {column.get('type')}, which no job knows"
+        if "warehouse_type" in column and not _is_type(_WAREHOUSE_TYPE, column["warehouse_type"]):
+            yield place, f"has the warehouse_type {column['warehouse_type']}, which the load does not know"
+        required = "source_type" if body.get("kind") == "source" else "warehouse_type"
+        if required not in column:
+            yield place, f"has no {required}"
+        if not isinstance(column.get("nullable"), bool):
+            yield place, "does not say whether it is nullable"
+
+
+def _keys(place: str, body: Mapping[str, Any], keys: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
+    if unknown := sorted(body.keys() - keys.keys()):
+        yield place, f"has {', '.join(unknown)}, which contracts do not have"
+    if missing := [name for name, is_required in keys.items() if is_required and name not in body]:
+        yield place, f"lacks {', '.join(missing)}"
+
+
+def _is_type(known: re.Pattern[str], found: Any) -> bool:
+    if not isinstance(found, str) or not known.fullmatch(found):
+        return False
+    digits = _DIGITS.search(found)
+    return digits is None or 1 <= int(digits[1]) <= _MOST_DIGITS and int(digits[2]) <= int(digits[1])
