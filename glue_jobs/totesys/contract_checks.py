@@ -95,4 +95,4 @@ def _is_type(known: re.Pattern[str], found: Any) -> bool:
     if not isinstance(found, str) or not known.fullmatch(found):
         return False
     digits = _DIGITS.search(found)
-    return digits is None or 1 <= int(digits[1]) <= _MOST_DIGITS and int(digits[2]) <= int(digits[1])
+    return digits is None or (1 <= int(digits[1]) <= _MOST_DIGITS and int(digits[2]) <= int(digits[1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -157,7 +157,7 @@ def parse_contract(body: dict[str, Any]) -> Contract:
     return Contract(**parsed)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _keys(of: type) -> dict[str, bool]:
     """The keys of a contract's JSON that make the fields of a class, and whether they are required."""
     return {one.name: one.default is MISSING and one.default_factory is MISSING for one in fields(of) if one.name != "body"}

@@ -9,10 +9,8 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 from totesys.contracts import Column, Contract, Contracts
+from totesys.load import live_types
 from totesys.load.models import STAR_SCHEMA
-
-# What PostgreSQL calls the contracts' types; it calls the others as they do.
-_TYPE_NAMES = {"int": "integer", "varchar": "character varying", "time": "time without time zone"}
 
 _TO_TEXT = {
     "date": sql.SQL("to_char({}, 'YYYY-MM-DD')"),
@@ -20,11 +18,6 @@ _TO_TEXT = {
 }
 _AS_IS = sql.SQL("{}::text")
 
-_COLUMNS = """
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
-WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
-"""
 _KEYS = """
 SELECT c.relname, k.convalidated, parent.relname,
     ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = k.conrelid AND attnum = ANY(k.conkey)),
@@ -37,7 +30,7 @@ WHERE n.nspname = %s AND c.relname = ANY(%s) AND k.contype IN ('p', 'f')
 
 @dataclass(frozen=True)
 class LiveColumn:
-    """A column's type as PostgreSQL writes it, and whether it refuses nulls."""
+    """A column's type as PostgreSQL writes it, of a domain the one below it, and whether it refuses nulls."""
 
     type: str
     is_not_null: bool
@@ -82,9 +75,10 @@ def read_tables(warehouse: Any, contracts: Contracts) -> dict[str, LiveTable]:
     columns: dict[str, dict[str, LiveColumn]] = {name: {} for name in names}
     keys: dict[str, dict[LiveKey, bool]] = {name: {} for name in names}
     with warehouse.cursor() as cursor:
-        cursor.execute(_COLUMNS, (STAR_SCHEMA, names))
-        for table, column, type_name, is_not_null in cursor:
-            columns[table][column] = LiveColumn(type_name, is_not_null)
+        cursor.execute(live_types.COLUMNS)
+        for schema, table, column, type_, _, is_not_null in cursor:
+            if schema == STAR_SCHEMA and table in columns:
+                columns[table][column] = LiveColumn(type_, is_not_null)
         cursor.execute(_KEYS, (STAR_SCHEMA, names))
         for table, is_validated, parent, own, referred in cursor:
             if len(own) == 1:
@@ -100,7 +94,7 @@ def _live_table(warehouse: Any, contract: Contract, columns: dict[str, LiveColum
         if column.name not in columns:
             continue
         name, live_type = sql.Identifier(column.name), columns[column.name].type
-        if is_type(column, live_type):
+        if live_types.holds(live_type, str(column.warehouse_type)):
             values[column.name], texts[column.name] = name, to_text(column, name)
             continue
         # Another type, as PostgreSQL itself wrote it. A value that both types can hold is the same; any other is compared as it reads.
@@ -116,15 +110,10 @@ def _live_table(warehouse: Any, contract: Contract, columns: dict[str, LiveColum
     return LiveTable(contract, columns, keys, values, texts)
 
 
-def is_type(column: Column, live_type: str) -> bool:
-    """Whether a live type is the contract's. A key that the warehouse assigns may be a bigint: so it does not run out of numbers."""
-    return live_type == type_name(column) or (column.assigned_by is not None and live_type == "bigint")
-
-
 def type_name(column: Column) -> str:
     """The contract's type of a warehouse column as PostgreSQL writes it."""
     assert column.warehouse_type is not None, f"the contract of column {column.name} has no warehouse type"
-    return _TYPE_NAMES.get(column.warehouse_type, column.warehouse_type)
+    return live_types.type_name(column.warehouse_type)
 
 
 def to_text(column: Column, value: sql.Composable) -> sql.Composed:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from totesys.contracts import Contracts
+from totesys.load.live_types import holds
 
-from operations.reconcile.live import LiveKey, LiveTable, is_type, type_name
+from operations.reconcile.live import LiveKey, LiveTable, type_name
 from operations.reconcile.result import Comparison
 
 
@@ -18,7 +19,7 @@ def check_structure(comparison: Comparison, table: LiveTable, contracts: Contrac
         if live is None:
             comparison.add("missing column", column=column.name)
             continue
-        if not is_type(column, live.type):
+        if not holds(live.type, str(column.warehouse_type)):
             comparison.add("wrong type", column=column.name, detail=f"wanted {type_name(column)}, found {live.type}")
         if live.is_not_null == column.nullable:
             wanted, found = ("nullable", "NOT NULL") if column.nullable else ("NOT NULL", "nullable")

@@ -24,10 +24,23 @@ def with_column(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "name",
-    ["is_deleted", "batch_seq", "source_xid", "is_put_back", "key_range", "ingest_date", "batch_id", "unreadable", "waits_for", "went_in_after"],
+    [
+        "is_deleted",
+        "batch_seq",
+        "source_xid",
+        "is_put_back",
+        "key_range",
+        "ingest_date",
+        "batch_id",
+        "unreadable",
+        "waits_for",
+        "went_in_after",
+    ],
 )
 def test_a_name_that_the_pipeline_uses_itself_is_refused_with_the_list_of_them(name: str) -> None:
-    said = rf"the contract of design cannot be used: column {name} has a name that the pipeline uses itself, as it does batch_id, batch_seq, "
+    said = (
+        rf"the contract of design cannot be used: column {name} has a name that the pipeline uses itself, as it does batch_id, batch_seq, "
+    )
     with pytest.raises(FatalError, match=said):
         parse_contract(with_column(name=name))
 

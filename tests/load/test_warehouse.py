@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection
 from totesys.contracts import load_contracts, parse_contract
-from totesys.errors import BadDataError
+from totesys.errors import BadDataError, FatalError
 from totesys.load import staging
 from totesys.load.models import staging_table
 from totesys.load.warehouse import prepare_warehouse, warehouse_engine
@@ -149,13 +150,147 @@ def test_a_table_that_lacks_its_key_is_named_and_nothing_is_made(session, query)
     assert query("SELECT to_regclass('dim_staff')") == [(None,)]
 
 
-def test_a_column_of_another_type_is_named_with_both_types_and_nothing_is_made(session, query):
-    query("CREATE TABLE dim_currency (currency_id bigint PRIMARY KEY, currency_code varchar)")
+@pytest.mark.parametrize("type_", ["varchar(50)", "character(50)", "integer", "bytea"])
+def test_a_column_of_another_type_is_named_with_both_types_and_nothing_is_made(session, query, type_):
+    query(f"CREATE TABLE dim_currency (currency_id int PRIMARY KEY, currency_code {type_})")
 
-    with pytest.raises(BadDataError, match=r"public.dim_currency .*: currency_id is BIGINT and should be INTEGER\. Nothing was loaded"):
+    with pytest.raises(BadDataError, match=r"public.dim_currency .*: currency_code is .* and should be varchar\. Nothing was loaded"):
         prepare_warehouse(session, WAREHOUSE)
 
     assert query("SELECT to_regclass('dim_staff')") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "type_"),
+    [
+        ("dim_staff", "last_name", 'varchar COLLATE "C"'),
+        ("dim_staff", "last_name", "text"),
+        ("dim_staff", "last_name", "surname"),
+        ("dim_staff", "last_name", "family_name"),
+        ("dim_staff", "staff_id", "bigint"),
+        ("dim_date", "date_id", "weekday"),
+        ("fact_payment", "payment_amount", "numeric(12,2)"),
+        ("fact_payment", "payment_amount", "numeric"),
+        ("fact_payment", "payment_record_id", "bigint"),
+    ],
+)
+def test_a_column_that_holds_every_value_of_its_type_is_left_as_it_is(session, query, table, column, type_):
+    query("CREATE DOMAIN surname AS varchar COLLATE \"C\" CHECK (VALUE <> '')")
+    query("CREATE DOMAIN family_name AS surname")
+    query("CREATE DOMAIN weekday AS date")
+    prepare_warehouse(session, WAREHOUSE)
+    query("DROP VIEW current_payment")
+    query(f"ALTER TABLE {table} ALTER {column} TYPE {type_}")
+
+    assert prepare_warehouse(session, WAREHOUSE) == ["current_payment"]
+
+    assert query(
+        f"SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attname = '{column}'"
+    ) == [(type_.replace("varchar", "character varying").partition(" COLLATE")[0],)]
+
+
+def with_types(table, **types):
+    """The warehouse contracts, in which columns of a table have another type in the lake and the warehouse."""
+    body = json.loads(WAREHOUSE[table].body)
+    columns = [
+        {**column, "type": types[column["name"]][0], "warehouse_type": types[column["name"]][1]} if column["name"] in types else column
+        for column in body["columns"]
+    ]
+    contract = parse_contract({**body, "version": body["version"] + 1, "columns": columns})
+    return {name: contract if name == table else other for name, other in WAREHOUSE.items()}
+
+
+WIDER = {
+    "payment_record_id": ("bigint", "bigint"), "payment_id": ("bigint", "bigint"), "payment_amount": ("decimal(14,2)", "numeric(14,2)"),
+}  # fmt: skip
+TYPES = (
+    "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '{}'::regclass"
+    " AND attname IN ('payment_record_id', 'payment_id', 'payment_amount') ORDER BY 1"
+)
+
+
+def test_a_wider_contract_widens_the_fact_with_its_serial_what_waits_and_the_view_and_keeps_its_readers(session, query):
+    query("DROP ROLE IF EXISTS widened_reader")
+    query("CREATE ROLE widened_reader")
+    prepare_warehouse(session, WAREHOUSE)
+    query("GRANT SELECT ON current_payment TO widened_reader WITH GRANT OPTION")
+    query("GRANT SELECT ON current_payment TO PUBLIC")
+
+    made = prepare_warehouse(session, with_types("fact_payment", **WIDER))
+
+    assert sorted(made) == sorted(
+        [*(f"public.fact_payment.{name}" for name in WIDER), "etl.waiting_payment.payment_id", "etl.waiting_payment.payment_amount",
+         "current_payment"]
+    )  # fmt: skip
+    wide = [("payment_amount", "numeric(14,2)"), ("payment_id", "bigint"), ("payment_record_id", "bigint")]
+    assert query(TYPES.format("fact_payment")) == query(TYPES.format("current_payment")) == wide
+    assert query(TYPES.format("etl.waiting_payment")) == wide[:2]
+    assert query("SELECT data_type FROM pg_sequences WHERE sequencename = 'fact_payment_payment_record_id_seq'") == [("bigint",)]
+    grants = (
+        "SELECT grantee, is_grantable FROM information_schema.role_table_grants WHERE table_name = 'current_payment' AND grantee <> grantor"
+    )
+    assert sorted(query(grants)) == [("PUBLIC", "NO"), ("widened_reader", "YES")]
+    assert prepare_warehouse(session, with_types("fact_payment", **WIDER)) == []
+
+
+def test_going_back_to_the_narrower_contract_leaves_the_wider_columns_and_loads(session, query):
+    prepare_warehouse(session, with_types("fact_payment", **WIDER))
+
+    assert prepare_warehouse(session, WAREHOUSE) == []
+
+
+def test_a_key_is_widened_while_facts_refer_to_it(session, query):
+    prepare_warehouse(session, WAREHOUSE)
+
+    assert prepare_warehouse(session, with_types("dim_staff", staff_id=("bigint", "bigint"))) == ["public.dim_staff.staff_id"]
+
+
+def test_a_column_that_may_be_null_by_a_newer_contract_may_be_null_in_the_warehouse(session, query):
+    prepare_warehouse(session, WAREHOUSE)
+    body = json.loads(WAREHOUSE["dim_design"].body)
+    columns = [{**column, "nullable": column["name"] != "design_id"} for column in body["columns"]]
+    contract = parse_contract({**body, "version": 2, "columns": columns})
+
+    changed = prepare_warehouse(session, {**WAREHOUSE, "dim_design": contract})
+
+    assert changed == [f"public.dim_design.{column['name']}" for column in body["columns"][1:]]
+    query("INSERT INTO dim_design (design_id) VALUES (1)")
+
+
+def test_a_table_that_the_loads_role_does_not_own_is_named_with_the_statement_to_run(session, query, warehouse):
+    prepare_warehouse(session, WAREHOUSE)
+    query("DROP ROLE IF EXISTS widening_load")
+    query("CREATE ROLE widening_load LOGIN PASSWORD 'x'")
+    query("GRANT ALL ON SCHEMA public, etl TO widening_load")
+    query("GRANT ALL ON ALL TABLES IN SCHEMA public, etl TO widening_load")
+    credentials = replace(warehouse.credentials, username="widening_load", password="x")
+
+    with warehouse_engine(credentials, staging.session_name("00000002")).connect() as other:
+        said = (
+            r"public.fact_payment must be widened .* the load's role does not own it. Nothing was loaded: run as its owner"
+            r" DROP VIEW IF EXISTS public.current_payment; ALTER TABLE public.fact_payment ALTER COLUMN payment_id TYPE bigint\. The next run"
+        )
+        with pytest.raises(FatalError, match=said):
+            prepare_warehouse(other, with_types("fact_payment", payment_id=("bigint", "bigint")))
+
+    query("DROP VIEW IF EXISTS public.current_payment")
+    query("ALTER TABLE public.fact_payment ALTER COLUMN payment_id TYPE bigint")
+    query("ALTER TABLE etl.waiting_payment ALTER COLUMN payment_id TYPE bigint")
+    with warehouse_engine(credentials, staging.session_name("00000002")).connect() as other:
+        assert "current_payment" in prepare_warehouse(other, with_types("fact_payment", payment_id=("bigint", "bigint")))
+    query("DROP OWNED BY widening_load")
+    query("DROP ROLE widening_load")
+
+
+def test_a_view_of_somebody_else_is_named_when_it_stands_in_the_way(session, query):
+    prepare_warehouse(session, WAREHOUSE)
+    query("CREATE VIEW theirs AS SELECT payment_id FROM fact_payment")
+
+    with pytest.raises(FatalError, match="a view or a rule that is not the load's reads it: drop that.*ALTER TABLE public.fact_payment"):
+        prepare_warehouse(session, with_types("fact_payment", payment_id=("bigint", "bigint")))
+
+    query("DROP VIEW theirs")
+    assert "public.fact_payment.payment_id" in prepare_warehouse(session, with_types("fact_payment", payment_id=("bigint", "bigint")))
 
 
 def test_staging_of_an_attempt_that_lives_is_not_dropped(session, query, warehouse):

@@ -225,7 +225,9 @@ def test_a_contracts_column_may_bear_any_name_that_only_the_transforms_frames_us
 
     assert query(warehouse.connect, "SELECT design_name FROM dim_design") == [("Steel",)]
     assert query(warehouse.connect, "SELECT department_name, location FROM dim_staff") == [("Sales", "Leeds")]
-    assert query(warehouse.connect, "SELECT counterparty_legal_city, counterparty_legal_phone_number FROM dim_counterparty") == [("Leeds", "2")]
+    assert query(warehouse.connect, "SELECT counterparty_legal_city, counterparty_legal_phone_number FROM dim_counterparty") == [
+        ("Leeds", "2")
+    ]
     publish = newest_publish(world.processed)
     assert publish
     design = lake(world).read((*load_contracts().source["design"].columns, *CURRENT_LINEAGE), publish.current["design"].values())

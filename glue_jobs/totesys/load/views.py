@@ -49,6 +49,20 @@ def prepare_views(connection: Connection, warehouse: dict[str, Contract], held: 
     return [contract.current_view for fact, contract in facts.items() if _prepare(connection, contract, fact, held[fact])]
 
 
+def drop_view(connection: Connection, view: str) -> list[str]:
+    """Drops a view of ours if it is there; returns the statements that give others their rights to it again, once it is made again."""
+    granted = text("""
+        SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, :view,
+            CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+            CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+        FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
+        WHERE c.oid = to_regclass(:view) AND a.grantee <> c.relowner
+    """)
+    grants = list(connection.scalars(granted, {"view": view}))
+    connection.execute(text(f"DROP VIEW IF EXISTS {view}"))
+    return grants
+
+
 def _prepare(connection: Connection, contract: Contract, fact: Table, held: Sequence[str]) -> bool:
     # In the order that the table has, where a later column stands last: a view that is replaced may only get columns at its end.
     columns = [fact.c[name] for name in held if name in fact.c]
