@@ -12,6 +12,7 @@ from pyspark import SparkContext
 from pyspark.errors import AnalysisException
 
 from totesys.errors import BadDataError, FatalError, RetriableError
+from totesys.lake_files import MISFIT
 
 
 @contextmanager
@@ -26,6 +27,11 @@ def lake_errors() -> Iterator[None]:
         raise BadDataError(f"{path} has no files, but the newest manifest names it: restore the objects") from error
     except Py4JJavaError as error:
         for cause in causes(error):
+            if (text := cause.getMessage() or "").startswith(MISFIT):
+                raise BadDataError(
+                    f"{text}; nothing was committed. Go back to the contract that they were written under, with a higher version, or give"
+                    " the new type to a new column"
+                ) from error
             if is_a(cause, "org.apache.spark.sql.execution.datasources.SchemaColumnConvertNotSupportedException"):
                 raise BadDataError(
                     f"column {cause.getColumn()} of a lake file is {cause.getPhysicalType()}, its contract says {cause.getLogicalType()}:"

@@ -186,14 +186,19 @@ class BatchManifest:
 
 @dataclass(frozen=True)
 class PartitionState:
-    """One partition of a lake table as of a publish. `max_batch_seq` is the highest batch_seq among its rows; `deleted` counts the
-    tombstones among the rows of a mirror."""
+    """One partition of a lake table as of a publish.
+
+    max_batch_seq     the highest batch_seq among its rows
+    deleted           the tombstones among the rows of a mirror
+    contract_version  the version of the table's contract that its files were written under; 0: an earlier release wrote them
+    """
 
     prefix: str
     publish_seq: int
     rows: int
     max_batch_seq: int
     deleted: int = 0
+    contract_version: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from totesys.catalog_tables import CONTRACT
 from totesys.contracts import Column, Contract, Contracts, Partition
 from totesys.errors import FatalError
 from totesys.registry import registered_contract
+from totesys.widening import is_number, widens
 
 from operations.contract_schema import check_schemas
 
@@ -45,7 +46,7 @@ def check_contracts(glue: Any, contracts: Contracts, databases: Mapping[str, str
             except FatalError:
                 if table["Name"] not in accepted:
                     found.append(Problem(f"{table['Name']}: the registered contract cannot be read, so nothing tells what changes", True))
-    refuse([*found, *refused(registered, known, accepted)])
+    refuse([*found, *misfits(contracts), *refused(registered, known, accepted)])
     return sum(contract != known[table] for table, contract in registered.items())
 
 
@@ -74,7 +75,8 @@ def refuse(found: Sequence[Problem]) -> None:
     if any(problem.is_breaking for problem in found):
         ways = (
             "; keep the old column and add a new nullable one, or, where the change is meant, set"
-            f" {ACCEPT_BREAKING}=<table>[,<table>] for this deploy, and then run scripts/backfill.sh --table <table>"
+            f" {ACCEPT_BREAKING}=<table>[,<table>] for this deploy, and then run scripts/backfill.sh --table <table>. The way back is the same:"
+            " the contract as it was, with a higher version"
         )
     raise FatalError(f"no table was changed: {'; '.join(problem.text for problem in found)}{ways}")
 
@@ -96,16 +98,40 @@ def problems(registered: Contract, wanted: Contract) -> Iterator[Problem]:
     for column in registered.columns:
         if column.name not in columns:
             yield Problem(f"{table}.{column.name}: {_type(column)} is registered, and the wanted contract has no such column", True)
-        elif _type(column) != _type(columns[column.name]):
+        elif not _is_widened(column, columns[column.name]):
             yield Problem(
                 f"{table}.{column.name}: registered as {_type(column)}, wanted is {_type(columns[column.name])}; files that were written"
-                " before keep the old type, and neither Athena nor a backfill can read them",
+                " before keep the old type: Athena cannot read them, and the transform stops at values that are none of the new type",
                 True,
             )
     before = {column.name for column in registered.columns}
     for column in wanted.columns:
         if column.name not in before and not column.nullable:
             yield Problem(f"{table}.{column.name}: a new column that is not nullable, while the rows that stand have none", True)
+
+
+def misfits(contracts: Contracts) -> Iterator[Problem]:
+    """Columns of warehouse tables that cannot hold all numbers of what they are made of: the transform or the load would stop at the first
+    that does not fit."""
+    for contract in contracts.warehouse.values():
+        for column in contract.columns:
+            table, _, name = (column.origin or "").partition(".")
+            origin = next((one for one in contracts.source[table].columns if one.name == name), None) if table in contracts.source else None
+            if origin and is_number(origin.type) and is_number(column.type) and not widens(origin.type, column.type):
+                yield Problem(f"{contract.table}.{column.name} is {column.type}, but {column.origin} is {origin.type}: widen it", False)
+            in_warehouse = str(column.warehouse_type)
+            if is_number(column.type) and is_number(in_warehouse) and not widens(column.type, in_warehouse):
+                yield Problem(
+                    f"{contract.table}.{column.name} is {column.type} in the lake, but {in_warehouse} in the warehouse: widen it", False
+                )
+
+
+def _is_widened(before: Column, after: Column) -> bool:
+    """Whether the type is the same, or holds all that it held: readers of files from before get the same values."""
+    if (before.assigned_by, before.warehouse_type is None) != (after.assigned_by, after.warehouse_type is None):
+        return False
+    in_lake = before.assigned_by is not None or widens(before.type, after.type)
+    return in_lake and widens(str(before.warehouse_type), str(after.warehouse_type))
 
 
 def _type(column: Column) -> str:

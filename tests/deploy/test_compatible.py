@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,6 +72,60 @@ def test_a_change_that_breaks_readers_is_refused_unless_it_is_accepted(wanted: C
     assert text.startswith(said)
     registered = {"design": load_contracts().source["design"]}
     assert refused(registered, {"design": wanted}, accepted=["design"]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "types"),
+    [
+        ("sales_order_id", {"type": "bigint", "warehouse_type": "bigint"}),
+        ("sales_order_id", {"type": "bigint"}),
+        ("unit_price", {"type": "decimal(14,2)", "warehouse_type": "numeric(14,2)"}),
+        ("sales_record_id", {"type": "bigint", "warehouse_type": "bigint"}),
+        ("design_id", {"nullable": True}),
+    ],
+)
+def test_a_type_that_holds_all_that_the_one_before_held_is_registered(name: str, types: dict[str, Any]) -> None:
+    before = load_contracts().warehouse["fact_sales_order"]
+    body = json.loads(before.body)
+    columns = [{**column, **types} if column["name"] == name else column for column in body["columns"]]
+    wide = parse_contract({**body, "version": 2, "columns": columns})
+    assert list(problems(before, wide)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "types", "said"),
+    [
+        ("sales_order_id", {"type": "int"}, "registered as bigint, wanted is int"),
+        ("unit_price", {"type": "decimal(10,2)"}, r"registered as decimal(14,2), wanted is decimal(10,2)"),
+        ("unit_price", {"type": "decimal(14,3)"}, r"registered as decimal(14,2), wanted is decimal(14,3)"),
+        ("units_sold", {"type": "string"}, "registered as int, wanted is string"),
+        ("units_sold", {"type": "decimal(10,0)"}, "registered as int, wanted is decimal(10,0)"),
+    ],
+)
+def test_a_type_that_may_lose_something_is_a_break(name: str, types: dict[str, Any], said: str) -> None:
+    body = json.loads(load_contracts().source["sales_order"].body)
+    wide = {"sales_order_id": {"type": "bigint"}, "unit_price": {"type": "decimal(14,2)"}}
+    before = parse_contract({**body, "columns": [{**column, **wide.get(column["name"], {})} for column in body["columns"]]})
+    changed = [{**column, **types} if column["name"] == name else column for column in json.loads(before.body)["columns"]]
+    (problem,) = problems(before, parse_contract({**body, "version": 2, "columns": changed}))
+    assert problem.is_breaking and said in problem.text
+
+
+def test_a_warehouse_column_that_cannot_hold_its_origin_is_refused_by_name() -> None:
+    contracts = load_contracts()
+    body = json.loads(contracts.source["sales_order"].body)
+    wide = [{**column, "type": "bigint"} if column["name"] == "sales_order_id" else column for column in body["columns"]]
+    source = {**contracts.source, "sales_order": parse_contract({**body, "version": 2, "columns": wide})}
+    said = "fact_sales_order.sales_order_id is int, but sales_order.sales_order_id is bigint: widen it"
+    with pytest.raises(FatalError, match=said):
+        check_contracts(None, replace(contracts, source=source), None, {"TOTESYS_ACCEPT_BREAKING": "fact_sales_order"})
+
+
+def test_a_contract_that_does_not_follow_the_schema_is_refused_by_table_and_column() -> None:
+    contracts = load_contracts()
+    bad = design(columns=with_column("file_name", description=""))
+    with pytest.raises(FatalError, match=r"contract of design does not follow catalog/contract.schema.json: column file_name description"):
+        check_contracts(None, replace(contracts, source={**contracts.source, "design": bad}), None, {})
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ class Lake:
         pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(columns)), file)
         self.bucket.put(f"{prefix}part-00000.parquet", file.getvalue())
         deleted = sum(row.get("is_deleted", False) for row in rows)
-        state = PartitionState(prefix, self.seq, len(rows), max(row["batch_seq"] for row in rows), deleted)
+        state = PartitionState(prefix, self.seq, len(rows), max(row["batch_seq"] for row in rows), deleted, contract.version)
         self._states.setdefault(contract.table, {})[value] = state
 
 

@@ -85,7 +85,8 @@ def in_lake(world: World) -> dict[str, list[tuple[str, str | None]]]:
         "warehouse": load_contracts().warehouse["dim_design"].file_columns,
     }
     states = {"current": publish.current["design"], "warehouse": publish.warehouse["dim_design"]}
-    rows = {kind: lake(world).read(columns[kind], states[kind].values()).collect() for kind in columns}
+    written_by = {"current": load_contracts().source["design"], "warehouse": load_contracts().warehouse["dim_design"]}
+    rows = {kind: lake(world).read(written_by[kind], columns[kind], states[kind].values()).collect() for kind in columns}
     return {kind: sorted((row.design_name, row.colour) for row in some) for kind, some in rows.items()}
 
 
@@ -122,7 +123,7 @@ def test_a_new_column_comes_from_the_source_into_the_lake_and_the_warehouse(
     assert query(warehouse.connect, "SELECT design_name, colour FROM dim_design ORDER BY 1") == wanted
     assert in_lake(world) == {"current": wanted, "warehouse": wanted}
     design = load_contracts().source["design"]
-    raw = lake(world).read_raw(design.columns, [key for key, _ in world.ingestion.objects("design/")]).collect()
+    raw = lake(world).read_raw(design, design.columns, {key: 0 for key, _ in world.ingestion.objects("design/")}).collect()
     assert sorted((row.design_name, row.colour or "") for row in raw) == [("Steel", ""), ("Steel", "red"), ("Wooden", ""), ("Wooden", "")]
 
 
@@ -186,7 +187,7 @@ def test_days_before_the_gregorian_calendar_come_into_the_lake_and_the_warehouse
     publish = newest_publish(world.processed)
     assert publish
     columns = (*load_contracts().source["design"].columns, *CURRENT_LINEAGE)
-    mirror = lake(world).read(columns, publish.current["design"].values())
+    mirror = lake(world).read(load_contracts().source["design"], columns, publish.current["design"].values())
     texts = mirror.selectExpr("string(made_on) AS day", "string(made_at) AS moment").orderBy("day").collect()
     assert [tuple(row) for row in texts] == [(day, f"{day} 01:02:03.123") for day in OLD_DAYS]
 
@@ -230,7 +231,8 @@ def test_a_contracts_column_may_bear_any_name_that_only_the_transforms_frames_us
     ]
     publish = newest_publish(world.processed)
     assert publish
-    design = lake(world).read((*load_contracts().source["design"].columns, *CURRENT_LINEAGE), publish.current["design"].values())
+    contract = load_contracts().source["design"]
+    design = lake(world).read(contract, (*contract.columns, *CURRENT_LINEAGE), publish.current["design"].values())
     assert [(row.before, row.gone_seq) for row in design.collect()] == [("Steel", "x")]
 
 

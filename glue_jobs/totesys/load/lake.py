@@ -14,15 +14,15 @@ from pyspark.sql import functions as F
 from totesys import contracts, layout
 from totesys.contracts import CURRENT_LINEAGE, Contract
 from totesys.errors import BadDataError
+from totesys.lake_files import read_files
 from totesys.load.plan import Plan, Rows
-from totesys.spark_types import spark_schema
 
 
 def star_rows(spark: SparkSession, bucket: str, plan: Plan, contract: Contract) -> tuple[DataFrame, Observation]:
     """The rows of a warehouse table that the plan wants: the columns of its files. Counts `total` rows read and `wanted` ones."""
     rows = plan.stars[contract.table]
     counts = Observation()
-    read = _read(spark, bucket, rows, contract.file_columns)
+    read = _read(spark, bucket, rows, contract, contract.file_columns)
     wanted = _is_within(rows)
     return read.observe(counts, F.count("*").alias("total"), F.count_if(wanted).alias("wanted")).where(wanted), counts
 
@@ -31,9 +31,10 @@ def mirror_keys(spark: SparkSession, bucket: str, plan: Plan, source: dict[str, 
     """The keys of mirrors that the plan wants: source_table, key, batch_seq, is_deleted. Counted likewise, and all that are `deleted`."""
 
     def of_table(table: str, rows: Rows) -> DataFrame:
-        key = source[table].column(source[table].key)
+        contract = source[table]
+        key = contract.column(contract.key)
         wanted = _is_within(rows) & (F.col("is_deleted") | F.lit(plan.is_revivable(table)))
-        return _read(spark, bucket, rows, (key, *CURRENT_LINEAGE)).select(
+        return _read(spark, bucket, rows, contract, (key, *CURRENT_LINEAGE)).select(
             F.lit(table).alias("source_table"),
             F.col(key.name).cast("bigint").alias("key"),
             "batch_seq",
@@ -78,9 +79,9 @@ def check_mirror_counts(plan: Plan, total: int, deleted: int) -> None:
         )
 
 
-def _read(spark: SparkSession, bucket: str, rows: Rows, columns: tuple[contracts.Column, ...]) -> DataFrame:
-    uris = (layout.uri(bucket, state.prefix) for state in rows.partitions)
-    return spark.read.schema(spark_schema(columns)).option("pathGlobFilter", layout.DATA_FILES).parquet(*uris)
+def _read(spark: SparkSession, bucket: str, rows: Rows, contract: Contract, columns: tuple[contracts.Column, ...]) -> DataFrame:
+    written_under = {layout.uri(bucket, state.prefix): state.contract_version for state in rows.partitions}
+    return read_files(spark, contract, columns, written_under, layout.DATA_FILES)
 
 
 def _is_within(rows: Rows) -> Column:

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from totesys import layout
-from totesys.contracts import Partition
+from totesys.contracts import Contract, Partition
 from totesys.manifests import BatchManifest, PartitionState, PublishManifest
 
 INITIAL = "initial"  # the day of the first batch of all: small deltas never rewrite its partition
@@ -84,12 +84,17 @@ class RangeCount:
     deleted: int = 0
 
 
-def table_change(counts: Mapping[str, RangeCount], prefix: str, partition: Partition, publish_seq: int) -> TableChange:
+def table_change(counts: Mapping[str, RangeCount], prefix: str, contract: Contract, publish_seq: int) -> TableChange:
     """The change that writing these partitions below `prefix` makes."""
     states = {
         value: PartitionState(
-            layout.partition_prefix(prefix, partition.name, value), publish_seq, count.rows, count.max_batch_seq, count.deleted
-        )
+            layout.partition_prefix(prefix, contract.partition.name, value),
+            publish_seq,
+            count.rows,
+            count.max_batch_seq,
+            count.deleted,
+            contract.version,
+        )  # fmt: skip
         for value, count in counts.items()
     }
     return TableChange(states, sum(count.new_rows for count in counts.values()))

@@ -29,10 +29,11 @@ def publish_joined_dimension(
     known = list(publishing.previous.warehouse.get(dimension.table, {}).values())
     lake.check({**states, dimension.table: known})
     inputs = [
-        lake.read((*contracts.source[table].columns, *CURRENT_LINEAGE), states[layout.current_table(table)]) for table in dimension.inputs
+        lake.read(source, (*source.columns, *CURRENT_LINEAGE), states[layout.current_table(source.table)])
+        for source in (contracts.source[table] for table in dimension.inputs)
     ]
     made = TABLES[dimension.table](*inputs)
-    before = lake.read(dimension.file_columns, known)
+    before = lake.read(dimension, dimension.file_columns, known)
     kept = before.join(made, dimension.key, how="left_anti")
     rows = made.unionByName(kept).select("*", key_range(dimension)).persist()
     try:
@@ -44,7 +45,7 @@ def publish_joined_dimension(
         touched = rows.filter(F.col(dimension.partition.name).isin([int(value) for value in changed]))
         divided_rows = divided(touched, dimension.partition, sum(count.rows for count in changed.values()))
         lake.write(divided_rows, prefix, dimension.partition)
-        return table_change(changed, prefix, dimension.partition, publishing.seq)
+        return table_change(changed, prefix, dimension, publishing.seq)
     finally:
         rows.unpersist()
 
@@ -61,4 +62,4 @@ def publish_calendar(lake: Lake, publishing: Publishing, dimension: Contract, sp
     lake.write(days.filter(F.col("year").isin(missing)).coalesce(1), prefix, dimension.partition)
     lengths = {year: 366 if calendar.isleap(year) else 365 for year in missing}
     counts = {str(year): RangeCount(length, length, publishing.through_seq) for year, length in lengths.items()}
-    return table_change(counts, prefix, dimension.partition, publishing.seq)
+    return table_change(counts, prefix, dimension, publishing.seq)

@@ -14,10 +14,12 @@ from pyspark.sql import functions as F
 from totesys import layout
 from totesys.contracts import Column, Contract, Partition
 from totesys.errors import BadDataError
+from totesys.lake_files import read_files
 from totesys.manifests import PartitionState
 from totesys.spark_types import spark_schema
 
 ROWS_PER_FILE = 1_000_000
+_RANGES = 2**31
 _FEW_ROWS = 100_000  # below it, one task instead of a shuffle: spares tasks, and where it stops paying was not measured
 
 
@@ -29,9 +31,9 @@ class Lake:
     ingestion_bucket: str
     processed_bucket: str
 
-    def read_raw(self, columns: Iterable[Column], keys: Collection[str]) -> DataFrame:
-        """The rows of landed files, by the keys that manifests name."""
-        return self._read(columns, [layout.uri(self.ingestion_bucket, key) for key in keys])
+    def read_raw(self, contract: Contract, columns: Iterable[Column], files: Mapping[str, int]) -> DataFrame:
+        """The rows of landed files, by the keys that manifests name, each with the version of the contract that it landed under."""
+        return self._read(contract, columns, {layout.uri(self.ingestion_bucket, key): version for key, version in files.items()})
 
     def read_kept_out(self, open_letters: Mapping[int, str]) -> DataFrame | None:
         """The keys that batches kept out of the lake (key, batch_seq), by the objects that list them; None when no batch did."""
@@ -42,23 +44,28 @@ class Lake:
         keys = self.spark.read.schema("key bigint").parquet(*[layout.uri(self.ingestion_bucket, open_) for open_ in open_letters.values()])
         return keys.select("key", F.element_at(batches, F.col("_metadata.file_name")).cast("bigint").alias("batch_seq"))
 
-    def read(self, columns: Iterable[Column], states: Collection[PartitionState]) -> DataFrame:
+    def read(self, contract: Contract, columns: Iterable[Column], states: Collection[PartitionState]) -> DataFrame:
         """The rows of partitions, by the prefixes that a manifest names; no partition gives no rows.
 
         What others have put there is passed over, by its name. Whether all files are there is the caller's to check: `check_rows`.
         """
-        return self._read(columns, [layout.uri(self.processed_bucket, state.prefix) for state in states], layout.DATA_FILES)
+        written_under = {layout.uri(self.processed_bucket, state.prefix): state.contract_version for state in states}
+        return self._read(contract, columns, written_under, layout.DATA_FILES)
 
-    def _read(self, columns: Iterable[Column], uris: list[str], names: str = "*") -> DataFrame:
-        schema = spark_schema(columns)
-        if uris:
-            return self.spark.read.schema(schema).option("pathGlobFilter", names).parquet(*uris)
+    def _read(self, contract: Contract, columns: Iterable[Column], written_under: Mapping[str, int], names: str = "*") -> DataFrame:
+        if written_under:
+            return read_files(self.spark, contract, columns, written_under, names)
         # Not createDataFrame: that starts Python workers to send over nothing.
-        return self.spark.range(0).select(*[F.lit(None).cast(field.dataType).alias(field.name) for field in schema])
+        return self.spark.range(0).select(*[F.lit(None).cast(field.dataType).alias(field.name) for field in spark_schema(columns)])
 
     def check(self, tables: Mapping[str, Collection[PartitionState]]) -> None:
         """BadDataError unless the partitions of these tables hold as many rows as the manifest says. One job, which reads no column."""
-        reads = [self.read((), states).select(F.lit(table).alias("table")) for table, states in tables.items() if states]
+        files = self.spark.read.schema("").option("pathGlobFilter", layout.DATA_FILES)
+        reads = [
+            files.parquet(*(layout.uri(self.processed_bucket, state.prefix) for state in states)).select(F.lit(table).alias("table"))
+            for table, states in tables.items()
+            if states
+        ]
         if reads:
             counted: dict[str, int] = dict(reduce(DataFrame.unionByName, reads).groupBy("table").count().collect())
             for table, states in tables.items():
@@ -81,8 +88,13 @@ def check_rows(table: str, states: Collection[PartitionState], rows: int) -> Non
 
 
 def key_range(contract: Contract) -> SparkColumn:
-    """The partition that a row's key falls into, under the partition column's name."""
-    return F.floor(F.col(contract.key) / F.lit(contract.range_size)).cast("int").alias(contract.partition.name)
+    """The partition that a row's key falls into, under the partition column's name.
+
+    Numbers of ranges start again at 0 above what an int holds: the column stays an int, whatever a key's size, and two ranges that share a
+    partition are read and written together. Not `/`, which divides as doubles: those do not tell keys above 2^53 apart.
+    """
+    ranges = f"`{contract.key}` DIV CAST({contract.range_size} AS BIGINT)"
+    return F.expr(f"CAST(pmod({ranges}, CAST({_RANGES} AS BIGINT)) AS INT)").alias(contract.partition.name)
 
 
 def are_few(count: int) -> bool:

@@ -159,6 +159,6 @@ def _new_rows(lake: Lake, contracts: Contracts, made: PublishManifest) -> dict[s
     counted = {}
     for table, contract in contracts.warehouse.items():
         states = [state for state in made.warehouse.get(table, {}).values() if state.max_batch_seq > made.after_batch_seq]
-        rows = lake.read(contract.file_columns, states)
+        rows = lake.read(contract, contract.file_columns, states)
         counted[table] = rows.filter(F.col("batch_seq") > made.after_batch_seq).count() if states else 0
     return counted

@@ -57,8 +57,8 @@ def publish_source_table(lake: Lake, publishing: Publishing, contracts: Contract
 
 
 def _captured(lake: Lake, contract: Contract, captures: dict[int, TableCapture]) -> DataFrame:
-    files = [landed.key for capture in captures.values() for landed in capture.files]
-    return lake.read_raw((*contract.columns, *RAW_LINEAGE), files)
+    files = {landed.key: capture.contract_version for capture in captures.values() for landed in capture.files}
+    return lake.read_raw(contract, (*contract.columns, *RAW_LINEAGE), files)
 
 
 def _known(lake: Lake, publishing: Publishing, contract: Contract, captures: dict[int, TableCapture]) -> list[PartitionState]:
@@ -85,7 +85,7 @@ def _merged_states(
     if not known and len(captures) == 1:
         first = first_states(captured, contract, version_columns)
         return first.coalesce(1) if is_one_task else first
-    current = lake.read((*contract.columns, *CURRENT_LINEAGE), known)
+    current = lake.read(contract, (*contract.columns, *CURRENT_LINEAGE), known)
     # The first capture of all finds nothing to delete.
     can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
     kept_out = lake.read_kept_out({seq: dead.open for seq in can_delete if (dead := captures[seq].dead)})
@@ -184,14 +184,14 @@ def _write(
     current = divided(touched, contract.partition, sum(count.rows for count in merged.ranges.values()))
     prefix = layout.current_prefix(contract.table, publishing.publish_id)
     lake.write(current, prefix, contract.partition)
-    current_change = table_change(merged.ranges, prefix, contract.partition, publishing.seq)
+    current_change = table_change(merged.ranges, prefix, contract, publishing.seq)
 
     warehouse: dict[str, TableChange] = {}
     for dimension in contracts.dimensions.values():
         if dimension.inputs == (contract.table,):
             prefix = layout.warehouse_prefix(dimension.table, publishing.publish_id)
             lake.write(TABLES[dimension.table](current).select("*", key_range(dimension)), prefix, dimension.partition)
-            warehouse[dimension.table] = table_change(merged.ranges, prefix, dimension.partition, publishing.seq)
+            warehouse[dimension.table] = table_change(merged.ranges, prefix, dimension, publishing.seq)
     if fact is None or not merged.versions:
         return SourceChange(current_change, warehouse, misses=merged.misses)
     rows = TABLES[fact.table](merged.states.filter("_is_version"))
@@ -214,11 +214,11 @@ def _append(lake: Lake, publishing: Publishing, fact: Contract, rows: DataFrame,
         counts[value] = RangeCount(new_rows + (before.rows if before else 0), new_rows, max(seqs))
         if before:
             read_again.append((before, Observation()))
-            earlier = lake.read(fact.file_columns, [before]).observe(read_again[-1][1], F.count("*").alias("rows"))
+            earlier = lake.read(fact, fact.file_columns, [before]).observe(read_again[-1][1], F.count("*").alias("rows"))
             dated = dated.unionByName(earlier.withColumn(fact.partition.name, F.lit(value)))
     files = math.ceil(sum(count.rows for count in counts.values()) / ROWS_PER_FILE)
     prefix = layout.warehouse_prefix(fact.table, publishing.publish_id)
     lake.write(dated.coalesce(files), prefix, fact.partition)
     for state, observation in read_again:
         check_rows(fact.table, [state], observation.get["rows"])
-    return table_change(counts, prefix, fact.partition, publishing.seq)
+    return table_change(counts, prefix, fact, publishing.seq)
