@@ -29,8 +29,9 @@ def read_files(
 ) -> DataFrame:
     """The rows of Parquet files, or of folders that one job wrote each, as these columns; at least one.
 
-    `written_under` is the version of the contract that each was written under, by its URI; 0 where nobody knows. `names` is a glob
-    that the files' names must fit. A column that a file lacks is null there. The job fails with a text that begins with MISFIT where a value cannot be cast to its contract's type.
+    `written_under` is the version of the contract that each was written under, by its URI; 0 where nobody knows. `names` is a glob that the
+    names of the files must fit. A column that a file lacks is null there. The job fails with a text that begins with MISFIT where a value
+    cannot be cast to its contract's type.
     """
     wanted = spark_schema(columns)
     others = [uri for uri, version in written_under.items() if version != contract.version]

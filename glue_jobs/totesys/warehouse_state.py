@@ -9,13 +9,14 @@ from contextlib import closing
 
 import psycopg2
 
-from totesys.errors import FatalError, PipelineError, RetriableError
+from totesys.postgres_errors import Server
 from totesys.secrets import Credentials
 
 _SECONDS = 5  # to connect, and again to answer
 
 # The session's own settings, because a role or a database may have others.
 _OPTIONS = " ".join(f"-c {name}={_SECONDS}s" for name in ("statement_timeout", "lock_timeout"))
+_HINTS = {"42501": "run scripts/deploy.sh with TOTESYS_WAREHOUSE_URL: it gives user {user} its rights"}
 _NEVER_LOADED = "SELECT to_regclass('etl.load_ledger') IS NULL"
 _NEWEST = "SELECT through_batch_seq FROM etl.load_ledger ORDER BY load_seq DESC LIMIT 1"
 
@@ -37,13 +38,5 @@ def loaded_through(credentials: Credentials) -> int:
                 row = cursor.fetchone()
                 return int(row[0]) if row else 0
     except psycopg2.Error as error:
-        raise _cannot_be_asked(error, credentials) from error
-
-
-def _cannot_be_asked(error: psycopg2.Error, credentials: Credentials) -> PipelineError:
-    """The error in one line. Nothing that the server says to these questions has a value of a row in it."""
-    reason = " ".join((error.diag.message_primary or str(error)).split())
-    place = f"warehouse {credentials.place} cannot be asked how far it is loaded: {reason}"
-    if error.pgcode == "42501":
-        return FatalError(f"{place}. Run scripts/deploy.sh with TOTESYS_WAREHOUSE_URL: it gives user {credentials.username} its rights")
-    return RetriableError(f"{place}. Start the warehouse or open the way to it, and see that its secret is right")
+        server = Server(f"warehouse {credentials.place}", credentials.username, _HINTS)
+        raise server.error(error, "being asked how far it is loaded") from error
