@@ -36,11 +36,13 @@ class LandedFile:
 class Held:
     """Why a table is held back: its capture point stays, nothing of it flows, and nothing of it is lost.
 
-    cause             "deletes": too many rows are gone; "rows": they cannot be read; "drift": the table is not what its contract says
+    cause             "deletes": too many rows are gone; "rows": their values cannot be read; "drift": the table is not what its contract
+                      says; "error": the source could not lock, count or read it, which every batch tries again
     since             UTC time of the first snapshot that held it, ISO 8601
     settle            what a person can do about it
     judged_xmin       xmin of the snapshot that the reason was found in, and `judged_rows` the rows that the source held then: while neither
-                      moves, the table need not be read again to know that the reason stands; with drift it is never read
+                      moves, the table need not be read again to know that the reason stands; with drift it is never read, and after an
+                      error it is the xmin of the last snapshot whose rows were looked at
     contract_version  the contract and `table_oid` the table that were judged
     dead_rows         row versions put into the dead letter since then
     """

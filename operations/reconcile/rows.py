@@ -57,8 +57,8 @@ def compare_rows(comparison: Comparison, table: LiveTable, contracts: Contracts,
     _execute(source, "SAVEPOINT held")
     try:
         _compare(comparison, lacks, table, contracts, source, warehouse)
-    except (psycopg2.ProgrammingError, psycopg2.DataError) as error:  # the table is not what its contract says: that is why it is held
-        if error.cursor is None or error.cursor.connection is not source:
+    except psycopg2.Error as error:  # the table is not what its contract says, or cannot be read: that is why it is held
+        if error.cursor is None or error.cursor.connection is not source or source.closed:
             raise
         _execute(source, "ROLLBACK TO SAVEPOINT held")
         comparison.add("held", detail=f"not compared; {_held_since(held, kept_out)}")

@@ -12,7 +12,7 @@ from tests.ingest.designs import insert
 from tests.ingest.test_drift import CASES, CURRENCY, PAYMENT, TRANSACTION
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-STATEMENT = re.compile(r"`((?:ALTER|REVOKE) [^`]+)`( our role)?")
+STATEMENT = re.compile(r"`((?:ALTER|REVOKE) [^`]+)`( our role.*)?")
 CHANGES = {case.kind: case.change for case in CASES}
 ROWS = {"design": insert, "payment": PAYMENT.format, "transaction": TRANSACTION.format}
 # A row that the line sends to the dead letter, after the line's change of structure.

@@ -21,6 +21,12 @@ NO_DATE = "payment_date is no date (YYYY-MM-DD)"
 SINCE = "2024-03-02T08:00:00+00:00"
 HELD = Held("drift", "design.file_name: expected text, found no such column (column_dropped)", "", SINCE, 7, -1, 1, 1)
 
+DAMAGED = """
+ALTER TABLE design RENAME TO designs;
+CREATE FUNCTION damaged(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'missing chunk' USING ERRCODE = 'XX001'; END $$;
+CREATE VIEW design AS SELECT design_id, damaged(design_name) AS design_name, file_location, file_name FROM designs
+"""
+
 
 def keeping_out(**letters: dict[int, str]) -> KeptOut:
     return KeptOut(letters=letters)
@@ -74,6 +80,7 @@ def test_every_row_of_a_held_table_that_differs_is_held(agreeing: Pair, change: 
         "ALTER TABLE design RENAME file_name TO filename",
         "ALTER TABLE design RENAME TO designs",
         "ALTER TABLE design ALTER design_id TYPE text USING 'one'",
+        DAMAGED,
     ],
 )
 def test_a_held_table_that_cannot_be_compared_any_more_is_held_and_the_others_are_compared(

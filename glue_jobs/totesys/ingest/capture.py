@@ -10,7 +10,7 @@ from typing import Any
 from totesys import layout
 from totesys.contracts import Contract
 from totesys.demands import Demands
-from totesys.ingest.source import Counted, Snapshot
+from totesys.ingest.source import Counted, Snapshot, TableError
 from totesys.ingest.structure import LiveTable, silent_change
 from totesys.manifests import BatchManifest, Held, Observed, TableCapture
 
@@ -141,7 +141,7 @@ def counts_from(draft: Draft, contract: Contract, live: LiveTable) -> int | None
         return None
     demands = draft.demands
     if held := draft.held_before(contract.table):
-        is_judged_anew = held.cause == "drift" or demands.full or contract.table in demands.accept_deletes | demands.replay
+        is_judged_anew = held.cause in ("drift", "error") or demands.full or contract.table in demands.accept_deletes | demands.replay
         return None if is_judged_anew else held.judged_xmin
     return None if full_wanted_reason(draft, contract.table, before) else before.capture_xmin
 
@@ -171,6 +171,27 @@ def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
         since_xmin=None,
         dead=replace(before.dead, new=0) if before.dead else None,
     )
+
+
+def hold_for(draft: Draft, contract: Contract, live: LiveTable, cause: str, reason: str, settle: str, rows: int = -1) -> Held:
+    """The hold of a table that this batch found a reason for; `rows` are those that the source holds, as far as anybody has counted."""
+    earlier, snapshot = draft.held_before(contract.table), draft.snapshot
+    since, dead_rows = (earlier.since, earlier.dead_rows) if earlier else (snapshot.taken_at, 0)
+    return Held(cause, reason, settle, since, snapshot.xmin, rows, contract.version, live.oid, dead_rows)
+
+
+def hold_for_error(draft: Draft, contract: Contract, live: LiveTable, error: TableError) -> Held:
+    """The hold of a table that the source could not lock, count or read. The next batch tries again, and reads it in full."""
+    earlier, before = draft.held_before(contract.table), draft.before(contract.table)
+    looked_at = earlier.judged_xmin if earlier else before.capture_xmin if before else 0
+    return replace(hold_for(draft, contract, live, "error", error.reason, error.cure), judged_xmin=looked_at)
+
+
+def is_told(before: Held | None, now: Held) -> bool:
+    """Whether a person has heard of a hold: numbers in its reason may move on, what to do about it is then the same."""
+    if before is None or before.cause != now.cause:
+        return False
+    return before.reason == now.reason or (now.cause in ("deletes", "error") and before.settle == now.settle)
 
 
 def held_back(before: TableCapture) -> TableCapture:

@@ -15,9 +15,9 @@ from totesys.alerts import Alert
 from totesys.arguments import IngestArguments
 from totesys.contracts import Contract
 from totesys.demands import NO_DEMANDS, Demands
-from totesys.errors import BadDataError, PipelineError, RetriableError
-from totesys.ingest.capture import Draft, behind_reason, counts_from, held_back, is_unchanged, unchanged
-from totesys.ingest.source import Source, open_source
+from totesys.errors import BadDataError, RetriableError
+from totesys.ingest.capture import Draft, behind_reason, counts_from, held_back, hold_for_error, is_told, is_unchanged, unchanged
+from totesys.ingest.source import Source, TableError, open_source
 from totesys.ingest.structure import FAIL, HOLD, Finding, LiveTable, findings
 from totesys.logs import said
 from totesys.manifests import BatchManifest, Held, TableCapture, commit, newest_batch
@@ -121,9 +121,7 @@ def news(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
 
     found = []
     for table, why in batch.held.items():
-        before = previous.held.get(table) if previous else None
-        is_told = before is not None and before.cause == why.cause and (why.cause == "deletes" or before.reason == why.reason)
-        if not is_told:
+        if not is_told(previous.held.get(table) if previous else None, why):
             text = f"{why.reason}. Nothing of the table is brought in until that is settled, and nothing is lost: {why.settle}"
             found.append(alert("table held", table, text))
     for table, capture in batch.tables.items():
@@ -143,7 +141,7 @@ def read_batch(
 ) -> BatchManifest:
     """Lands what is new under one snapshot, and returns the manifest that would commit it."""
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    unlocked = lock_tables(source, contracts)
+    failed = lock_tables(source, contracts)
     draft = Draft(secrets.token_hex(4), started_at, source.snapshot(), previous, demands)
     if not demands.full and (reason := behind_reason(draft)):
         raise RetriableError(
@@ -151,28 +149,37 @@ def read_batch(
             " wait until the replica has caught up, or see that the secret names the right server. If the source itself was set back,"
             " scripts/run.sh --full reads it as it is"
         )
-    live = source.structure(list(contracts))
-    drift = {table: findings(contract, live.get(table), draft.observed_before(table)) for table, contract in contracts.items()}
+    unlocked = set(failed)
+    live = source.structure(list(contracts), unlocked)
+    observed_before = {table: draft.observed_before(table) for table in contracts}
+    drift = {
+        table: findings(contract, live.get(table), None if table in unlocked else observed_before[table])
+        for table, contract in contracts.items()
+    }
     refuse_failing(source, drift)
     held_tables = {table: [one for one in found if one.outcome == HOLD] for table, found in drift.items()}
-    if unexplained := [error for table, error in unlocked.items() if not held_tables[table]]:
-        raise unexplained[0]  # the table has become readable meanwhile: the next run locks it
-    sound = {table: contract for table, contract in contracts.items() if not held_tables[table]}
+    sound = {table: contract for table, contract in contracts.items() if not held_tables[table] and table not in unlocked}
     points = {table: counts_from(draft, contract, live[table]) for table, contract in sound.items()}
-    counted = source.count({table: xmin for table, xmin in points.items() if xmin is not None})
+    counted, uncounted = source.count({table: xmin for table, xmin in points.items() if xmin is not None})
+    failed.update(uncounted)
     captures, held = {}, {}
     for table, contract in contracts.items():
         before, why = draft.before(table), draft.held_before(table)
         if before and table in counted and is_unchanged(counted[table], before, why):
             captured: TableCapture | Held = why or unchanged(before, draft.snapshot)
+        elif table in failed and not held_tables[table]:
+            captured = hold_for_error(draft, contract, live.get(table, NO_TABLE), failed[table])
         else:
             # Here and not above: a run that finds nothing new never pays for importing pyarrow.
             from totesys.ingest.table import TableRead
 
             read = TableRead(source, ingestion, draft, contract, live.get(table, NO_TABLE))
-            captured = read.hold(held_tables[table]) if held_tables[table] else read.capture(counted.get(table))
+            drifted = held_tables[table]
+            captured = read.hold(drifted, table not in unlocked) if drifted else read.capture(counted.get(table))
         if isinstance(captured, Held):
             held[table] = captured
+            if captured.cause == "error":
+                log.warning("batch %d: %s is held: %s: %s", draft.seq, table, captured.reason, captured.settle)
             if before:
                 captures[table] = held_back(before)
         else:
@@ -183,21 +190,19 @@ def read_batch(
         source.durable_lsn(draft.snapshot),
         held=held,
         drift={table: texts for table, texts in flowing.items() if texts},
-        observed={table: one.observed for table, one in live.items()},
+        observed={table: seen for table, one in live.items() if (seen := observed_before[table] if table in unlocked else one.observed)},
     )
 
 
-def lock_tables(source: Source, tables: Iterable[str]) -> dict[str, PipelineError]:
-    """Locks the tables; those that cannot be locked for what they are, with the error. RetriableError when somebody else holds a lock."""
-    unlocked: dict[str, PipelineError] = {}
+def lock_tables(source: Source, tables: Iterable[str]) -> dict[str, TableError]:
+    """Locks the tables; those that cannot be locked, with the error."""
+    failed: dict[str, TableError] = {}
     for table in tables:
         try:
             source.lock(table)
-        except RetriableError:
-            raise
-        except PipelineError as error:
-            unlocked[table] = error
-    return unlocked
+        except TableError as error:
+            failed[table] = error
+    return failed
 
 
 def refuse_failing(source: Source, drift: Mapping[str, Sequence[Finding]]) -> None:

@@ -9,7 +9,7 @@ Positions in the server's write-ahead log (LSN) are compared within one timeline
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -18,7 +18,7 @@ import psycopg2
 from psycopg2 import sql
 
 from totesys.contracts import RAW_LINEAGE, Contract
-from totesys.errors import RetriableError
+from totesys.errors import PipelineError, RetriableError
 from totesys.ingest.readable import as_json, selected
 from totesys.ingest.structure import LiveColumn, LiveTable
 from totesys.manifests import SourceIdentity
@@ -61,6 +61,7 @@ _HINTS = {
     "55P03": "the next run tries again, or end the session that holds the lock",
     "XX001": "restore what is damaged at the source, or delete the row that cannot be read; its server log says where",
 }
+_SAVEPOINT = sql.SQL("SAVEPOINT of_table")
 _COPY_CHUNK = 1 << 18
 _ROWS_AT_ONCE = 2_000
 
@@ -88,7 +89,7 @@ _WRITER_ROUNDS = 3  # within so many wal_writer_delay an asynchronous commit is 
 _STRUCTURE = """
 WITH RECURSIVE tables AS MATERIALIZED (
     SELECT c.oid, c.relname, c.relkind, CASE WHEN c.relkind IN ('r', 'p') THEN row_security_active(c.oid) ELSE false END AS hides_rows,
-           has_table_privilege(c.oid, 'SELECT') AS is_readable,
+           has_table_privilege(c.oid, 'SELECT') AS is_readable, c.relname <> ALL (%s::name[]) AS is_locked,
            ARRAY(SELECT a.attname::text FROM pg_index AS i CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k (attnum, place)
                  JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
                  WHERE i.indrelid = c.oid AND i.indisprimary AND k.place <= i.indnkeyatts ORDER BY k.place) AS key
@@ -107,8 +108,8 @@ SELECT c.relname, c.oid::bigint, c.relkind::text, c.hides_rows, c.key, c.is_read
        a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), a.atttypid::bigint, a.attnotnull,
        ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid IN (y.oid, y.typbasetype) ORDER BY e.enumsortorder),
        (SELECT json_object_agg(e.oid, e.enumlabel) FROM pg_enum AS e WHERE e.enumtypid IN (y.oid, y.typbasetype, y.typelem)),
-       CASE a.attgenerated WHEN '' THEN pg_get_expr(d.adbin, d.adrelid) END,
-       CASE a.attgenerated WHEN 'v' THEN pg_get_expr(d.adbin, d.adrelid) END,
+       CASE WHEN a.attgenerated = '' AND c.is_locked THEN pg_get_expr(d.adbin, d.adrelid) END,
+       CASE WHEN a.attgenerated = 'v' AND c.is_locked THEN pg_get_expr(d.adbin, d.adrelid) END,
        has_column_privilege(c.oid, a.attnum, 'SELECT')
 FROM tables AS c
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -154,6 +155,10 @@ class Snapshot:
         return int(self.text.split(":")[1])
 
 
+class TableError(PipelineError):
+    """One table could not be locked, counted or read; the session goes on, and other tables are not concerned."""
+
+
 @dataclass(frozen=True)
 class Counted:
     """Rows that a table holds, and how many of their versions were unfinished or newer at an earlier snapshot."""
@@ -173,7 +178,7 @@ class Source:
     deadline: float = field(default_factory=lambda: time.monotonic() + SNAPSHOT_SECONDS)
 
     def lock(self, table: str) -> None:
-        """Keeps a table as it is until the session ends (ACCESS SHARE). A PipelineError leaves the session fit for other tables."""
+        """Keeps a table as it is until the session ends (ACCESS SHARE). TableError when it cannot."""
         with self._savepoint(f"locking {table}"):
             self._execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(_table(table)), f"locking {table}")
 
@@ -199,11 +204,12 @@ class Source:
                 return int(flushed)
             time.sleep(float(writer_delay) / 4)
 
-    def structure(self, tables: Sequence[str]) -> dict[str, LiveTable]:
-        """The named tables as they are; one that does not exist is absent."""
+    def structure(self, tables: Sequence[str], unlocked: Collection[str] = ()) -> dict[str, LiveTable]:
+        """The named tables as they are; one that does not exist is absent. Of those that could not be locked, nothing is asked that would
+        wait for a lock: defaults and expressions of columns are not known then."""
         found: dict[str, LiveTable] = {}
         columns: dict[str, dict[str, LiveColumn]] = {}
-        rows = self._execute(_STRUCTURE, "reading the tables' structure", (SCHEMA, list(tables)))
+        rows = self._execute(_STRUCTURE, "reading the tables' structure", (list(unlocked), SCHEMA, list(tables)))
         for table, oid, kind, hides_rows, key, is_readable, parts, has_foreign_part, name, *column in rows:
             number, type_, type_oid, not_null, labels, label_texts, default, expression, is_column_readable = column
             of_table = columns.setdefault(table, {})
@@ -213,22 +219,38 @@ class Source:
             found[table] = LiveTable(oid, kind, hides_rows, of_table, tuple(key), is_readable, tuple(parts), has_foreign_part)
         return found
 
-    def count(self, since: Mapping[str, int]) -> dict[str, Counted]:
-        """Rows and candidates of each table, given the transaction that its delta starts from; one scan per table, one round trip."""
+    def count(self, since: Mapping[str, int]) -> tuple[dict[str, Counted], dict[str, TableError]]:
+        """Rows and candidates of each table, given the transaction that its delta starts from; and the tables that cannot be counted.
+
+        One scan per table, and one round trip for all of them unless something fails: then they are counted one by one.
+        """
         if not since:
-            return {}
+            return {}, {}
+        try:
+            return self._count(since), {}
+        except TableError as error:
+            if len(since) == 1:
+                return {}, dict.fromkeys(since, error)
+        each = [self.count({table: xmin}) for table, xmin in since.items()]
+        return {table: one for counted, _ in each for table, one in counted.items()}, {
+            table: error for _, failed in each for table, error in failed.items()
+        }
+
+    def _count(self, since: Mapping[str, int]) -> dict[str, Counted]:
         parts = [
             sql.SQL("SELECT {}, count(*), count(*) FILTER (WHERE {}) FROM {} AS t").format(
                 sql.Literal(table), _candidate(xmin), _table(table)
             )
             for table, xmin in since.items()
         ]
-        rows = self._execute(sql.SQL(" UNION ALL ").join(parts), "counting rows and changes")
-        return {table: Counted(count, candidates) for table, count, candidates in rows}
+        doing = f"counting {', '.join(since) if len(since) == 1 else 'rows and changes'}"
+        statement = sql.SQL("{}; {}").format(_SAVEPOINT, sql.SQL(" UNION ALL ").join(parts))
+        with self._undone(doing):
+            return {table: Counted(count, candidates) for table, count, candidates in self._execute(statement, doing)}
 
     def copy(self, contract: Contract, live: LiveTable, batch_seq: int, since: int | None, sink: IO[bytes]) -> None:
         """Writes a table in COPY's text format: all rows, or the candidates of `since`. Columns: the contract's and `unreadable`
-        (totesys.ingest.readable), then the raw lineage. A PipelineError leaves the session fit for other tables."""
+        (totesys.ingest.readable), then the raw lineage. TableError when the table cannot be read."""
         query = sql.SQL("COPY (SELECT {}, {} AS {}, t.xmin AS {} FROM {} AS t WHERE {}) TO STDOUT")
         statement = query.format(
             sql.SQL(", ").join(selected(contract, live)),
@@ -243,7 +265,8 @@ class Source:
             cursor.copy_expert(statement, sink, size=_COPY_CHUNK)
 
     def whole_rows(self, contract: Contract, live: LiveTable, since: int | None) -> Iterator[tuple[str | None, int, str]]:
-        """The rows of a table as they are, whatever its contract says: key, transaction, JSON text. All, or the candidates of `since`."""
+        """The rows of a table as they are, whatever its contract says: key, transaction, JSON text. All, or the candidates of `since`.
+        TableError when they cannot be read."""
         doing = f"reading {contract.table} as it is"
         statement = sql.SQL("{} WHERE {}").format(as_json(_table(contract.table), contract.key, live), _offered(since))
         with self._savepoint(doing), _explained(doing, self.place), self.connection.cursor("whole_rows") as cursor:
@@ -254,12 +277,24 @@ class Source:
 
     @contextmanager
     def _savepoint(self, doing: str) -> Iterator[None]:
-        """Around what may fail for one table alone."""
-        self._execute("SAVEPOINT of_table", f"before {doing}")
+        """Around what may fail for one table alone, which is then a TableError."""
+        self._execute(_SAVEPOINT, f"before {doing}")
+        with self._undone(doing):
+            yield
+
+    @contextmanager
+    def _undone(self, doing: str) -> Iterator[None]:
+        """Goes back to the savepoint after a failure. It is a table's own matter unless the session is gone, or its time is over."""
         try:
             yield
+        except PipelineError as error:
+            try:
+                self._execute("ROLLBACK TO SAVEPOINT of_table", f"after failing at {doing}")
+            except PipelineError:
+                raise error from None  # what happened first says more
+            raise TableError(error.reason, error.cure) from None
         except Exception:
-            with suppress(RetriableError):  # of a session that broke off; what happened first says more
+            with suppress(PipelineError):
                 self._execute("ROLLBACK TO SAVEPOINT of_table", f"after failing at {doing}")
             raise
 

@@ -138,10 +138,19 @@ def findings(contract: Contract, live: LiveTable | None, before: Observed | None
         return [finding("rows_hidden", None, "all rows", "that row level security hides rows from our role")]
     if not any(column.is_readable for column in live.columns.values()):
         return [finding("table_unreadable", None, "SELECT for our role", "no such right")]
-    return [finding(*parts) for parts in (*_columns(contract, live), *_key(contract, live), *_moved(live, before))]
+    return [
+        finding(*parts) for parts in (*_rights(contract, live), *_columns(contract, live), *_key(contract, live), *_moved(live, before))
+    ]
 
 
 _Parts = tuple[str, "str | None", str, str]
+
+
+def _rights(contract: Contract, live: LiveTable) -> Iterator[_Parts]:
+    """To lock a table, and to see by whom a row was written, takes SELECT on all of it."""
+    columns = [live.columns[column.name] for column in contract.columns if column.name in live.columns]
+    if not live.is_readable and all(column.is_readable for column in columns):
+        yield "table_unreadable", None, "SELECT for our role on the whole table", "SELECT on single columns alone"
 
 
 def _columns(contract: Contract, live: LiveTable) -> Iterator[_Parts]:

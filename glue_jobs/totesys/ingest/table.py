@@ -16,13 +16,13 @@ from totesys import layout
 from totesys.arrow_types import arrow_schema
 from totesys.contracts import RAW_LINEAGE, Contract
 from totesys.errors import BadDataError
-from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, no_delta_reason, previous_at
+from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, hold_for, hold_for_error, no_delta_reason, previous_at
 from totesys.ingest.dead_letters import Letters, Sorting, write_whole
 from totesys.ingest.keys import add_keys, keys_of, load_keys, save_keys
 from totesys.ingest.landing import Landing
 from totesys.ingest.readable import UNREADABLE
 from totesys.ingest.seen import Seen, is_new, load_seen
-from totesys.ingest.source import Counted, Source
+from totesys.ingest.source import Counted, Source, TableError
 from totesys.ingest.stream import record_batches
 from totesys.ingest.structure import Finding, LiveTable
 from totesys.logs import said
@@ -46,14 +46,19 @@ class TableRead:
         """Reads the table: in full where no delta is exact, or rows are gone, or a full is wanted; else the delta.
 
         `counted` is what changed since the last capture, or None when nobody has counted. The table is held when too many rows are gone,
-        or when something in them cannot be read.
+        when something in them cannot be read, or when the source fails at it.
         """
         started, table = time.monotonic(), self.contract.table
         before = self.draft.before(table)
         reason = no_delta_reason(self.draft, self.contract, self.live)
         reason = reason or (full_wanted_reason(self.draft, table, before) if before else None)
+        earlier = self.draft.held_before(table)
         try:
+            if earlier and earlier.cause == "error":
+                self._read_all()
             captured = self._captured_or_held(before, counted, reason)
+        except TableError as error:
+            captured = hold_for_error(self.draft, self.contract, self.live, error)
         except BadDataError as error:
             captured = self._held("rows", str(error), "put them right at the source", counted.rows if counted else -1)
         outcome = "held" if isinstance(captured, Held) else f"{captured.mode}, {captured.rows} rows"
@@ -64,20 +69,26 @@ class TableRead:
         )  # fmt: skip
         return captured
 
-    def hold(self, drift: list[Finding]) -> Held:
-        """Holds the table for what it is; the row versions that are new since it was last looked at go to the dead letter."""
+    def hold(self, drift: list[Finding], is_locked: bool) -> Held:
+        """Holds the table for what it is. The row versions that are new since it was last looked at go to the dead letter, if our role can
+        read them; else they go there once it can."""
         table, before = self.contract.table, self.draft.before(self.contract.table)
         earlier = self.draft.held_before(table)
         reason = "; ".join(finding.text for finding in drift)
-        since = earlier.judged_xmin if earlier else before.capture_xmin if before else None
-        dead_rows = earlier.dead_rows if earlier else 0
-        with Letters(self.bucket, self.contract, self.draft) as letters:
-            if self.live.shows_rows:
-                write_whole(letters, reason, self.source.whole_rows(self.contract, self.live, since))
-            letters.finish()
-            dead_rows += letters.rows
         settle = f"change the source back, or settle the contract: scripts/schema.sh propose {table}, then scripts/deploy.sh"
-        return replace(self._held("drift", reason, settle, -1), dead_rows=dead_rows)
+        held = self._held("drift", reason, settle, -1)
+        since = earlier.judged_xmin if earlier else before.capture_xmin if before else None
+        unread = replace(held, judged_xmin=since or 0)
+        if not (self.live.shows_rows and is_locked):
+            return unread
+        try:
+            with Letters(self.bucket, self.contract, self.draft) as letters:
+                write_whole(letters, reason, self.source.whole_rows(self.contract, self.live, since))
+                letters.finish()
+        except TableError as error:
+            log.warning("batch %d: no row of %s is put into the dead letter: %s", self.draft.seq, table, error)
+            return unread
+        return replace(held, dead_rows=held.dead_rows + letters.rows)
 
     def _captured_or_held(self, before: TableCapture | None, counted: Counted | None, reason: str | None) -> TableCapture | Held:
         if before and counted and reason is None:
@@ -108,6 +119,12 @@ class TableRead:
             files, dead = landing.finish(), sorting.finish("full")
         return self._captured("full", files, known if before else None, keys, seen, dead)
 
+    def _read_all(self) -> None:
+        """Reads every row and keeps none: a table that failed before, and fails again, would leave files behind at every tick."""
+        with self._batches(since=None) as batches:
+            for _ in batches:
+                pass
+
     def _is_refused(self, rows: int, deleted: int) -> bool:
         return deletes_too_many(rows, deleted) and self.contract.table not in self.draft.demands.accept_deletes
 
@@ -119,9 +136,7 @@ class TableRead:
         return self._held("deletes", reason, settle, rows)
 
     def _held(self, cause: str, reason: str, settle: str, rows: int) -> Held:
-        earlier, snapshot = self.draft.held_before(self.contract.table), self.draft.snapshot
-        since = earlier.since if earlier else snapshot.taken_at
-        return Held(cause, reason, settle, since, snapshot.xmin, rows, self.contract.version, self.live.oid)
+        return hold_for(self.draft, self.contract, self.live, cause, reason, settle, rows)
 
     def _delta(self, before: TableCapture, row_count: int) -> TableCapture | None:
         """Reads the row versions that are new since `before`; None when rows are gone, which only a full read can tell apart."""
