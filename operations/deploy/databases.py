@@ -19,6 +19,7 @@ import psycopg2
 from psycopg2 import extensions, sql
 from totesys.contracts import load_contracts
 from totesys.errors import FatalError, RetriableError
+from totesys.load.models import OWN_SCHEMA, STAGING, STAR_SCHEMA, own_tables
 from totesys.postgres_errors import Server
 from totesys.secrets import Credentials
 
@@ -180,11 +181,10 @@ def server(database: Database, credentials: Credentials, hints: Mapping[str, str
 
 def set_password(cursor: Any, own: Credentials) -> None:
     """Creates the role, or gives the one that is there this password."""
-    cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [own.username])
-    verb = sql.SQL("ALTER" if cursor.fetchone() is not None else "CREATE")
     verifier = extensions.encrypt_password(own.password, own.username, cursor.connection, "scram-sha-256")
-    statement = sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}")
-    cursor.execute(statement.format(verb, sql.Identifier(own.username), sql.Literal(verifier)))
+    # A new role has no attribute that is not given. To take one away from an old role, PostgreSQL wants a superuser.
+    verb = sql.SQL("ALTER" if _exists(cursor, "pg_roles", "rolname", own.username) else "CREATE")
+    cursor.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, sql.Identifier(own.username), sql.Literal(verifier)))
 
 
 def grant_reading(cursor: Any, role: sql.Identifier) -> None:
@@ -198,19 +198,129 @@ def grant_reading(cursor: Any, role: sql.Identifier) -> None:
 
 
 def grant_loading(cursor: Any, role: sql.Identifier) -> None:
-    """CREATE, for the tables of an empty warehouse and our schema; writing to the contracts' tables where others have made them."""
+    """Everything that the load does: CREATE for what is missing, and ownership of all that is there.
+
+    A load also adds columns, replaces views and drops staging tables: only an owner may. What was moved by a dump without owners, or made
+    by others, therefore becomes the load's. Whoever owned it before keeps every other right.
+    """
+    refuse_other_encodings(cursor)
     grant_database(cursor, role, sql.SQL("CONNECT, CREATE"))
-    cursor.execute(sql.SQL("GRANT USAGE, CREATE ON SCHEMA public TO {}").format(role))
-    for table in present_tables(cursor, load_contracts().warehouse):
-        cursor.execute("SELECT tableowner = %s FROM pg_tables WHERE schemaname = 'public' AND tablename = %s", [role.string, table])
-        if cursor.fetchone()[0]:
-            continue  # its own
-        cursor.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES ON {} TO {}").format(qualified(table), role))
-        key = load_contracts().warehouse[table].key
-        cursor.execute("SELECT pg_get_serial_sequence(%s, %s)::regclass::text", [f"public.{table}", key])
-        sequence = cursor.fetchone()[0]
-        if sequence:
-            cursor.execute(sql.SQL("GRANT USAGE, SELECT ON SEQUENCE {} TO {}").format(sql.Identifier(*sequence.split(".")), role))
+    for schema in (STAR_SCHEMA, OWN_SCHEMA):
+        if _exists(cursor, "pg_namespace", "nspname", schema):
+            cursor.execute(sql.SQL("GRANT USAGE, CREATE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role))
+    objects = loads_objects(cursor, role)
+    if any(may_give for *_, may_give in objects):
+        join(cursor, role)
+    for kind, name, owner, may_give in objects:
+        if not may_give:
+            rights = sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES ON {} TO {}")
+            cursor.execute(rights.format(name, role))
+            continue
+        cursor.execute(sql.SQL("ALTER {} {} OWNER TO {}").format(sql.SQL(kind), name, role))
+        cursor.execute(sql.SQL("GRANT ALL ON {} TO {}").format(name, sql.Identifier(owner)))
+    for schema, sequence in others_sequences(cursor, role):
+        cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role))
+        # UPDATE to set it, where it stands below an id that is taken.
+        cursor.execute(sql.SQL("GRANT USAGE, SELECT, UPDATE ON SEQUENCE {} TO {}").format(sql.Identifier(schema, sequence), role))
+    refuse_lacking_rights(cursor, role)
+
+
+def refuse_lacking_rights(cursor: Any, role: sql.Identifier) -> None:
+    """FatalError when a GRANT had no effect: PostgreSQL only warns when we hold a right and may not pass it on."""
+    cursor.execute(
+        """
+        SELECT format('schema %%s', nspname) FROM pg_namespace
+        WHERE nspname IN (%(public)s, %(own)s)
+            AND NOT (has_schema_privilege(%(role)s, oid, 'USAGE') AND has_schema_privilege(%(role)s, oid, 'CREATE'))
+        UNION ALL
+        SELECT format('table %%s.%%s', schemaname, tablename) FROM pg_tables
+        WHERE (schemaname = %(public)s AND tablename = ANY(%(stars)s) OR schemaname = %(own)s AND tablename = ANY(%(tables)s))
+            AND NOT (SELECT bool_and(has_table_privilege(%(role)s, format('%%I.%%I', schemaname, tablename), wanted))
+                     FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted)
+        ORDER BY 1
+        """,
+        {
+            "public": STAR_SCHEMA, "own": OWN_SCHEMA, "role": role.string, "stars": list(load_contracts().warehouse),
+            "tables": [table.name for table in own_tables(load_contracts().warehouse)],
+        },
+    )  # fmt: skip
+    if lacking := [name for (name,) in cursor.fetchall()]:
+        raise FatalError(
+            f"{role.string} did not get its rights on {', '.join(lacking)}, because they belong to another role: let TOTESYS_WAREHOUSE_URL"
+            " name their owner or a superuser, or grant their owner to the role that it names"
+        )
+
+
+def refuse_other_encodings(cursor: Any) -> None:
+    """FatalError when the database cannot hold every character that the lake has."""
+    cursor.execute("SHOW server_encoding")
+    encoding = cursor.fetchone()[0]
+    if encoding != "UTF8":
+        raise FatalError(
+            f"the warehouse {cursor.connection.info.dbname} has the encoding {encoding}, which lacks characters that the source may have:"
+            " create it anew with ENCODING 'UTF8', or let TOTESYS_WAREHOUSE_URL name another database"
+        )
+
+
+def join(cursor: Any, role: sql.Identifier) -> None:
+    """Makes the role that deploys a member of the load's, so that it can give it objects and keeps its own access to them.
+
+    A superuser needs nothing of the kind.
+    """
+    cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    if cursor.fetchone()[0]:
+        return
+    # Since PostgreSQL 16 who creates a role may pass it on, but is no member that could use it.
+    options = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if cursor.connection.server_version >= 160000 else "")
+    cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role) + options)
+
+
+def loads_objects(cursor: Any, role: sql.Identifier) -> list[tuple[str, sql.Identifier, str, bool]]:
+    """What the load works on and does not own: TABLE or VIEW, its name, its owner, and whether we may give it away."""
+    contracts = load_contracts()
+    public = [*contracts.warehouse, *(fact.current_view for fact in contracts.facts.values())]
+    own = [table.name for table in own_tables(contracts.warehouse)]
+    cursor.execute(
+        """
+        SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, n.nspname, c.relname, pg_get_userbyid(c.relowner),
+            pg_has_role(current_user, c.relowner, 'USAGE')
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v') AND pg_get_userbyid(c.relowner) <> %s
+            AND (n.nspname = %s AND c.relname = ANY(%s) OR n.nspname = %s AND (c.relname = ANY(%s) OR c.relname ~ %s))
+        ORDER BY n.nspname, c.relname
+        """,
+        [role.string, STAR_SCHEMA, public, OWN_SCHEMA, own, f"^{STAGING.pattern}$"],
+    )
+    return [(kind, sql.Identifier(schema, name), owner, may_give) for kind, schema, name, owner, may_give in cursor.fetchall()]
+
+
+def others_sequences(cursor: Any, role: sql.Identifier) -> list[tuple[str, str]]:
+    """The sequences (schema, name) that give keys of warehouse tables, and that the load does not own."""
+    cursor.execute(
+        """
+        SELECT DISTINCT n.nspname, s.relname
+        FROM pg_class AS c
+        JOIN pg_attrdef AS def ON def.adrelid = c.oid
+        JOIN pg_depend AS d ON d.classid = 'pg_attrdef'::regclass AND d.objid = def.oid AND d.refclassid = 'pg_class'::regclass
+        JOIN pg_class AS s ON s.oid = d.refobjid AND s.relkind = 'S'
+        JOIN pg_namespace AS n ON n.oid = s.relnamespace
+        WHERE c.relnamespace = to_regnamespace(%s) AND c.relname = ANY(%s) AND pg_get_userbyid(s.relowner) <> %s
+        UNION
+        SELECT n.nspname, s.relname
+        FROM pg_class AS c
+        JOIN pg_depend AS d ON d.deptype = 'i' AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+        JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+        JOIN pg_namespace AS n ON n.oid = s.relnamespace
+        WHERE c.relnamespace = to_regnamespace(%s) AND c.relname = ANY(%s) AND pg_get_userbyid(s.relowner) <> %s
+        """,
+        [STAR_SCHEMA, list(load_contracts().warehouse), role.string] * 2,
+    )
+    return list(cursor.fetchall())
+
+
+def _exists(cursor: Any, catalog: str, column: str, name: str) -> bool:
+    cursor.execute(sql.SQL("SELECT FROM {} WHERE {} = %s").format(sql.Identifier(catalog), sql.Identifier(column)), [name])
+    return cursor.fetchone() is not None
 
 
 def grant_database(cursor: Any, role: sql.Identifier, rights: sql.SQL) -> None:

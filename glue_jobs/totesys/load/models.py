@@ -31,6 +31,7 @@ from totesys.contracts import WAITS_FOR, WENT_IN_AFTER, Contract
 STAR_SCHEMA = "public"
 OWN_SCHEMA = "etl"
 TOMBSTONE = "tombstone"
+STAGING = re.compile(r"staging_([0-9a-f]{8})_\w+")  # the names of staging tables, with the attempt that they are of
 
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 _SIMPLE: dict[str, TypeEngine] = {
@@ -134,6 +135,12 @@ def waiting_table(contract: Contract) -> Table:
         Column(WENT_IN_AFTER, BigInteger, comment="Number of the load after which it went in; null: it waits."),
         comment=f"Versions of {contract.table} that wait for their parents, or have waited.",
     )  # fmt: skip
+
+
+def own_tables(warehouse: dict[str, Contract]) -> list[Table]:
+    """Every table of our own schema but those for staging."""
+    waiting = [waiting_table(contract) for contract in warehouse.values() if contract.version_of]
+    return [*waiting, ledger_table(), tombstone_table(), put_back_table(), reconciliation_table()]
 
 
 @cache

@@ -6,7 +6,6 @@ may drop them; so two loads at once never touch each other's.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
@@ -17,10 +16,9 @@ from pyspark.sql import functions as F
 from sqlalchemy import Connection, MetaData, Table, inspect, text
 from sqlalchemy.schema import CreateTable, DropTable
 
-from totesys.load.models import OWN_SCHEMA
+from totesys.load.models import OWN_SCHEMA, STAGING
 from totesys.secrets import Credentials
 
-_STAGING = re.compile(r"staging_([0-9a-f]{8})_\w+")
 _WRITERS = 4  # sessions per table; the warehouse serves others too
 _ROWS_PER_WRITER = 100_000  # below it, one session is as fast
 _ROWS_PER_BATCH = 5_000
@@ -37,7 +35,7 @@ def drop_dead(connection: Connection) -> list[str]:
         names = inspect(connection).get_table_names(schema=OWN_SCHEMA)
         # Read after the names: an attempt is connected before its first table exists.
         alive = set(connection.scalars(text("SELECT application_name FROM pg_stat_activity")))
-        found = [_STAGING.fullmatch(name) for name in names]
+        found = [STAGING.fullmatch(name) for name in names]
         dead = [match[0] for match in found if match and session_name(match[1]) not in alive]
         for name in dead:
             connection.execute(DropTable(Table(name, MetaData(schema=OWN_SCHEMA)), if_exists=True))  # unless another load was quicker

@@ -10,16 +10,7 @@ from sqlalchemy.schema import AddConstraint, CreateColumn, CreateSchema, SetColu
 
 from totesys.contracts import Contract
 from totesys.load.columns import live_columns, refuse_other_columns, widen_columns
-from totesys.load.models import (
-    OWN_SCHEMA,
-    STAR_SCHEMA,
-    ledger_table,
-    put_back_table,
-    reconciliation_table,
-    star_tables,
-    tombstone_table,
-    waiting_table,
-)
+from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA, own_tables, star_tables
 from totesys.load.views import prepare_views
 from totesys.secrets import Credentials
 
@@ -59,8 +50,7 @@ def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) ->
         if not inspect(connection).has_schema(OWN_SCHEMA):
             connection.execute(CreateSchema(OWN_SCHEMA))
         stars = star_tables(warehouse)
-        waiting = [waiting_table(contract) for contract in warehouse.values() if contract.version_of]
-        tables = [*stars.values(), *waiting, ledger_table(), tombstone_table(), put_back_table(), reconciliation_table()]
+        tables = [*stars.values(), *own_tables(warehouse)]
         live = live_columns(connection)
         existing = {table: live[str(table.schema), table.name] for table in tables if (table.schema, table.name) in live}
         missing = [table for table in tables if table not in existing]
