@@ -49,28 +49,32 @@ class Relations:
             return athena._table_relation(table, copies) if copies else self._other_empty(table)
         columns, keys = table["StorageDescriptor"]["Columns"], table.get("PartitionKeys") or []
         parts = []
-        for values, location in self._places(table, columns):
+        for values, location, declared in self._places(table, columns):
             files = {self._files.path(stored): stored for stored in objects.under(location)}
             if files:
-                parts.append(parquet.relation(columns, list(zip(keys, values, strict=True)), files, self._schemas))
+                parts.append(parquet.relation(columns, list(zip(keys, values, strict=True)), files, self._schemas, declared))
         return f"({' UNION ALL '.join(parts) or parquet.empty([*columns, *keys])})"
 
-    def _places(self, table: Record, columns: list[Record]) -> list[tuple[list[str], str]]:
-        """Partition values and location of each place that holds the table's data."""
+    def _places(self, table: Record, columns: list[Record]) -> list[tuple[list[str], str, dict[str, str]]]:
+        """Partition values, location and declared types of each place that holds the table's data."""
         if not table.get("PartitionKeys"):
-            return [([], table["StorageDescriptor"]["Location"])]
+            return [([], table["StorageDescriptor"]["Location"], {})]
         with LOCK:
             partitions = list(glue._partitions.get(f"{table['DatabaseName']}/{table['Name']}", []))
         declared = {column["Name"]: column["Type"] for column in columns}
         for partition in partitions:
             for column in partition["StorageDescriptor"].get("Columns") or []:
-                if declared.get(column["Name"], column["Type"]) != column["Type"]:
+                if not parquet.can_coerce(column["Type"], declared.get(column["Name"], column["Type"])):
                     raise parquet.BadData(
                         f"HIVE_PARTITION_SCHEMA_MISMATCH: The column '{column['Name']}' in table '{table['DatabaseName']}.{table['Name']}'"
                         f" is declared as type '{declared[column['Name']]}', but partition {partition['Values']} declared it as type"
                         f" '{column['Type']}'."
                     )
-        return [(partition["Values"], partition["StorageDescriptor"]["Location"]) for partition in partitions]
+        descriptors = [(partition["Values"], partition["StorageDescriptor"]) for partition in partitions]
+        return [
+            (values, descriptor["Location"], {column["Name"]: column["Type"] for column in descriptor.get("Columns") or []})
+            for values, descriptor in descriptors
+        ]
 
 
 def extend(folder: Path) -> None:

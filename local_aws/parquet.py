@@ -1,5 +1,6 @@
 """Parquet files as Athena reads them: the declared columns, cast to nothing, refused where the file holds another type."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +25,8 @@ _DUCKDB_TYPES = {
     "char": "VARCHAR",
     "binary": "BLOB",
 }
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _NESTED = ("array", "map", "struct")
 # Spark and pyarrow write an instant in any unit, with or without a zone; Athena reads all of them as timestamp.
 _SAME_TYPE = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMP", "TIMESTAMP_NS": "TIMESTAMP", "TIMESTAMP_MS": "TIMESTAMP", "TIMESTAMP_S": "TIMESTAMP"}
@@ -60,14 +63,36 @@ class Schemas:
         return self._known[file]
 
 
-def relation(columns: Sequence[Record], keys: Sequence[tuple[Record, str]], files: Mapping[Path, Stored], schemas: Schemas) -> str:
-    """A SELECT of the declared columns over `files` (at least one), then of the partition keys with their values.
+def can_coerce(declared: str, wanted: str) -> bool:
+    """Whether Athena reads a partition's column of one type as the table's of another: its guide lists the integers and float to double
+    ("Change a column data type"), and Trino's coercions of Hive partitions have decimals as well. Only those are here that lose nothing."""
+    before, after = duckdb_type(declared), duckdb_type(wanted)
+    if before == after or (before, after) == ("FLOAT", "DOUBLE"):
+        return True
+    if before in _INTEGERS and after in _INTEGERS:
+        return _INTEGERS.index(before) < _INTEGERS.index(after)
+    decimals = [_DECIMAL.fullmatch(kind or "") for kind in (before, after)]
+    if not (decimals[0] and decimals[1]):
+        return False
+    return decimals[0][2] == decimals[1][2] and int(decimals[0][1]) <= int(decimals[1][1])
 
-    A column that a file lacks is null. Raises BadData for a file whose type of a column is not the declared one.
+
+def relation(
+    columns: Sequence[Record],
+    keys: Sequence[tuple[Record, str]],
+    files: Mapping[Path, Stored],
+    schemas: Schemas,
+    declared: Mapping[str, str] | None = None,
+) -> str:
+    """A SELECT of the table's columns over `files` (at least one), then of the partition keys with their values.
+
+    A column that a file lacks is null. `declared` are the types of the partition's own columns, where they are others than the table's.
+    Raises BadData for a file whose type of a column is not the declared one.
     """
     held = [schemas.of(path) for path in files]
+    of_files = [{**column, "Type": (declared or {}).get(column["Name"], column["Type"])} for column in columns]
     for stored, schema in zip(files.values(), held, strict=True):
-        _check(columns, stored, schema)
+        _check(of_files, stored, schema)
     present = set().union(*held)
     selected = [_column(column, column["Name"].lower() in present) for column in columns]
     selected += [f"CAST({_text(value)} AS {duckdb_type(key['Type'])}) AS {_name(key['Name'])}" for key, value in keys]

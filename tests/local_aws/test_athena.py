@@ -66,6 +66,30 @@ def test_a_partition_that_declares_another_type_fails_the_query(aws: LocalAws, l
     assert finished(aws, "SELECT * FROM disagreeing")["Status"]["StateChangeReason"].startswith("HIVE_PARTITION_SCHEMA_MISMATCH")
 
 
+def test_a_partition_of_a_narrower_type_is_read_as_the_tables(aws: LocalAws, lake: str) -> None:
+    declare(aws, "widened", {"id": "bigint", "price": "decimal(14,2)"}, KEYS)
+    for value, types, kind, digits in (("1", {"id": "int", "price": "decimal(10,2)"}, pa.int32(), 10), ("2", {}, pa.int64(), 14)):
+        price = pa.array([Decimal("1.50")], pa.decimal128(digits, 2))
+        write(aws, f"widened/{value}/a.parquet", id=pa.array([2**31 - 1], kind), price=price)
+        register(aws, "widened", types or {"id": "bigint", "price": "decimal(14,2)"}, ["2024-01-01", value], f"s3://lake/widened/{value}/")
+    assert rows(aws, "SELECT id + 1, price FROM widened") == [[str(2**31), "1.50"]] * 2
+
+
+@pytest.mark.parametrize("declared", ["bigint", "string", "decimal(10,2)"])
+def test_a_partition_of_a_type_that_may_lose_something_fails_the_query(aws: LocalAws, lake: str, declared: str) -> None:
+    name = f"narrowed_{declared.partition('(')[0]}"
+    declare(aws, name, {"id": "decimal(10,3)" if declared.startswith("decimal") else "int"}, KEYS)
+    register(aws, name, {"id": declared}, ["2024-01-01", "1"], "s3://lake/nothing/")
+    assert finished(aws, f"SELECT * FROM {name}")["Status"]["StateChangeReason"].startswith("HIVE_PARTITION_SCHEMA_MISMATCH")
+
+
+def test_a_file_of_another_type_than_its_partition_declares_fails_the_query(aws: LocalAws, lake: str) -> None:
+    declare(aws, "misdeclared", {"id": "bigint"}, KEYS)
+    write(aws, "misdeclared/a.parquet", id=pa.array([1], pa.int64()))
+    register(aws, "misdeclared", {"id": "int"}, ["2024-01-01", "1"], "s3://lake/misdeclared/")
+    assert finished(aws, "SELECT * FROM misdeclared")["Status"]["StateChangeReason"].startswith("HIVE_BAD_DATA")
+
+
 def test_every_declared_type_is_read_from_its_parquet_type(aws: LocalAws, lake: str) -> None:
     moment = 1_706_745_600_123_456  # 2024-02-01 00:00:00.123456
     columns = {
