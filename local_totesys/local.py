@@ -21,6 +21,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from local_aws.proxies import past_proxies
 from local_totesys import progress
 from local_totesys.generator import SourceError, generate
 from local_totesys.next_day import next_day
@@ -153,6 +154,7 @@ def env(stack: Stack) -> int:
         "TOTESYS_SOURCE_URL": stack.url("source"),
         "TOTESYS_WAREHOUSE_URL": stack.url("warehouse"),
         "LOCAL_DIR": str(stack.folder),
+        **past_proxies(),
     }
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
@@ -181,9 +183,8 @@ def status(stack: Stack) -> int:
         address = f"127.0.0.1:{part['port']}" + (f"/{DATABASES[name]}" if name in DATABASES else "")
         schedule = " with schedule" if part.get("schedule") else ""
         table.add_row(name, f"up{schedule}", str(part["pid"]), address, part["since"])
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 1000  # A pipe has no width: without one rich cuts lines at 80 characters.
+    # A pipe has no width: without one rich cuts lines at 80 characters. FORCE_COLOR makes no terminal of it.
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, force_terminal=False, width=1000)
     console.print(table)
     if stack.parts:
         console.print(f"Logs are in {stack.logs}.")

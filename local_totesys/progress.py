@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +14,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 @contextmanager
 def step(name: str) -> Iterator[Callable[[str], None]]:
     """Shows the step `name` while the block runs. The yielded function says what it is doing just now."""
-    console = Console(stderr=True, highlight=False)
     start = time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as live:
+    # Not what rich takes for a terminal: FORCE_COLOR makes one of a pipe.
+    with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True, disable=not sys.stderr.isatty()) as live:
         task = live.add_task(name)
         yield lambda doing: live.update(task, description=f"{name}: {doing}")
-    console.print(f"{name} is up after {time.monotonic() - start:.1f} s")
+    print(f"{name} is up after {time.monotonic() - start:.1f} s", file=sys.stderr)

@@ -32,6 +32,9 @@ AWS_SECONDS = 60.0
 STOP_SECONDS = 15.0
 MINIMUM_FREE_MB = 500
 
+# They end a word, or a folder, in what Java, Python, PostgreSQL and Spark read paths from: nothing can be quoted there.
+UNUSABLE = frozenset(':"$`\\\n')
+
 Say = Callable[[str], None]
 Prepare = Callable[[PostgresServer, Say], None]
 
@@ -52,6 +55,8 @@ class Stack:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keeps a second command from the same folder while one works on it. Makes the folder; refuses one that holds things of others."""
+        if UNUSABLE & set(str(self.folder)):
+            raise StackError("LOCAL_DIR holds one of : \" $ ` \\ or a line's end, which search paths cannot: name another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / STATE).exists() and any(self.folder.iterdir()):
             raise StackError(f"{self.folder} holds other things: give an empty or a new folder as LOCAL_DIR")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -13,11 +15,14 @@ LOG_WIDTH = 1000  # a log has no width: without one, rich cuts lines at 80 chara
 
 
 def make_console(stderr: bool = False) -> Console:
-    """A console that colours nothing by guess, and cuts nothing when its output goes to a file or a pipe."""
-    console = Console(stderr=stderr, highlight=False)
-    if not console.is_terminal:
-        console.width = LOG_WIDTH
-    return console
+    """A console that colours nothing by guess, and cuts nothing when its output goes to a file or a pipe.
+
+    There FORCE_COLOR gives colours, and does not make it a terminal: nothing moves, and lines are as long as they are.
+    """
+    if (sys.stderr if stderr else sys.stdout).isatty():
+        return Console(stderr=stderr, highlight=False)
+    colours = "standard" if os.environ.get("FORCE_COLOR") else None
+    return Console(stderr=stderr, highlight=False, force_terminal=False, color_system=colours, width=LOG_WIDTH)  # type: ignore[arg-type]
 
 
 def make_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str | Text]], title: str | None = None) -> Table:

@@ -3,6 +3,8 @@
 # Needs: what scripts/setup.sh needs. Takes its stack down again, however it ends, unless --keep is given.
 # Exits: 0 the warehouse matched the source at the end; 1 it did not, or a step failed, and the last lines say why; 2 not understood.
 set -euo pipefail
+unset CDPATH  # with it, cd may go elsewhere, and says where
+export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly ROOT
@@ -25,7 +27,7 @@ main() {
   while (( $# )); do
     case "$1" in
       --keep) keep=true ;;
-      --orders) orders="${2:-}"; shift ;;
+      --orders) (( $# > 1 )) || { usage >&2; exit 2; }; orders="$2"; shift ;;
       --help) usage; exit 0 ;;
       *) usage >&2; exit 2 ;;
     esac

@@ -3,6 +3,8 @@
 # Needs: bash, Python 3.8 or newer with its venv module, and a package index for the first run. No root. Safe to run again.
 # Exits: 0 ready; 1 something is missing, and the last line says what.
 set -euo pipefail
+unset CDPATH  # with it, cd may go elsewhere, and says where
+export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly ROOT
@@ -10,6 +12,9 @@ readonly VENV="${ROOT}/.venv"
 readonly LOCKS="${ROOT}/requirements"
 readonly POSTGRES_JAR_SHA256=188976721ead8e8627eb6d8389d500dccc0c9bebd885268a3047180274a6031e
 readonly MINIMUM_FREE_MB=4000
+
+# They end a word, or a folder, in what Java, Python, PostgreSQL and Spark read paths from: nothing can be quoted there.
+readonly UNUSABLE=$'[:"$`\\\\\n]'
 
 usage() {
   echo "usage: scripts/setup.sh [--environments | --help]    installs everything into .venv/, or Python's environments alone, which is all"
@@ -112,6 +117,8 @@ main() {
     --help) usage; exit 0 ;;
     *) usage; exit 1 ;;
   esac
+  # shellcheck disable=SC2053  # a pattern
+  [[ "${ROOT}" != *${UNUSABLE}* ]] || die "the path of this checkout holds one of : \" \$ \` \\ or a line's end, which search paths cannot: move it"
   mkdir -p "${VENV}"
   install_uv
   install_environment main 3.11 main.txt || die "Python 3.11 can neither be found nor fetched: install it"
