@@ -7,10 +7,10 @@ from contextlib import closing
 
 import pytest
 from totesys import layout
+from totesys.manifests import newest_batch
 
 from operations.dead_letters import command as dead_letters
 from operations.dead_letters.letters import rises
-from operations.lake import Lake as Manifests
 from operations.status.gather import dead_letters as dead_letters_in_status
 from tests.conftest import Database
 from tests.operations.dead_letters.conftest import NO_DATE, SETTLE, Ingested, hold
@@ -202,12 +202,12 @@ def test_a_discarded_letter_leaves_a_trace_and_is_counted_apart(ingested: Ingest
 
 
 def test_a_discarded_letter_needs_nobody_any_more(ingested: Ingested, deadletters: Command) -> None:
-    manifests = Manifests(ingested.lake.ingestion, ingested.lake.processed, ingested.lake.ask)
+    ingestion = ingested.lake.ingestion
 
     def discard(key: int) -> dict[str, int]:
         """What the status counts after it."""
         deadletters("discard", "payment", "--key", str(key), "--reason", "a test row")
-        return dead_letters_in_status(manifests, manifests.newest_batch())
+        return dead_letters_in_status(ingestion, newest_batch(ingestion))
 
     ingested.batch(4, 5)
     assert discard(4) == {"payment": 1}
