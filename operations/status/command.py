@@ -67,11 +67,10 @@ def _failures(job: Job, is_load: bool, now: datetime) -> Iterator[str]:
     if not failures:
         return
     run = failures[0]
-    said = f"{run.state}, {age(run.started_at, now)} ago: {run.reason}"
-    if len(failures) > 1:
-        yield f"{job.name} has failed in each of its last {len(failures)} runs; the last {said}"
-    elif is_load or f"{RetriableError.__name__}: " not in run.error:  # Glue puts words of its own before a job's line
-        yield f"{job.name} {said}"
+    is_retriable = f"{RetriableError.__name__}: " in run.error  # Glue puts words of its own before a job's line
+    if len(failures) > 1 or is_load or not is_retriable:
+        repeated = f", as in each of its last {len(failures)} runs" if len(failures) > 1 else ""
+        yield f"{job.name} {run.state}, {age(run.started_at, now)} ago{repeated}: {run.reason}"
 
 
 def _of_the_warehouse(status: Status, now: datetime) -> Iterator[str]:

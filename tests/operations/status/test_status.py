@@ -110,12 +110,12 @@ def test_a_person_is_told_what_is_not_as_it_should_be(changes: dict[str, Any], s
         (
             "transform",
             [HICCUP, HICCUP, SUCCEEDED],
-            f"p-transform has failed in each of its last 2 runs; the last FAILED, 3 minutes ago: {HICCUP.error}",
+            f"p-transform FAILED, 3 minutes ago, as in each of its last 2 runs: {HICCUP.error}",
         ),
         (
             "ingest",
             [RUNNING, HICCUP, FAILED, HICCUP],
-            f"p-ingest has failed in each of its last 3 runs; the last FAILED, 3 minutes ago: {HICCUP.error}",
+            f"p-ingest FAILED, 3 minutes ago, as in each of its last 3 runs: {HICCUP.error}",
         ),
     ],
     ids=["fatal", "timed out", "load", "load, retriable", "load, tried again", "retriable, twice", "retriable, tried again"],
