@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+from totesys.ingest.source import TEXT_SETTINGS
 from totesys.postgres_errors import Server
 from totesys.secrets import Credentials
 
 _ABSENT = {"source": "does its secret name totesys?", "warehouse": "has scripts/run.sh run?"}
+_OPTIONS = " ".join(f"-c {name}={value}" for name, value in TEXT_SETTINGS.items())
 
 
 @contextmanager
@@ -23,11 +25,11 @@ def snapshot(credentials: Credentials, name: str) -> Iterator[Any]:
 
 @contextmanager
 def session_with(credentials: Credentials, name: str) -> Iterator[Any]:
-    """A connection whose times are UTC, and whose errors are the pipeline's own and name the database."""
+    """A connection that writes values as ingest reads them, and whose errors are the pipeline's own and name the database."""
     hints = {"40": "try again", "42P01": _ABSENT[name], "3F": _ABSENT[name], "42501": "check the rights of its role", "57": "try again"}
     server = Server(f"{name} {credentials.place}", credentials.username, hints)
     try:
-        connection = psycopg2.connect(**credentials.libpq(), application_name="totesys operations", options="-c TimeZone=UTC")
+        connection = psycopg2.connect(**credentials.libpq(), application_name="totesys operations", options=_OPTIONS)
     except psycopg2.Error as error:
         raise server.error(error) from error
     try:

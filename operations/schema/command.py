@@ -160,7 +160,9 @@ class Schema:
             raise FatalError(f"the source has no table {table}: nothing can be drafted from it")
         path = CATALOG / "source" / f"{table}.json"
         body = json.loads(path.read_text("utf-8"))
-        draft, notes = propose(body, live, max(body["version"], self._versions(table)[0].contract.version + 1))
+        draft, notes, left_out = propose(body, live, max(body["version"], self._versions(table)[0].contract.version + 1))
+        for note in left_out:
+            print(f"schema: {table}.{note}", file=sys.stderr)
         if not notes:
             print(f"schema: {table} at the source is as catalog/source/{table}.json says: nothing to propose", file=sys.stderr)
             return

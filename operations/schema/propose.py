@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from copy import deepcopy
 from typing import Any
 
+from totesys.contract_checks import is_name
+from totesys.contracts import TAKEN_NAMES
 from totesys.ingest.structure import LiveColumn, LiveTable
+from totesys.widening import widens
 
 _TYPES = {"smallint": "int", "integer": "int", "bigint": "bigint", "boolean": "boolean", "date": "date"}
+_DAYS = re.compile(r"text|date|character.*")  # what a text of the format YYYY-MM-DD may come from
 _MOST_DIGITS = 38  # of a decimal in the lake
 
 
-def propose(body: dict[str, Any], live: LiveTable, version: int) -> tuple[dict[str, Any], list[str]]:
-    """The contract's JSON brought up to the live table, with that version; and what was changed, in words: nothing when all agrees."""
+def propose(body: dict[str, Any], live: LiveTable, version: int) -> tuple[dict[str, Any], list[str], list[str]]:
+    """The contract's JSON brought up to the live table, with that version; what was changed, in words: nothing when all agrees; and the new
+    columns that were left out, since no contract can have their names, with what to do.
+    """
     notes: list[str] = []
+    left_out: list[str] = []
     columns = []
     for column in body["columns"]:
         found = live.columns.get(column["name"])
@@ -24,10 +32,12 @@ def propose(body: dict[str, Any], live: LiveTable, version: int) -> tuple[dict[s
             columns.append(_brought_up(column, found, notes))
     known = {column["name"] for column in body["columns"]}
     for name, found in live.columns.items():
-        if name not in known:
+        if name not in known and (fault := _name_fault(name, known)):
+            left_out.append(f"{name}: left out, since {fault}. To bring it in, give it another name at the source")
+        elif name not in known:
             columns.append(_new(name, found))
             notes.append(f"{name}: added as {columns[-1]['type']} from {found.type}; write its description")
-    return {**deepcopy(body), "version": version, "columns": columns}, notes
+    return {**deepcopy(body), "version": version, "columns": columns}, notes, left_out
 
 
 def glue_type(source_type: str) -> str:
@@ -40,6 +50,17 @@ def glue_type(source_type: str) -> str:
     return _TYPES.get(source_type, "string")
 
 
+def _name_fault(name: str, known: Collection[str]) -> str | None:
+    """Why no contract can have a column of this name; None when one can."""
+    if name.lower() in TAKEN_NAMES:
+        return f"the pipeline uses the name itself, as it does {', '.join(sorted(TAKEN_NAMES))}"
+    if name.lower() in known:
+        return f"{name.lower()} is in the contract, and capital letters make no difference in the lake"
+    if not is_name(name):
+        return "its name is not of small letters, digits and underscores"
+    return None
+
+
 def _new(name: str, found: LiveColumn) -> dict[str, Any]:
     column = {
         "name": name, "type": glue_type(found.type), "source_type": found.type, "nullable": True, "description": f"TODO: what {name} is.",
@@ -48,11 +69,21 @@ def _new(name: str, found: LiveColumn) -> dict[str, Any]:
 
 
 def _brought_up(column: dict[str, Any], found: LiveColumn, notes: list[str]) -> dict[str, Any]:
-    """A known column with the source's type, labels and nulls."""
+    """A known column with the source's type, labels and nulls.
+
+    Its type in the lake stays if it holds what comes now: a text holds the text of everything, as it held the column's before.
+    """
     changed = dict(column)
     if found.type != column["source_type"]:
-        changed.update(type=glue_type(found.type), source_type=found.type)
-        lake = "" if changed["type"] == column["type"] else f"; in the lake {column['type']} becomes {changed['type']}"
+        type_ = glue_type(found.type)
+        is_text = column["type"] == "string" and ("format" not in column or _DAYS.fullmatch(found.type))
+        stays = is_text or widens(type_, column["type"])
+        changed.update(type=column["type"] if stays else type_, source_type=found.type)
+        lake = "" if stays else f"; in the lake {column['type']} becomes {type_}"
+        if not stays and not widens(column["type"], type_):
+            lake += ", which scripts/deploy.sh refuses until it is accepted: a new column beside it keeps history"
+        elif not stays:
+            lake += "; widen the columns in catalog/warehouse that come of it, too"
         notes.append(f"{column['name']}: {column['source_type']} became {found.type}{lake}")
     if not found.not_null and not column["nullable"]:
         changed["nullable"] = True

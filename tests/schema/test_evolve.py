@@ -3,49 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
-from pyspark.sql import SparkSession
-from totesys import contracts
 from totesys.contracts import CURRENT_LINEAGE, load_contracts
-from totesys.demands import NO_DEMANDS, Demands
-from totesys.ingest.job import run as run_ingest
+from totesys.demands import Demands
 from totesys.manifests import newest_batch, newest_publish
-from totesys.registry import registered_contracts
-from totesys.transform.lake import Lake
 
-from operations.deploy.compatible import check_contracts
-from operations.deploy.register import register_tables
 from tests.exactness.world import World
-from tests.local_aws.machine import LocalAws
+from tests.schema.pipeline import deploy, lake, mirror, query, tick
 
-CATALOG = Path(__file__).parents[2] / "catalog"
 COLOUR = {"name": "colour", "type": "string", "nullable": True, "description": "Colour."}
 DESIGN = "INSERT INTO design (design_name, file_location, file_name, last_updated) VALUES (%s, '/usr', 'a.json', now())"
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the contract files, which the package reads instead of its own."""
-    shutil.copytree(CATALOG, tmp_path / "catalog")
-    monkeypatch.setattr(contracts, "files", lambda package: tmp_path)
-    load_contracts.cache_clear()
-    yield tmp_path / "catalog"
-    load_contracts.cache_clear()
-
-
-@pytest.fixture
-def world(aws: LocalAws, spark: SparkSession, source: Any, warehouse: Any) -> World:
-    """A deployed pipeline whose source has its tables and no rows, and whose warehouse is empty."""
-    spark.sparkContext._jsc.hadoopConfiguration().set("fs.s3a.endpoint", aws.endpoint)
-    world = World(spark, aws.client, source.credentials, warehouse.credentials)
-    world.deploy()
-    return world
 
 
 def add_column(catalog: Path, path: str, **column: Any) -> None:
@@ -53,27 +23,6 @@ def add_column(catalog: Path, path: str, **column: Any) -> None:
     body = json.loads((catalog / path).read_text("utf-8"))
     body["columns"].insert(2, column)
     (catalog / path).write_text(json.dumps({**body, "version": body["version"] + 1}), "utf-8")
-
-
-def deploy(world: World) -> dict[str, int]:
-    """What scripts/deploy.sh does of contracts."""
-    load_contracts.cache_clear()
-    arguments = world.transform_arguments
-    databases = {
-        "ingestion": world.ingest_arguments.ingestion_database, "current": arguments.current_database,
-        "processed": arguments.processed_database,
-    }  # fmt: skip
-    check_contracts(world.clients.glue, load_contracts(), databases, {})
-    return dict(register_tables(world.clients.glue, load_contracts(), databases, world.ingestion.name, world.processed.name))
-
-
-def ingest(world: World) -> None:
-    registered = registered_contracts(world.clients.glue, world.ingest_arguments.ingestion_database)
-    assert run_ingest(world.ingest_arguments, world.clients, registered, NO_DEMANDS) == 0
-
-
-def lake(world: World) -> Lake:
-    return Lake(world.spark, world.ingestion.name, world.processed.name)
 
 
 def in_lake(world: World) -> dict[str, list[tuple[str, str | None]]]:
@@ -90,21 +39,13 @@ def in_lake(world: World) -> dict[str, list[tuple[str, str | None]]]:
     return {kind: sorted((row.design_name, row.colour) for row in some) for kind, some in rows.items()}
 
 
-def query(connect: Any, statement: str) -> list[tuple[Any, ...]]:
-    with closing(connect()) as connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        return list(cursor.fetchall())
-
-
 def test_a_new_column_comes_from_the_source_into_the_lake_and_the_warehouse(
     world: World, catalog: Path, source: Any, warehouse: Any
 ) -> None:
     with closing(source.connect()) as connection, connection, connection.cursor() as cursor:
         for name in ("Wooden", "Steel"):
             cursor.execute(DESIGN, (name,))
-    ingest(world)
-    world.transform()
-    world.load()
+    tick(world)
     assert query(warehouse.connect, "SELECT design_name FROM dim_design ORDER BY 1") == [("Steel",), ("Wooden",)]
 
     world.execute(
@@ -113,9 +54,7 @@ def test_a_new_column_comes_from_the_source_into_the_lake_and_the_warehouse(
     add_column(catalog, "source/design.json", **COLOUR, source_type="text")
     add_column(catalog, "warehouse/dim_design.json", **COLOUR, warehouse_type="varchar", origin="design.colour")
     assert deploy(world) == {"updated": 3, "unchanged": 30}
-    ingest(world)
-    world.transform()
-    world.load()
+    tick(world)
 
     batch = newest_batch(world.ingestion)
     assert batch and (batch.tables["design"].mode, batch.tables["design"].contract_version) == ("full", 2)
@@ -137,9 +76,7 @@ def test_a_warehouse_column_whose_values_have_landed_long_ago_is_filled_by_a_bac
         source.connect,
         "INSERT INTO design (design_name, file_location, file_name, last_updated, colour) VALUES ('Steel', '/usr', 'a.json', now(), 'red')",
     )
-    ingest(world)
-    world.transform()
-    world.load()
+    tick(world)
     add_column(catalog, "warehouse/dim_design.json", **COLOUR, warehouse_type="varchar", origin="design.colour")
     deploy(world)
     world.load()
@@ -173,38 +110,15 @@ def test_days_before_the_gregorian_calendar_come_into_the_lake_and_the_warehouse
     deploy(world)
     world.execute(source.connect, "ALTER TABLE design ADD made_on date, ADD made_at timestamp(3)")
     for day in OLD_DAYS:
-        insert = "INSERT INTO design (design_name, file_location, file_name, last_updated, made_on, made_at) VALUES ('Steel', '/usr', 'a', now(),"
-        world.execute(source.connect, f"{insert} '{day}', '{day} 01:02:03.123')")
-    ingest(world)
-    world.transform()
-    world.load()
+        insert = "INSERT INTO design (design_name, file_location, file_name, last_updated, made_on, made_at)"
+        world.execute(source.connect, f"{insert} VALUES ('Steel', '/usr', 'a', now(), '{day}', '{day} 01:02:03.123')")
+    tick(world)
     world.execute(source.connect, "UPDATE design SET file_name = 'b'")  # the mirror's file is read, and written again
-    ingest(world)
-    world.transform()
-    world.load()
+    tick(world)
 
     assert query(warehouse.connect, "SELECT made_on::text, file_name FROM dim_design ORDER BY 1") == [(day, "b") for day in OLD_DAYS]
-    publish = newest_publish(world.processed)
-    assert publish
-    columns = (*load_contracts().source["design"].columns, *CURRENT_LINEAGE)
-    mirror = lake(world).read(load_contracts().source["design"], columns, publish.current["design"].values())
-    texts = mirror.selectExpr("string(made_on) AS day", "string(made_at) AS moment").orderBy("day").collect()
-    assert [tuple(row) for row in texts] == [(day, f"{day} 01:02:03.123") for day in OLD_DAYS]
-
-
-@pytest.fixture
-def one_of_each(world: World, source: Any) -> World:
-    """The pipeline with a design, an address, and one member of each table that is joined with another, in the source."""
-    world.execute(
-        source.connect,
-        DESIGN.replace("%s", "'Wooden'"),
-        "INSERT INTO department (department_id, department_name, location, last_updated) VALUES (1, 'Sales', 'Leeds', now())",
-        "INSERT INTO staff (staff_id, first_name, last_name, department_id, email_address, last_updated) VALUES (1, 'Ada', 'Byron', 1, 'a@b.c', now())",
-        "INSERT INTO address (address_id, address_line_1, city, postal_code, country, phone, last_updated)"
-        " VALUES (1, 'High St', 'Leeds', '1', 'UK', '2', now())",
-        "INSERT INTO counterparty (counterparty_id, counterparty_legal_name, legal_address_id, last_updated) VALUES (1, 'Frami', 1, now())",
-    )
-    return world
+    rows = [(str(row["made_on"]), str(row["made_at"])) for row in mirror(world, "design")]
+    assert rows == [(day, f"{day} 01:02:03.123000") for day in OLD_DAYS]
 
 
 def test_a_contracts_column_may_bear_any_name_that_only_the_transforms_frames_use(
@@ -220,20 +134,14 @@ def test_a_contracts_column_may_bear_any_name_that_only_the_transforms_frames_us
     deploy(world)
     for name in ("Wooden", "Steel"):
         world.execute(source.connect, f"UPDATE design SET design_name = '{name}', before = '{name}'", "UPDATE staff SET location = 'York'")
-        ingest(world)
-        world.transform()
-        world.load()
+        tick(world)
 
     assert query(warehouse.connect, "SELECT design_name FROM dim_design") == [("Steel",)]
     assert query(warehouse.connect, "SELECT department_name, location FROM dim_staff") == [("Sales", "Leeds")]
     assert query(warehouse.connect, "SELECT counterparty_legal_city, counterparty_legal_phone_number FROM dim_counterparty") == [
         ("Leeds", "2")
     ]
-    publish = newest_publish(world.processed)
-    assert publish
-    contract = load_contracts().source["design"]
-    design = lake(world).read(contract, (*contract.columns, *CURRENT_LINEAGE), publish.current["design"].values())
-    assert [(row.before, row.gone_seq) for row in design.collect()] == [("Steel", "x")]
+    assert [(row["before"], row["gone_seq"]) for row in mirror(world, "design")] == [("Steel", "x")]
 
 
 def test_source_columns_that_no_contract_has_may_bear_any_name(one_of_each: World, source: Any, warehouse: Any) -> None:
@@ -243,8 +151,6 @@ def test_source_columns_that_no_contract_has_may_bear_any_name(one_of_each: Worl
         world.execute(source.connect, f"ALTER TABLE design ADD {name} text DEFAULT 'x'")
     for design_name in ("Wooden", "Steel"):
         world.execute(source.connect, f"UPDATE design SET design_name = '{design_name}'")
-        ingest(world)
-        world.transform()
-        world.load()
+        tick(world)
 
     assert query(warehouse.connect, "SELECT design_name FROM dim_design") == [("Steel",)]

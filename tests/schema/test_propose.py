@@ -11,6 +11,7 @@ import pytest
 from totesys.contracts import load_contracts, parse_contract
 from totesys.ingest.structure import LiveColumn, LiveTable
 
+from operations.deploy.compatible import problems
 from operations.schema.changes import changes
 from operations.schema.propose import glue_type, propose
 
@@ -31,11 +32,11 @@ def live(**changed: LiveColumn | None) -> LiveTable:
 
 
 def test_a_source_that_is_as_the_contract_says_gives_nothing_to_propose() -> None:
-    assert propose(BODY, live(), 1) == (BODY, [])
+    assert propose(BODY, live(), 1) == (BODY, [], [])
 
 
 def test_a_new_column_is_nullable_and_awaits_its_description() -> None:
-    draft, notes = propose(BODY, live(note=column("numeric(12,4)", True)), 2)
+    draft, notes, _ = propose(BODY, live(note=column("numeric(12,4)", True)), 2)
     assert draft["version"] == 2 and draft["columns"][:-1] == BODY["columns"]
     assert draft["columns"][-1] == {
         "name": "note", "type": "decimal(12,4)", "source_type": "numeric(12,4)", "nullable": True, "description": "TODO: what note is.",
@@ -51,7 +52,7 @@ def test_a_new_column_is_nullable_and_awaits_its_description() -> None:
             "sales_order_id",
             column("bigint", False),
             {"type": "bigint", "source_type": "bigint"},
-            "sales_order_id: integer became bigint; in the lake int becomes bigint",
+            "sales_order_id: integer became bigint; in the lake int becomes bigint; widen the columns in catalog/warehouse",
         ),
         (
             "created_at",
@@ -72,15 +73,77 @@ def test_a_new_column_is_nullable_and_awaits_its_description() -> None:
 def test_a_changed_column_is_brought_up_to_the_source(
     name: str, found: LiveColumn | None, expected: dict[str, object] | None, note: str
 ) -> None:
-    draft, notes = propose(BODY, live(**{name: found}), 2)
+    draft, notes, _ = propose(BODY, live(**{name: found}), 2)
     columns = {drafted["name"]: drafted for drafted in draft["columns"]}
     (before,) = [known for known in BODY["columns"] if known["name"] == name]
     assert columns.get(name) == (None if expected is None else {**before, **expected})
     assert len(notes) == 1 and notes[0].startswith(note)
 
 
+PAYMENT = json.loads((CATALOG / "source" / "payment.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("name", "live_type", "kept"),
+    [
+        ("payment_date", "date", {"type": "string", "format": "date"}),
+        ("payment_date", "character varying(10)", {"type": "string", "format": "date"}),
+        ("payment_date", "character(10)", {"type": "string", "format": "date"}),
+        ("payment_amount", "numeric(8,2)", {"type": "decimal(10,2)"}),
+        ("company_ac_number", "smallint", {"type": "int"}),
+    ],
+)
+def test_a_type_of_the_lake_that_holds_what_comes_now_stays(name: str, live_type: str, kept: dict[str, str]) -> None:
+    columns = {one.name: column(str(one.source_type), not one.nullable) for one in load_contracts().source["payment"].columns}
+    table = LiveTable(1, "r", False, {**columns, name: column(live_type, True)}, ("payment_id",))
+    draft, notes, _ = propose(PAYMENT, table, 2)
+    (drafted,) = [one for one in draft["columns"] if one["name"] == name]
+    (before,) = [one for one in PAYMENT["columns"] if one["name"] == name]
+    assert drafted == {**before, **kept, "source_type": live_type}
+    assert notes == [f"{name}: {before['source_type']} became {live_type}"]
+    assert list(problems(load_contracts().source["payment"], parse_contract(draft))) == []
+
+
+def test_an_enum_that_became_text_keeps_its_labels_as_a_rule() -> None:
+    draft, notes, _ = propose(BODY, live(transaction_type=column("text", True)), 2)
+    assert parse_contract(draft).column("transaction_type").values == ("SALE", "PURCHASE")
+    assert notes == ["transaction_type: transaction_type became text"]
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "note"),
+    [
+        ("payment_amount", "numeric(14,2)", "in the lake decimal(10,2) becomes decimal(14,2); widen the columns in catalog/warehouse"),
+        ("payment_amount", "numeric(14,4)", "in the lake decimal(10,2) becomes decimal(14,4), which scripts/deploy.sh refuses"),
+        ("payment_date", "timestamp(3) without time zone", "in the lake string becomes timestamp, which scripts/deploy.sh refuses"),
+        ("company_ac_number", "text", "in the lake int becomes string, which scripts/deploy.sh refuses until it is accepted"),
+    ],
+)
+def test_a_note_says_whether_the_deploy_will_take_the_type(name: str, type_: str, note: str) -> None:
+    columns = {one.name: column(str(one.source_type), not one.nullable) for one in load_contracts().source["payment"].columns}
+    _, (said,), _ = propose(PAYMENT, LiveTable(1, "r", False, {**columns, name: column(type_, True)}, ("payment_id",)), 2)
+    assert note in said
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("is_deleted", "the pipeline uses the name itself, as it does batch_id, batch_seq, "),
+        ("Batch_Seq", "the pipeline uses the name itself"),
+        ("Sales_Order_Id", "sales_order_id is in the contract, and capital letters make no difference"),
+        ("Note", "its name is not of small letters, digits and underscores"),
+        ("a.b", "its name is not of small letters, digits and underscores"),
+    ],
+)
+def test_a_new_column_whose_name_no_contract_can_have_is_left_out_with_what_to_do(name: str, why: str) -> None:
+    draft, notes, (left_out,) = propose(BODY, live(**{name: column("text", False)}), 1)
+    assert (draft, notes) == (BODY, [])
+    assert left_out.startswith(f"{name}: left out, since {why}")
+    assert left_out.endswith("To bring it in, give it another name at the source")
+
+
 def test_a_draft_follows_the_contracts_schema() -> None:
-    draft, _ = propose(BODY, live(kind=column("kinds", False, ("a", "b"))), 2)
+    draft, _, _ = propose(BODY, live(kind=column("kinds", False, ("a", "b"))), 2)
     jsonschema.Draft202012Validator(json.loads((CATALOG / "contract.schema.json").read_text("utf-8"))).validate(draft)
     assert parse_contract(draft).column("kind").values == ("a", "b")
 

@@ -29,17 +29,21 @@ SCHEMA = "public"
 SNAPSHOT_SECONDS = 20 * 60  # a snapshot held for longer keeps the source from cleaning up, and breaks the promise of freshness
 LOCK_SECONDS = 10  # whoever asks for an exclusive lock queues behind us, and everybody else behind them: so we queue only briefly
 
-# Options of the session beat what is set for the role or the database. With row_security off a policy raises an error instead of
-# hiding rows. An idle session in a transaction is one whose job has died without closing its socket.
-_OPTIONS = {
-    "default_transaction_isolation": "repeatable\\ read",
-    "default_transaction_read_only": "on",
+# What changes the text of a value.
+TEXT_SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO",
     "IntervalStyle": "postgres",
     "bytea_output": "hex",
     "extra_float_digits": "1",  # the shortest text that is the same number
     "lc_monetary": "C",
+}
+# Options of the session beat what is set for the role or the database. With row_security off a policy raises an error instead of
+# hiding rows. An idle session in a transaction is one whose job has died without closing its socket.
+_OPTIONS = {
+    "default_transaction_isolation": "repeatable\\ read",
+    "default_transaction_read_only": "on",
+    **TEXT_SETTINGS,
     "quote_all_identifiers": "off",  # it would quote the names of types too
     "row_security": "off",
     "search_path": SCHEMA,

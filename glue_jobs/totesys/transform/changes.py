@@ -94,7 +94,7 @@ def table_change(counts: Mapping[str, RangeCount], prefix: str, contract: Contra
             count.max_batch_seq,
             count.deleted,
             contract.version,
-        )  # fmt: skip
+        )
         for value, count in counts.items()
     }
     return TableChange(states, sum(count.new_rows for count in counts.values()))
