@@ -238,3 +238,20 @@ def test_a_reference_to_no_row_is_told_once_however_often_its_neighbours_are_fou
     agreeing.around_keys("UPDATE fact_payment SET payment_type_id = 7")
     dangling = "fact_payment 1: broken key (record 1: payment_type_id 7 is not in dim_payment_type)"
     assert agreeing.differences().count(dangling) == 1
+
+
+def test_keys_of_64_bits_are_compared(agreeing: Pair) -> None:
+    for run, columns, values in (
+        (agreeing.at_source, "design_id, design_name, file_location, file_name, last_updated", "'Wooden', '/usr', 'w.json', now()"),
+        (agreeing.in_warehouse, "design_id, design_name, file_location, file_name", "'Wooden', '/usr', 'w.json'"),
+    ):
+        table = "design" if "last_updated" in columns else "dim_design"
+        run(f"ALTER TABLE {table} ALTER design_id TYPE bigint")
+        for key in (5_000_000_000, 2**53 + 1, 2**63 - 1):
+            run(f"INSERT INTO {table} ({columns}) VALUES ({key}, {values})")
+    assert agreeing.differences() == []
+    agreeing.in_warehouse(f"UPDATE dim_design SET design_name = 'Steel' WHERE design_id = {2**53 + 1}")
+    agreeing.in_warehouse(f"DELETE FROM dim_design WHERE design_id = {2**63 - 1}")
+    assert agreeing.differences() == [
+        f"dim_design {2**53 + 1}: stale (design_name: source 'Wooden', warehouse 'Steel')", f"dim_design {2**63 - 1}: missing",
+    ]  # fmt: skip
