@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import boto3
-from sqlalchemy import and_, column, func, select, table
+from sqlalchemy import and_, column, func, quoted_name, select, table
 from totesys.contracts import Contract, Contracts
 from totesys.errors import FatalError
 
@@ -20,6 +20,7 @@ from operations.query import ask
 
 Ask = Callable[[str], object]  # has Athena run a statement in the processed database, and waits
 DIGEST = "view_sha256"  # a view's own parameter: Athena formats a statement anew before it keeps it, so the text cannot be compared
+_AGE = quoted_name("_age", quote=True)  # no contract's column begins with an underscore, and Trino wants such a name quoted
 _KEPT = (
     "Name", "Owner", "Retention", "StorageDescriptor", "PartitionKeys", "ViewOriginalText", "ViewExpandedText", "TableType", "Parameters",
 )  # fmt: skip
@@ -44,13 +45,13 @@ def current_versions(fact: Contract, processed_database: str, current_database: 
     held = table(fact.table, *map(column, view_columns(fact)), schema=processed_database).alias("held")
     # Of a rank that is then asked to be 1, Trino keeps one row per key while it reads, instead of sorting all versions.
     age = func.row_number().over(partition_by=held.c[key], order_by=held.c.batch_seq.desc())
-    version = select(held, age.label("age")).subquery("version")
+    version = select(held, age.label(_AGE)).subquery("version")
     mirror = table(mirror_table, column(mirror_key), column("is_deleted"), schema=current_database).alias("mirror")
     is_gone = and_(mirror.c[mirror_key] == version.c[key], mirror.c.is_deleted)
     query = (
         select(*(version.c[name] for name in view_columns(fact)))
         .select_from(version.outerjoin(mirror, is_gone))
-        .where(version.c.age == 1, mirror.c[mirror_key].is_(None))
+        .where(version.c[_AGE] == 1, mirror.c[mirror_key].is_(None))
     )
     return str(query.compile(compile_kwargs={"literal_binds": True}))
 
