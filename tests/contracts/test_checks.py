@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,12 @@ def test_every_column_that_is_not_the_contracts_has_a_taken_name(contract: Contr
         added.update(waiting_table(contract).columns.keys())
     assert added - own <= TAKEN_NAMES | {contract.partition.name}
     assert UNREADABLE in TAKEN_NAMES
+
+
+def test_the_readme_lists_every_taken_name() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    listed = readme.partition("The names that the pipeline uses itself: ")[2].partition(",\nand the name of")[0]
+    assert listed == ", ".join(f"`{name}`" for name in sorted(TAKEN_NAMES))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -169,3 +170,31 @@ def test_text_dates_that_became_dates_flow_on_as_the_same_text(one_order: World,
     assert query(warehouse.connect, dates) == [("2026-03-05",), ("2026-03-06",)]
     assert load_contracts().source["sales_order"].column("agreed_delivery_date").type == "string"
     assert [row["agreed_delivery_date"] for row in mirror(world, "sales_order")] == ["2026-03-06"]
+
+
+def test_another_range_size_is_a_break_that_a_backfill_settles_in_both_directions(
+    one_order: World, catalog: Path, source: Any, warehouse: Any
+) -> None:
+    world = one_order
+    world.execute(
+        source.connect,
+        "INSERT INTO design (design_id, design_name, file_location, file_name, last_updated)"
+        " SELECT g, 'Steel', '/usr', 'a.json', now() FROM generate_series(11, 13) AS g",
+    )
+    tick(world)
+    backfill = Demands(backfill=True, backfill_table="design")
+    for version, range_size in ((2, 10), (3, 100_000)):
+        for path in ("source/design.json", "warehouse/dim_design.json"):
+            body = json.loads((catalog / path).read_text("utf-8"))
+            (catalog / path).write_text(json.dumps({**body, "range_size": range_size, "version": version}), "utf-8")
+        with pytest.raises(FatalError, match=r"design: range_size was registered as"):
+            deploy(world)
+        deploy(world, TOTESYS_ACCEPT_BREAKING="design,dim_design")
+        world.execute(source.connect, f"UPDATE design SET design_name = 'Steel {version}' WHERE design_id = 12")
+        with suppress(BadDataError):  # a tick before the backfill may find ranges of both sizes
+            tick(world)
+        world.transform(backfill)
+        world.load(backfill)
+        names = [(1, "Wooden"), (11, "Steel"), (12, f"Steel {version}"), (13, "Steel")]
+        assert query(warehouse.connect, "SELECT design_id, design_name FROM dim_design ORDER BY 1") == names
+        assert [(row["design_id"], row["design_name"]) for row in mirror(world, "design")] == names
