@@ -14,8 +14,8 @@ from totesys.secrets import Credentials
 
 _SECONDS = 5  # to connect, and again to answer
 
-# The session's own settings, because a role or a database may have others.
-_OPTIONS = " ".join(f"-c {name}={_SECONDS}s" for name in ("statement_timeout", "lock_timeout"))
+# The session's own settings, because a role or a database may have others. With row_security off a policy cannot hide the ledger's rows.
+_OPTIONS = f"-c statement_timeout={_SECONDS}s -c lock_timeout={_SECONDS}s -c row_security=off"
 _HINTS = {"42501": "run scripts/deploy.sh with TOTESYS_WAREHOUSE_URL: it gives user {user} its rights"}
 _NEVER_LOADED = "SELECT to_regclass('etl.load_ledger') IS NULL"
 _NEWEST = "SELECT through_batch_seq FROM etl.load_ledger ORDER BY load_seq DESC LIMIT 1"

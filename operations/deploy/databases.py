@@ -25,25 +25,30 @@ from totesys.secrets import Credentials
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 Grants = Callable[[Any, sql.Identifier], None]
+Check = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
 class Database:
-    """One of the two: what people call it, the variable with its URL, its secret, and what the pipeline's role may do there."""
+    """One of the two: what people call it, the variable with its URL, its secret, and what the pipeline's role may do there.
+
+    `check` raises a FatalError when the database cannot be used at all.
+    """
 
     name: str
     variable: str
     secret: str
     role: str
     grant: Grants
+    check: Check
 
 
 def pipeline_databases(project: str) -> tuple[Database, Database]:
     """Source and warehouse of a project."""
     prefix = project.replace("-", "_")
     return (
-        Database("source", "TOTESYS_SOURCE_URL", f"{project}/source", f"{prefix}_ingest", grant_reading),
-        Database("warehouse", "TOTESYS_WAREHOUSE_URL", f"{project}/warehouse", f"{prefix}_load", grant_loading),
+        Database("source", "TOTESYS_SOURCE_URL", f"{project}/source", f"{prefix}_ingest", grant_reading, lambda cursor: None),
+        Database("warehouse", "TOTESYS_WAREHOUSE_URL", f"{project}/warehouse", f"{prefix}_load", grant_loading, refuse_other_encodings),
     )
 
 
@@ -132,6 +137,7 @@ def pipeline_credentials(database: Database, admin: Credentials, current: Creden
     connection = connect(database, admin)
     try:
         with connection, connection.cursor() as cursor:
+            database.check(cursor)
             cursor.execute("SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user")
             if not cursor.fetchone()[0]:
                 return admin
@@ -203,7 +209,6 @@ def grant_loading(cursor: Any, role: sql.Identifier) -> None:
     A load also adds columns, replaces views and drops staging tables: only an owner may. What was moved by a dump without owners, or made
     by others, therefore becomes the load's. Whoever owned it before keeps every other right.
     """
-    refuse_other_encodings(cursor)
     grant_database(cursor, role, sql.SQL("CONNECT, CREATE"))
     for schema in (STAR_SCHEMA, OWN_SCHEMA):
         if _exists(cursor, "pg_namespace", "nspname", schema):

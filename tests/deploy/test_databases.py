@@ -129,6 +129,20 @@ def test_load_may_write_to_warehouse_tables_that_others_have_made(secrets: Any, 
     connection.close()
 
 
+def test_a_warehouse_that_is_not_utf8_is_refused_before_a_role_is_made(secrets: Any, warehouse: conftest.Database) -> None:
+    other = conftest.Database(warehouse.server, f"{warehouse.dbname}_latin1")
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'")
+    warehouse.server.execute(create.format(sql.Identifier(other.dbname)))
+    with pytest.raises(FatalError, match=r"has the encoding LATIN1.*ENCODING 'UTF8'"):
+        set_credentials(secrets, pipeline_databases("latin-test")[1], {"TOTESYS_WAREHOUSE_URL": other.url})
+    connection = warehouse.connect()
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_roles WHERE rolname = 'latin_test_load'")
+        assert cursor.fetchone() is None
+    connection.close()
+    warehouse.server.drop_database(other.dbname)
+
+
 def test_an_authority_is_taken_from_the_url_and_the_server_is_then_verified(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
     credentials = parse_url(f"postgresql://reader:p@db.example/totesys?sslrootcert={tmp_path}/ca.pem", "TOTESYS_SOURCE_URL")

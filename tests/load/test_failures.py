@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from sqlalchemy import MetaData, Table
 from totesys.errors import BadDataError, FatalError, RetriableError
+from totesys.load import session
 from totesys.load.failures import spark_errors
+from totesys.load.session import SESSION
 from totesys.load.staging import StagingWriter
-from totesys.load.warehouse import _SESSION as session_settings
 from totesys.store import Bucket
 
 from tests.load.conftest import STAGING, History, goes_on_from, waiting_for_ledger
@@ -188,7 +189,7 @@ def test_a_row_that_breaks_a_rule_of_its_table_is_refused_and_never_shown(spark,
 
 @goes_on_from("loaded_once")
 def test_a_session_that_a_limit_of_the_server_ended_is_told_by_the_limit(load, query, warehouse, monkeypatch):
-    monkeypatch.setitem(session_settings, "transaction_timeout", "100ms")
+    monkeypatch.setitem(session._NEWER, "transaction_timeout", "100ms")
     holder = warehouse.connect()
     holder.cursor().execute("LOCK TABLE etl.load_ledger IN SHARE MODE")
 
@@ -246,7 +247,7 @@ def test_a_missing_bucket_needs_a_person(new_job, lake):
 
 @goes_on_from("loaded_once")
 def test_a_load_that_waits_in_vain_for_the_ledger_gives_up(load, query, warehouse, monkeypatch):
-    monkeypatch.setitem(session_settings, "lock_timeout", "100ms")
+    monkeypatch.setitem(SESSION, "lock_timeout", "100ms")
     holder = warehouse.connect()
     holder.cursor().execute("LOCK TABLE etl.load_ledger IN SHARE MODE")
 

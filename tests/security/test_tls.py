@@ -105,7 +105,7 @@ def table(warehouse: Database) -> Table:
 def test_spark_writes_by_tls_to_the_server_that_it_trusts(
     tls: TlsProxy, verified: Credentials, spark: SparkSession, table: Table, warehouse: Database
 ) -> None:
-    StagingWriter(verified, "abcdef01").write(spark.range(3), table, at_most=3)
+    StagingWriter(verified, "abcdef01", options="").write(spark.range(3), table, at_most=3)
     with closing(warehouse.connect()) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM numbers")
         assert cursor.fetchone() == (3,)
@@ -119,5 +119,5 @@ def test_spark_refuses_another_authority_or_name(
 ) -> None:
     credentials = replace(verified, **wrong)
     with pytest.raises((FatalError, RetriableError)), spark_errors(credentials):
-        StagingWriter(credentials, "abcdef01").write(spark.range(3), table, at_most=3)
+        StagingWriter(credentials, "abcdef01", options="").write(spark.range(3), table, at_most=3)
     assert tls.plain == 0

@@ -57,10 +57,11 @@ def drop(connection: Connection, tables: Iterable[Table]) -> None:
 
 @dataclass(frozen=True)
 class StagingWriter:
-    """Writes frames into staging tables over JDBC."""
+    """Writes frames into staging tables over JDBC. `options` are the settings of its sessions (session.py)."""
 
     credentials: Credentials
     attempt: str
+    options: str
 
     def write(self, rows: DataFrame, table: Table, at_most: int) -> None:
         """Appends the rows; each Spark task in a transaction of its own. `at_most` rows decide how many sessions write."""
@@ -89,6 +90,7 @@ class StagingWriter:
             "sslmode": self.credentials.sslmode,
             **self._authority,
             "ApplicationName": session_name(self.attempt),
+            "options": self.options,
             "reWriteBatchedInserts": "true",  # many rows per INSERT: 2.5 times as fast
             "batchsize": str(_ROWS_PER_BATCH),
             "stringtype": "unspecified",  # the server casts text to the column's type: times of day, which are text in the lake, and dates

@@ -9,22 +9,13 @@ from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, inspe
 from sqlalchemy.schema import AddConstraint, CreateColumn, CreateSchema, SetColumnComment
 
 from totesys.contracts import Contract
+from totesys.errors import FatalError
+from totesys.load import session
 from totesys.load.columns import live_columns, refuse_other_columns, widen_columns
 from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA, own_tables, star_tables
 from totesys.load.views import prepare_views
 from totesys.secrets import Credentials
 
-# Spark works between our transactions, never within one: a session idle in a transaction is a dead load that holds the ledger.
-# Keepalives let both ends notice within two minutes that the other is gone, and keep a long idle connection through NAT.
-_SESSION = {
-    "TimeZone": "UTC",
-    "lock_timeout": "5min",
-    "statement_timeout": "1h",
-    "idle_in_transaction_session_timeout": "2min",
-    "tcp_keepalives_idle": "60",
-    "tcp_keepalives_interval": "15",
-    "tcp_keepalives_count": "4",
-}
 _PREPARING = 0x746F7465  # advisory lock: two loads that find an empty warehouse at the same moment
 
 
@@ -32,9 +23,11 @@ def warehouse_engine(credentials: Credentials, session_name: str) -> Engine:
     """An engine whose sessions bear a name, by which others can tell that their owner lives. Parameters stay out of error messages."""
 
     def connect() -> psycopg2.extensions.connection:
-        options = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
         keepalives = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4}
-        return psycopg2.connect(**credentials.libpq(), application_name=session_name, options=options, **keepalives)
+        settings = {"options": session.options(session.SESSION), "client_encoding": "UTF8"}
+        connection = psycopg2.connect(**credentials.libpq(), application_name=session_name, **settings, **keepalives)
+        session.settle(connection)
+        return connection
 
     return create_engine("postgresql+psycopg2://", creator=connect, poolclass=NullPool, hide_parameters=True)
 
@@ -44,8 +37,10 @@ def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) ->
 
     An existing table gets the columns that its contract has and it has not, and narrower ones are widened. BadDataError when that cannot
     be, or a type is another.
+    FatalError, before anything is made, when the database is not UTF-8.
     """
     with connection.begin():
+        _refuse_other_encodings(connection)
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PREPARING})
         if not inspect(connection).has_schema(OWN_SCHEMA):
             connection.execute(CreateSchema(OWN_SCHEMA))
@@ -66,6 +61,15 @@ def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) ->
         for grant in (grant for one in widened for grant in one.grants):
             connection.execute(text(grant))
         return [*(table.name for table in missing), *(name for one in widened for name in one.names), *added, *made]
+
+
+def _refuse_other_encodings(connection: Connection) -> None:
+    encoding = connection.scalar(text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        raise FatalError(
+            f"the warehouse {connection.scalar(text('SELECT current_database()'))} has the encoding {encoding}, which lacks characters that"
+            " the lake may have; nothing was loaded. Create the database anew with ENCODING 'UTF8'; the next tick fills it"
+        )
 
 
 def _add_columns(connection: Connection, table: Table, existing: Collection[str]) -> list[str]:

@@ -1,0 +1,78 @@
+"""The settings that the load's sessions work by. They beat what is set for the role, the database or the server.
+
+Without them a limit that is set there would end every load, and other settings would change what a statement means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from psycopg2.extensions import connection as Connection
+
+from totesys.errors import FatalError
+
+# Spark works between our transactions, never within one: a session idle in a transaction is a dead load that holds the ledger.
+# Keepalives let both ends notice within two minutes that the other is gone, and keep a long idle connection through NAT.
+# With row_security off a policy raises an error instead of hiding rows.
+SESSION = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "quote_all_identifiers": "off",  # it would quote the names of types too
+    "search_path": "public",
+    "row_security": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "lock_timeout": "5min",
+    "statement_timeout": "1h",
+    "idle_in_transaction_session_timeout": "2min",
+    "tcp_keepalives_idle": "60",
+    "tcp_keepalives_interval": "15",
+    "tcp_keepalives_count": "4",
+}
+
+# Settings of newer servers: 0 is no limit. The load's session is idle for as long as Spark works.
+_NEWER = {"idle_session_timeout": "0", "transaction_timeout": "0"}  # PostgreSQL 14 and 17
+
+_WRITERS = {"idle_in_transaction_session_timeout": "15min"}  # a writer is idle while its task waits for the lake
+
+_KNOWN = "SELECT name FROM pg_settings WHERE name = ANY(%s)"
+_TRIGGERS = "SELECT current_setting('session_replication_role'), (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), current_user"
+
+
+def options(settings: Mapping[str, str]) -> str:
+    """Settings as an option of the connection, as both libpq and pgjdbc take it."""
+    return " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in settings.items())
+
+
+def settle(connection: Connection) -> None:
+    """Set what a connection cannot be opened with: settings that an older server does not know, or that only a superuser may change.
+
+    FatalError when the server would not check foreign keys, and the role may not change that.
+    """
+    with connection.cursor() as cursor:
+        for name, value in _newer(connection).items():
+            cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
+        cursor.execute(_TRIGGERS)
+        replication_role, is_superuser, user = cursor.fetchone() or ("", False, "")
+        if replication_role != "origin":
+            if not is_superuser:
+                raise FatalError(
+                    f"session_replication_role is {replication_role} for user {user} of the warehouse, so that foreign keys are not"
+                    f" checked; nothing was loaded. Run: ALTER ROLE {user} RESET session_replication_role. If it is set for the database,"
+                    " reset it there with ALTER DATABASE"
+                )
+            cursor.execute("SET session_replication_role = origin")
+    connection.commit()
+
+
+def writer_options(connection: Connection) -> str:
+    """The option that Spark's sessions are opened with, on the server of this connection."""
+    return options({**SESSION, **_WRITERS, **_newer(connection)})
+
+
+def _newer(connection: Connection) -> Mapping[str, str]:
+    with connection.cursor() as cursor:
+        cursor.execute(_KNOWN, [list(_NEWER)])
+        known: Iterable[str] = [name for (name,) in cursor.fetchall()]
+    connection.commit()
+    return {name: _NEWER[name] for name in known}
