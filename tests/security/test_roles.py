@@ -6,7 +6,7 @@ import json
 import re
 import runpy
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -19,7 +19,7 @@ from local_aws.spark import aws_environment
 from tests.conftest import Database
 from tests.exactness.proxies import ProxiedWorld, proxied_world
 from tests.exactness.sweep_deltas import Deltas
-from tests.local_aws.machine import ROOT, LocalAws
+from tests.local_aws.machine import ROOT, LocalAws, free_port
 from tests.templates.test_templates import listed, resources, statements
 
 JOBS = ("ingest", "transform", "load")
@@ -85,13 +85,12 @@ def proxied(
 
 @pytest.fixture(scope="module")
 def made(proxied: ProxiedWorld) -> dict[str, set[tuple[str, str]]]:
-    """What the jobs' scripts call, from a first run to a backfill and the sweeping of what was replaced."""
+    """What the jobs' scripts call, from a first run to a backfill, the sweeping of what was replaced, and a warehouse that is down."""
     world, deltas = proxied.world, Deltas(proxied.source)
-    world.clients.secretsmanager.create_secret(Name=f"{world.name}/warehouse", SecretString=json.dumps(asdict(world.warehouse)))
     arguments = {
         "ingest": world.ingest_arguments,
         "transform": world.transform_arguments,
-        "load": LoadArguments(world.name, world.processed.name, f"{world.name}/warehouse"),
+        "load": LoadArguments(world.name, world.processed.name, world.ingest_arguments.warehouse_secret),
     }
     calls: dict[str, set[tuple[str, str]]] = {job: set() for job in JOBS}
 
@@ -116,6 +115,8 @@ def made(proxied: ProxiedWorld) -> dict[str, set[tuple[str, str]]]:
         noted("ingest", lambda: script("ingest"))
         noted("transform", lambda: world.transform(Demands(backfill=True), now=later))
         noted("load", lambda: world.load(Demands(backfill=True)))
+        world.move_warehouse(replace(world.warehouse, port=free_port()))
+        noted("ingest", lambda: script("ingest"))  # it cannot ask the warehouse, and looks at what is published
     return calls
 
 
