@@ -11,7 +11,7 @@ _END = 60  # characters that are left of a longer one, at its beginning and at i
 
 def shortened(value: Any) -> Any:
     """The value of a JSON row; in its place, when it is long, its beginning, its length and its end."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return value if len(text) <= LONGEST else shorten(text)
 
 

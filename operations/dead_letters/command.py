@@ -114,7 +114,7 @@ class Command:
             self._say(f"{table} {letter['key']}: {letter['reason']}")
             self._say(f"  batch {letter['batch_seq']}, {letter['at']}, contract version {letter['contract_version']}")
             row = {name: shortened(value) for name, value in letter["row"].items()}
-            self._say(f"  {json.dumps(row, ensure_ascii=False)}")
+            self._say(f"  {json.dumps(row, ensure_ascii=False, default=str)}")
             if row != letter["row"]:
                 self._say(f"  in full: {address}")
         if more := sum(1 for _ in found):

@@ -6,6 +6,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -75,7 +76,7 @@ class Letters:
         """The letters of one object; FatalError that names it when they cannot be read."""
         lines = self._ingestion.get(key).rstrip(b"\n").split(b"\n")  # not splitlines: a value may hold what Unicode takes for a line's end
         try:
-            letters = [json.loads(line) for line in lines]
+            letters = [json.loads(line, parse_float=Decimal) for line in lines]
         except ValueError as error:
             raise self._ingestion.damaged(key, "its lines are no JSON") from error
         if not all(isinstance(letter, dict) and letter.keys() >= _FIELDS for letter in letters):

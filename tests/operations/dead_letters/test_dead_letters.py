@@ -98,6 +98,15 @@ def test_a_long_value_is_shortened_in_its_middle_and_the_object_that_has_it_in_f
     ]
 
 
+def test_a_number_is_shown_with_every_digit(ingested: Ingested, deadletters: Command) -> None:
+    ingested.batch(4)
+    written = ingested.lake.ingestion.get(ingested.written(1)).replace(
+        b'"payment_id": 4', b'"payment_id": 4, "rate": 9007199254740993.12345678901'
+    )
+    ingested.lake.ingestion.put(ingested.written(1), written)
+    assert "9007199254740993.12345678901" in deadletters("show", "payment").out[2]
+
+
 @pytest.mark.parametrize("body", [b"", b'{"key": 4, "rea', b"\xff\xd8\xff", b"[4]", b'{"key": 4}'])
 def test_letters_that_cannot_be_read_are_named_with_what_restores_them(ingested: Ingested, deadletters: Command, body: bytes) -> None:
     ingested.batch(4)
