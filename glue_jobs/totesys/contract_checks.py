@@ -43,10 +43,10 @@ def _of_table(body: Mapping[str, Any], keys: Mapping[str, bool]) -> Iterator[tup
     yield from _keys("the table", body, keys)
     if body.get("kind") not in _KINDS:
         yield "kind", f"is none of {', '.join(_KINDS)}"
-    for name in ("version", "range_size"):
+    for name, least in (("version", 0), ("range_size", 1)):
         number = body.get(name, 1)
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            yield name, "is no whole number above 0"
+        if not isinstance(number, int) or isinstance(number, bool) or number < least:
+            yield name, f"is no whole number from {least} on"
     columns = body.get("columns")
     if not isinstance(columns, list) or not columns or not all(isinstance(column, dict) for column in columns):
         yield "columns", "is no list of columns"
