@@ -66,7 +66,7 @@ FACT_LINEAGE = (
     Column("is_put_back", "boolean", False, "Whether it says the same as the version before: the row was deleted, and then put back."),
 )
 
-UNREADABLE = "unreadable"  # stands beside the contract's columns while ingest reads: values that do not fit
+UNREADABLE = "unreadable"  # JSON text beside the columns while ingest reads: values that do not fit, by column; null in nearly every row
 WAITS_FOR, WENT_IN_AFTER = "waits_for", "went_in_after"  # stand beside a fact's columns while its rows wait in the warehouse
 
 # Names that no column of a contract may have, whatever its table: what a batch, a publish or a load adds to the contract's columns. Names

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 from totesys.catalog_tables import current_tables, raw_tables, warehouse_tables
-from totesys.contracts import TAKEN_NAMES, Contract, load_contracts, parse_contract
+from totesys.contracts import TAKEN_NAMES, UNREADABLE, Contract, load_contracts, parse_contract
 from totesys.errors import FatalError
-from totesys.ingest.readable import UNREADABLE
 from totesys.load.models import waiting_table
 
 CONTRACTS = load_contracts()

@@ -206,6 +206,13 @@ def test_a_key_that_the_contracts_type_cannot_hold_is_one_dead_letter(payments: 
     assert (10 in payments.keys(payments.tick(), "payment"), open_letters(payments)) == (True, [])
 
 
+def test_a_held_tables_row_is_whole_whatever_its_columns_are_called(payments: Any) -> None:
+    payments.execute("ALTER TABLE payment RENAME paid TO t", SET.format("t = NOT t", 2))
+    batch = payments.tick()
+    letter = json.loads(payments.raw.get(layout.dead_letter_key("payment", batch.ingest_date, batch.batch_id)))
+    assert (letter["row"]["t"], letter["row"]["payment_id"]) == (False, 2)
+
+
 def test_numbers_of_a_held_tables_rows_keep_every_digit(payments: Any) -> None:
     exact = "9007199254740993.123456789012345678901234567890"
     payments.execute(

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from totesys.arrow_types import arrow_type
-from totesys.contracts import Column, Contract
-from totesys.ingest.readable import UNREADABLE
+from totesys.contracts import UNREADABLE, Column, Contract
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 

@@ -21,12 +21,11 @@ import pyarrow.parquet as pq
 from pyroaring import BitMap64
 
 from totesys import layout
-from totesys.contracts import Contract
+from totesys.contracts import UNREADABLE, Contract
 from totesys.ingest.capture import Draft
 from totesys.ingest.checks import reasons
 from totesys.ingest.keys import add_keys, holds
 from totesys.ingest.landing import local_disk
-from totesys.ingest.readable import UNREADABLE
 from totesys.manifests import DeadLetters
 from totesys.store import Bucket
 

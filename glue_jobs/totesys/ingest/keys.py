@@ -12,9 +12,8 @@ import pyarrow as pa
 from pyroaring import BitMap, BitMap64
 
 from totesys import layout
-from totesys.contracts import Contract
+from totesys.contracts import UNREADABLE, Contract
 from totesys.errors import BadDataError
-from totesys.ingest.readable import UNREADABLE
 from totesys.store import Bucket
 
 

@@ -6,10 +6,9 @@ import re
 
 from psycopg2 import sql
 
-from totesys.contracts import Column, Contract
+from totesys.contracts import UNREADABLE, Column, Contract
 from totesys.ingest.structure import LiveTable
 
-UNREADABLE = "unreadable"  # JSON text beside the contract's columns: values that do not fit, by column; null in nearly every row
 _BOUNDS = {"int": 2**31, "bigint": 2**63}
 _DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
 
@@ -67,4 +66,4 @@ def _fits(column: Column, live_type: str) -> sql.Composable | None:
 def as_json(table: sql.Composable, key: str, live: LiveTable) -> sql.Composable:
     """Whole rows as they are: key, transaction, JSON text."""
     key_text = sql.SQL("{}::text").format(sql.Identifier("t", key)) if key in live.columns else sql.SQL("NULL::text")
-    return sql.SQL("SELECT {}, t.xmin::text::bigint, to_jsonb(t)::text FROM {} AS t").format(key_text, table)
+    return sql.SQL("SELECT {}, t.xmin::text::bigint, to_jsonb(t.*)::text FROM {} AS t").format(key_text, table)

@@ -14,13 +14,12 @@ from pyroaring import BitMap64
 
 from totesys import layout
 from totesys.arrow_types import arrow_schema
-from totesys.contracts import RAW_LINEAGE, Contract
+from totesys.contracts import RAW_LINEAGE, UNREADABLE, Contract
 from totesys.errors import BadDataError
 from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, hold_for, hold_for_error, no_delta_reason, previous_at
 from totesys.ingest.dead_letters import Letters, Sorting, write_whole
 from totesys.ingest.keys import add_keys, keys_of, load_keys, save_keys
 from totesys.ingest.landing import Landing
-from totesys.ingest.readable import UNREADABLE
 from totesys.ingest.seen import Seen, is_new, load_seen
 from totesys.ingest.source import Counted, Source, TableError
 from totesys.ingest.stream import record_batches

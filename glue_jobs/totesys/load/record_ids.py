@@ -48,7 +48,8 @@ def reserve(connection: Connection, contract: Contract, fact: Table, last: int, 
     sequence = connection.execute(_SEQUENCE, {"table": fact.fullname, "key": key.name}).first()
     if sequence is None or sequence.step < 1:
         return floor  # nothing that can be set; the load checks the ids once they are given
-    last_value, is_called = connection.execute(text(f"SELECT last_value, is_called FROM {sequence.name}")).one()
+    # The name comes from the server's catalog, quoted by it.
+    last_value, is_called = connection.execute(text(f"SELECT last_value, is_called FROM {sequence.name}")).one()  # nosec B608
     upcoming = last_value + sequence.step if is_called else last_value
     highest = min(sequence.highest, _HIGHEST[sequence.type])
     left = max(0, (highest - max(upcoming, floor + sequence.step)) // sequence.step + 1)
