@@ -56,7 +56,7 @@ class Stack:
     def alone(self) -> Iterator[None]:
         """Keeps a second command from the same folder while one works on it. Makes the folder; refuses one that holds things of others."""
         if UNUSABLE & set(str(self.folder)):
-            raise StackError("LOCAL_DIR holds one of : \" $ ` \\ or a line's end, which search paths cannot: name another folder")
+            raise StackError('LOCAL_DIR contains one of : " $ ` \\ or a line break, which search paths cannot hold: name another folder')
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / STATE).exists() and any(self.folder.iterdir()):
             raise StackError(f"{self.folder} holds other things: give an empty or a new folder as LOCAL_DIR")

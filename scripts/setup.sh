@@ -118,7 +118,7 @@ main() {
     *) usage; exit 1 ;;
   esac
   # shellcheck disable=SC2053  # a pattern
-  [[ "${ROOT}" != *${UNUSABLE}* ]] || die "the path of this checkout holds one of : \" \$ \` \\ or a line's end, which search paths cannot: move it"
+  [[ "${ROOT}" != *${UNUSABLE}* ]] || die "the path of this checkout contains one of : \" \$ \` \\ or a line break, which search paths cannot hold: move it"
   mkdir -p "${VENV}"
   install_uv
   install_environment main 3.11 main.txt || die "Python 3.11 can neither be found nor fetched: install it"

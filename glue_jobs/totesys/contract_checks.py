@@ -34,7 +34,9 @@ def check_contract(
     """
     table = body.get("table") if isinstance(body, Mapping) else None
     if not is_name(table):
-        raise FatalError("a contract does not say which table it is of: its table must be a name of small letters, digits and underscores")
+        raise FatalError(
+            "a contract has no valid table name: name a table, in lower-case letters, digits and underscores, with a letter first"
+        )
     for place, fault in (*_of_table(body, table_keys), *_of_columns(body, taken, column_keys)):
         raise FatalError(f"the contract of {table} cannot be used: {place} {fault}. Correct the contract in catalog/, and deploy it")
 
@@ -42,21 +44,21 @@ def check_contract(
 def _of_table(body: Mapping[str, Any], keys: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
     yield from _keys("the table", body, keys)
     if body.get("kind") not in _KINDS:
-        yield "kind", f"is none of {', '.join(_KINDS)}"
+        yield "kind", f"must be one of {', '.join(_KINDS)}"
     for name, least in (("version", 0), ("range_size", 1)):
         number = body.get(name, 1)
         if not isinstance(number, int) or isinstance(number, bool) or number < least:
-            yield name, f"is no whole number from {least} on"
+            yield name, f"must be a whole number of at least {least}"
     columns = body.get("columns")
     if not isinstance(columns, list) or not columns or not all(isinstance(column, dict) for column in columns):
-        yield "columns", "is no list of columns"
+        yield "columns", "must be a list of one or more columns"
         return
     names = [column.get("name") for column in columns]
     for name in ("key", "version_of"):
         if name in body and body[name] not in names:
-            yield name, f"names {body[name]}, which is no column of the contract"
+            yield name, f"names {body[name]}, which is not a column of the contract"
     if body.get("kind") == "fact" and "version_of" not in body:
-        yield "version_of", "is missing, which a fact must have"
+        yield "version_of", "is missing; every fact must have it"
 
 
 def _of_columns(body: Mapping[str, Any], taken: Collection[str], keys: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
@@ -68,11 +70,11 @@ def _of_columns(body: Mapping[str, Any], taken: Collection[str], keys: Mapping[s
         place = f"column {name if is_name(name) else repr(name)}"
         yield from _keys(place, column, keys)
         if str(name).lower() in taken:
-            yield place, f"has a name that the pipeline uses itself, as it does {', '.join(sorted(taken))}: rename the column at the source"
+            yield place, f"has a name that the pipeline uses itself ({', '.join(sorted(taken))}): rename the column at the source"
         if not is_name(name):
-            yield place, "has a name that is not of small letters, digits and underscores: rename the column at the source"
+            yield place, "must have a name of lower-case letters, digits and underscores, with a letter first: rename it at the source"
         if counts[str(name).lower()] > 1:
-            yield place, "is there more than once; capital letters make no difference"
+            yield place, "occurs more than once; names that differ only in case are the same name"
         if not _is_type(_LAKE_TYPE, column.get("type")):
             yield place, f"has the type {column.get('type')}, which no job knows"
         if "warehouse_type" in column and not _is_type(_WAREHOUSE_TYPE, column["warehouse_type"]):
@@ -86,7 +88,7 @@ def _of_columns(body: Mapping[str, Any], taken: Collection[str], keys: Mapping[s
 
 def _keys(place: str, body: Mapping[str, Any], keys: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
     if unknown := sorted(body.keys() - keys.keys()):
-        yield place, f"has {', '.join(unknown)}, which contracts do not have"
+        yield place, f"has unknown keys: {', '.join(unknown)}"
     if missing := [name for name, is_required in keys.items() if is_required and name not in body]:
         yield place, f"lacks {', '.join(missing)}"
 

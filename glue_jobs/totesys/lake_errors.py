@@ -29,8 +29,8 @@ def lake_errors() -> Iterator[None]:
         for cause in causes(error):
             if (text := cause.getMessage() or "").startswith(MISFIT):
                 raise BadDataError(
-                    f"{text}; nothing was committed. Go back to the contract that they were written under, with a higher version, or give"
-                    " the new type to a new column"
+                    f"{text}; nothing was committed. Deploy the contract that the files were written under, with a higher version,"
+                    " or give the new type to a new column"
                 ) from error
             if is_a(cause, "org.apache.spark.sql.execution.datasources.SchemaColumnConvertNotSupportedException"):
                 raise BadDataError(

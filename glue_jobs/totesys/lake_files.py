@@ -75,5 +75,5 @@ def _cast(was: types.StructField, wanted: types.StructField, contract: Contract)
         return value.cast(after)
     # Not Spark's own error, whose message would put the value into the log.
     fitting = F.expr(f"try_cast(`{was.name}` AS {after})")
-    reason = f"{MISFIT}{contract.table}.{was.name} holds values of {before} that are no {after}"
+    reason = f"{MISFIT}{contract.table}.{was.name} holds values of {before} that do not fit {after}"
     return F.when(value.isNull() | fitting.isNotNull(), fitting).otherwise(F.raise_error(F.lit(reason)).cast(after))

@@ -302,8 +302,8 @@ def _read(bucket: Bucket, key: str, parse: Callable[[dict[str, Any]], _Manifest]
     body = bucket.get_json(key)
     try:
         manifest = parse(body)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:  # fields are missing, unknown, or of another type
-        raise bucket.damaged(key, f"it is no manifest that this version of the code knows ({type(error).__name__}: {error})") from error
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:  # a field is missing, unknown or mistyped
+        raise bucket.damaged(key, f"it is not a manifest that this version can read ({type(error).__name__}: {error})") from error
     if layout.manifest_key(manifest.seq) != key:
-        raise bucket.damaged(key, f"it is the manifest of number {manifest.seq}, under the name of another")
+        raise bucket.damaged(key, f"it is the manifest of number {manifest.seq}, but its name has another number")
     return manifest

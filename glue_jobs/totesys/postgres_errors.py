@@ -62,10 +62,10 @@ _RULES = {
     "55006": _Rule(RetriableError, "has an object in use", _AGAIN),
     "55P03": _Rule(RetriableError, "did not grant a lock in time", "the next run tries again, or end the session that holds the lock"),
     "57": _Rule(RetriableError, "is starting, stopping or out of use", _AGAIN),
-    "57014": _Rule(RetriableError, "cancelled a statement, by somebody's wish or by its limit statement_timeout", _RAISE),
+    "57014": _Rule(RetriableError, "cancelled a statement, at a user's request or by its limit statement_timeout", _RAISE),
     "57P05": _Rule(RetriableError, "ended the session by its limit idle_session_timeout", _RAISE),
     "58": _Rule(RetriableError, "has trouble with its disk or its system", "look into its server log; the next run tries again"),
-    "XX": _Rule(FatalError, "failed within", "look into its server log"),
+    "XX": _Rule(FatalError, "had an internal error", "look into its server log"),
     "XX001": _Rule(FatalError, "has damaged data", "restore it, or delete the damaged row; its server log says where"),
     "XX002": _Rule(FatalError, "has a damaged index", "REINDEX it; its server log says which"),
 }

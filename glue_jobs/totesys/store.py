@@ -89,13 +89,14 @@ class Bucket:
         try:
             return json.loads(body)
         except ValueError as error:  # its words quote nothing of the object
-            raise self.damaged(key, "it is no JSON" if body else "it is empty") from error
+            raise self.damaged(key, "it is not JSON" if body else "it is empty") from error
 
     def damaged(self, key: str, reason: str) -> FatalError:
         """The error for an object of ours whose content is not what the pipeline wrote."""
         return FatalError(
             f"s3://{self.name}/{key} cannot be read: {reason}. Restore the object's earlier version, which the bucket keeps: delete"
-            f" the newest one, or copy the earlier one over it (aws s3api list-object-versions --bucket {self.name} --prefix {key})"
+            f" the newest version, or copy the earlier version over it. To list the versions: aws s3api list-object-versions"
+            f" --bucket {self.name} --prefix {key}"
         )
 
     def _call(self, doing: str, key: str) -> AbstractContextManager[None]:

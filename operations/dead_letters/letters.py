@@ -78,9 +78,9 @@ class Letters:
         try:
             letters = [json.loads(line, parse_float=Decimal) for line in lines]
         except ValueError as error:
-            raise self._ingestion.damaged(key, "its lines are no JSON") from error
+            raise self._ingestion.damaged(key, "its lines are not JSON") from error
         if not all(isinstance(letter, dict) and letter.keys() >= _FIELDS for letter in letters):
-            raise self._ingestion.damaged(key, f"its lines are no dead letters with {', '.join(sorted(_FIELDS))}")
+            raise self._ingestion.damaged(key, f"its lines are not dead letters with {', '.join(sorted(_FIELDS))}")
         return letters
 
     def _dead_rows(self, table: str, seq: int) -> int:

@@ -121,7 +121,7 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
         outputs = stack_outputs(session, f"{project}-catalog") if describe_stack(session, f"{project}-catalog") else None
         registered = {"ingestion": outputs["IngestionDatabase"], "processed": outputs["ProcessedDatabase"]} if outputs else None
         differing = check_contracts(session.client("glue"), load_contracts(), registered, environment)
-        outcome.append("all new" if registered is None else f"{differing} to be registered anew" if differing else "as registered")
+        outcome.append("all new" if registered is None else f"{differing} to be registered again" if differing else "as registered")
     stack("storage", {})
     stack("secrets", {})
     credentials = {}

@@ -75,8 +75,8 @@ def refuse(found: Sequence[Problem]) -> None:
     if any(problem.is_breaking for problem in found):
         ways = (
             "; keep the old column and add a new nullable one, or, where the change is meant, set"
-            f" {ACCEPT_BREAKING}=<table>[,<table>] for this deploy, and then run scripts/backfill.sh --table <table>. The way back is the"
-            " same: the contract as it was, with a higher version"
+            f" {ACCEPT_BREAKING}=<table>[,<table>] for this deploy, and then run scripts/backfill.sh --table <table>. To go back, deploy"
+            " the earlier contract with a higher version in the same way"
         )
     raise FatalError(f"no table was changed: {'; '.join(problem.text for problem in found)}{ways}")
 
@@ -101,7 +101,7 @@ def problems(registered: Contract, wanted: Contract) -> Iterator[Problem]:
         elif not _is_widened(column, columns[column.name]):
             yield Problem(
                 f"{table}.{column.name}: registered as {_type(column)}, wanted is {_type(columns[column.name])}; files that were written"
-                " before keep the old type: Athena cannot read them, and the transform stops at values that are none of the new type",
+                " before keep the old type: Athena cannot read them, and the transform stops at values that do not fit the new type",
                 True,
             )
     before = {column.name for column in registered.columns}

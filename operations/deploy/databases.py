@@ -161,7 +161,7 @@ def connect(database: Database, credentials: Credentials) -> Any:
         return psycopg2.connect(**credentials.libpq())
     except psycopg2.Error as error:
         ways = (
-            f"mend {database.variable}; when only the jobs can reach it, unset {database.variable} and put its credentials "
+            f"correct {database.variable}; when only the jobs can reach it, unset {database.variable} and put its credentials "
             f"into secret {database.secret} yourself, as JSON with host, port, dbname, username, password and sslmode"
         )
         hints = {"08001": f"start it or {ways}", "28": ways, "3D": ways}
@@ -252,7 +252,7 @@ def refuse_lacking_rights(cursor: Any, role: sql.Identifier) -> None:
     if lacking := [name for (name,) in cursor.fetchall()]:
         raise FatalError(
             f"{role.string} did not get its rights on {', '.join(lacking)}, because they belong to another role: let TOTESYS_WAREHOUSE_URL"
-            " name their owner or a superuser, or grant their owner to the role that it names"
+            " name that owner or a superuser, or make the role that it names a member of that owner"
         )
 
 
@@ -263,7 +263,7 @@ def refuse_other_encodings(cursor: Any) -> None:
     if encoding != "UTF8":
         raise FatalError(
             f"the warehouse {cursor.connection.info.dbname} has the encoding {encoding}, which lacks characters that the source may have:"
-            " create it anew with ENCODING 'UTF8', or let TOTESYS_WAREHOUSE_URL name another database"
+            " recreate it with ENCODING 'UTF8', or let TOTESYS_WAREHOUSE_URL name another database"
         )
 
 

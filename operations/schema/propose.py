@@ -53,11 +53,11 @@ def glue_type(source_type: str) -> str:
 def _name_fault(name: str, known: Collection[str]) -> str | None:
     """Why no contract can have a column of this name; None when one can."""
     if name.lower() in TAKEN_NAMES:
-        return f"the pipeline uses the name itself, as it does {', '.join(sorted(TAKEN_NAMES))}"
+        return f"the pipeline uses the name itself ({', '.join(sorted(TAKEN_NAMES))})"
     if name.lower() in known:
-        return f"{name.lower()} is in the contract, and capital letters make no difference in the lake"
+        return f"{name.lower()} is in the contract, and the lake does not tell names apart by case"
     if not is_name(name):
-        return "its name is not of small letters, digits and underscores"
+        return "its name has other characters than lower-case letters, digits and underscores, or no letter first"
     return None
 
 
@@ -81,9 +81,9 @@ def _brought_up(column: dict[str, Any], found: LiveColumn, notes: list[str]) -> 
         changed.update(type=column["type"] if stays else type_, source_type=found.type)
         lake = "" if stays else f"; in the lake {column['type']} becomes {type_}"
         if not stays and not widens(column["type"], type_):
-            lake += ", which scripts/deploy.sh refuses until it is accepted: a new column beside it keeps history"
+            lake += ", which scripts/deploy.sh refuses until a person accepts it. A new column beside it keeps history"
         elif not stays:
-            lake += "; widen the columns in catalog/warehouse that come of it, too"
+            lake += "; also widen the columns in catalog/warehouse that are made from it"
         notes.append(f"{column['name']}: {column['source_type']} became {found.type}{lake}")
     if not found.not_null and not column["nullable"]:
         changed["nullable"] = True

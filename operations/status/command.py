@@ -107,7 +107,7 @@ def _in_the_way(status: Status, now: datetime) -> str:
     if run.is_failed:
         return f"{job.name} {run.state}, {age(run.started_at, now)} ago: {run.reason}"
     if run.state == "SUCCEEDED":
-        return f"{job.name} succeeded {age(run.started_at, now)} ago, so that the warehouse has lost what it held: scripts/run.sh loads it"
+        return f"{job.name} succeeded {age(run.started_at, now)} ago, so the warehouse has lost what it held: scripts/run.sh loads it again"
     return f"{job.name} is {run.state.lower()}, started {age(run.started_at, now)} ago"
 
 
@@ -151,7 +151,7 @@ def _warehouse_rows(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
     waiting = f"{MOST} or more" if len(status.waiting) == MOST else f"{len(status.waiting)}"
     yield "batches waiting", "unknown" if status.loaded is None else waiting
     if isinstance(warehouse, str):
-        yield "the warehouse itself", f"{NOT_ASKED}, so that this is what AWS shows: {warehouse}"
+        yield "the warehouse itself", f"{NOT_ASKED}, so this is what AWS shows: {warehouse}"
     else:
         yield "rows waiting for parents", f"{warehouse.waiting_rows:,}"
         yield "last comparison", _compared(warehouse, now)

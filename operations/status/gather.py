@@ -250,7 +250,7 @@ def read_warehouse(credentials: Credentials) -> Warehouse:
             return Warehouse(through, count_waiting(connection, load_contracts()), *_last_comparison(connection))
     except (psycopg2.Error, SQLAlchemyError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise RetriableError(f"the warehouse does not say what waits in it, and when it was last compared: {reason}") from error
+        raise RetriableError(f"the warehouse does not say how many rows wait in it and when it was last compared: {reason}") from error
 
 
 def _is_prepared(connection: Connection) -> bool:

@@ -101,7 +101,7 @@ def test_a_server_that_is_down_is_named_with_both_ways_on(secrets: Any) -> None:
     with pytest.raises(RetriableError) as caught:
         set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": "postgresql://owner:secret-word@127.0.0.1:9/totesys"})
     message = str(caught.value)
-    assert message.startswith("the source, totesys on 127.0.0.1:9, cannot be reached (Connection refused): start it or mend")
+    assert message.startswith("the source, totesys on 127.0.0.1:9, cannot be reached (Connection refused): start it or correct")
     assert "put its credentials into secret credentials-test/source yourself" in message
     assert "secret-word" not in message and "\n" not in message
 
@@ -109,7 +109,7 @@ def test_a_server_that_is_down_is_named_with_both_ways_on(secrets: Any) -> None:
 def test_a_wrong_password_is_named_and_not_shown(secrets: Any, source: conftest.Database) -> None:
     wrong = replace(source.credentials, password="secret-word")
     url = f"postgresql://{wrong.username}:{wrong.password}@{wrong.host}:{wrong.port}/{wrong.dbname}"
-    with pytest.raises(FatalError, match=r"refuses user owner .*password authentication failed.*: mend TOTESYS_SOURCE_URL") as caught:
+    with pytest.raises(FatalError, match=r"refuses user owner .*password authentication failed.*: correct TOTESYS_SOURCE_URL") as caught:
         set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": url})
     assert "secret-word" not in str(caught.value)
 

@@ -51,7 +51,7 @@ def failing(postgres: PostgresServer) -> Iterator[Callable[[str], psycopg2.Error
         ("53300", RetriableError, "the server lacks memory, disk or connections (words, SQLSTATE 53300)"),
         ("55000", FatalError, "the server refuses a statement in this state of the object (words, SQLSTATE 55000)"),
         ("55P03", RetriableError, "did not grant a lock in time (words, SQLSTATE 55P03): the next run tries again, or end the session"),
-        ("57014", RetriableError, "cancelled a statement, by somebody's wish or by its limit statement_timeout (words, SQLSTATE 57014)"),
+        ("57014", RetriableError, "cancelled a statement, at a user's request or by its limit statement_timeout (words, SQLSTATE 57014)"),
         ("57P01", RetriableError, "the server is starting, stopping or out of use (words, SQLSTATE 57P01)"),
         ("57P03", RetriableError, "the server is starting, stopping or out of use (words, SQLSTATE 57P03)"),
         (
@@ -60,7 +60,7 @@ def failing(postgres: PostgresServer) -> Iterator[Callable[[str], psycopg2.Error
             "ended the session by its limit idle_session_timeout (words, SQLSTATE 57P05): the next run tries",
         ),
         ("58030", RetriableError, "the server has trouble with its disk or its system (words, SQLSTATE 58030)"),
-        ("XX000", FatalError, "the server failed within (words, SQLSTATE XX000): look into its server log"),
+        ("XX000", FatalError, "the server had an internal error (words, SQLSTATE XX000): look into its server log"),
         ("XX001", FatalError, "the server has damaged data (words, SQLSTATE XX001): restore it, or delete the damaged row"),
         ("P0001", FatalError, "the server refuses a statement (SQLSTATE P0001): look into its server log"),
         ("ZZ999", FatalError, "the server refuses a statement (SQLSTATE ZZ999): look into its server log"),

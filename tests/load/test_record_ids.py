@@ -129,7 +129,7 @@ def test_a_sequence_without_numbers_left_is_named_and_its_cure_works(lake: Lake,
     query(f"SELECT setval('{SEQUENCE}', {HIGHEST_INT - 1})")
     lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=43), sales_order(2, units_sold=1)]})
 
-    with pytest.raises(FatalError, match=r"public\.fact_sales_order has 1 record ids left, and 2 rows want one.*bigint") as error:
+    with pytest.raises(FatalError, match=r"public\.fact_sales_order has 1 record ids left, but 2 rows need one.*bigint") as error:
         load()
     for statement in cure(error):
         query(statement)

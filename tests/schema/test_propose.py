@@ -116,7 +116,7 @@ def test_an_enum_that_became_text_keeps_its_labels_as_a_rule() -> None:
         ("payment_amount", "numeric(14,2)", "in the lake decimal(10,2) becomes decimal(14,2); widen the columns in catalog/warehouse"),
         ("payment_amount", "numeric(14,4)", "in the lake decimal(10,2) becomes decimal(14,4), which scripts/deploy.sh refuses"),
         ("payment_date", "timestamp(3) without time zone", "in the lake string becomes timestamp, which scripts/deploy.sh refuses"),
-        ("company_ac_number", "text", "in the lake int becomes string, which scripts/deploy.sh refuses until it is accepted"),
+        ("company_ac_number", "text", "in the lake int becomes string, which scripts/deploy.sh refuses until a person accepts it"),
     ],
 )
 def test_a_note_says_whether_the_deploy_will_take_the_type(name: str, type_: str, note: str) -> None:
@@ -128,11 +128,11 @@ def test_a_note_says_whether_the_deploy_will_take_the_type(name: str, type_: str
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("is_deleted", "the pipeline uses the name itself, as it does batch_id, batch_seq, "),
+        ("is_deleted", "the pipeline uses the name itself (batch_id, batch_seq, "),
         ("Batch_Seq", "the pipeline uses the name itself"),
-        ("Sales_Order_Id", "sales_order_id is in the contract, and capital letters make no difference"),
-        ("Note", "its name is not of small letters, digits and underscores"),
-        ("a.b", "its name is not of small letters, digits and underscores"),
+        ("Sales_Order_Id", "sales_order_id is in the contract, and the lake does not tell names apart by case"),
+        ("Note", "its name has other characters than lower-case letters, digits and underscores"),
+        ("a.b", "its name has other characters than lower-case letters, digits and underscores"),
     ],
 )
 def test_a_new_column_whose_name_no_contract_can_have_is_left_out_with_what_to_do(name: str, why: str) -> None:

@@ -59,7 +59,7 @@ def test_a_path_that_no_search_path_can_hold_is_refused_in_one_line(tmp_path: Pa
     shutil.copy(ROOT / "scripts" / "setup.sh", root / "scripts")
     ended = run([root / "scripts" / "setup.sh"])
     assert ended.returncode == 1
-    assert ended.stderr.startswith("setup: error: the path of this checkout holds one of")
+    assert ended.stderr.startswith("setup: error: the path of this checkout contains one of")
     assert not (root / ".venv").exists()
 
 
@@ -67,7 +67,7 @@ def test_a_path_that_no_search_path_can_hold_is_refused_in_one_line(tmp_path: Pa
 def test_a_local_dir_that_no_search_path_can_hold_is_refused_in_one_line(tmp_path: Path, mark: str) -> None:
     ended = run([ROOT / "scripts" / "local.sh", "up", "--empty"], LOCAL_DIR=str(tmp_path / f"stack{mark}1"))
     assert ended.returncode == 1
-    assert ended.stderr.startswith("local: error: LOCAL_DIR holds one of")
+    assert ended.stderr.startswith("local: error: LOCAL_DIR contains one of")
     assert ended.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 

@@ -201,17 +201,17 @@ def silent_change(contract: Contract, live: LiveTable, before: Observed | None) 
     if before is None:
         return None
     if before.parts is not None and before.parts != live.parts:
-        return "its partitions, or the tables that inherit from it, are others"
+        return "its partitions, or the tables that inherit from it, have changed"
     for name in (column.name for column in contract.columns if column.name in before.columns and column.name in live.columns):
         now = live.columns[name]
         if before.columns[name] != now.number:
-            return "a column was made anew"
+            return "a column was recreated"
         if before.types is not None and before.types[name] != now.type_oid:
-            return "a column's type is another"
+            return "a column's type has changed"
         if before.labels is not None and any(now.label_texts.get(oid) != text for oid, text in before.labels.get(name, {}).items()):
             return "a label of an enum was renamed"
         if before.expressions is not None and before.expressions.get(name) != now.expression:
-            return "a column is computed in another way"
+            return "the expression of a generated column has changed"
     return None
 
 

@@ -57,8 +57,8 @@ def refuse_other_columns(connection: Connection, table: Table, live: LiveColumns
         additions = ", ".join(f"ADD COLUMN {str(CreateColumn(column).compile(connection)).strip()}" for column in required)
         raise BadDataError(
             f"warehouse table {table.fullname} lacks {', '.join(column.name for column in required)}, which its contract has and which must"
-            " not be null. Nothing was loaded: make it nullable in catalog/warehouse, or add it by hand, with a DEFAULT for the rows that"
-            f" stand: ALTER TABLE {table.fullname} {additions}"
+            " not be null. Nothing was loaded: make it nullable in catalog/warehouse, or add it by hand, with a DEFAULT for existing rows"
+            f": ALTER TABLE {table.fullname} {additions}"
         )
 
 
@@ -91,11 +91,11 @@ def widen_columns(connection: Connection, table: Table, live: LiveColumns, view:
         state = getattr(error.orig, "pgcode", "")
         if state != _NOT_OWNER and state not in _IN_USE:
             raise
-        reason = "the load's role does not own it" if state == _NOT_OWNER else "a view or a rule that is not the load's reads it: drop that"
+        reason = "the load's role does not own it" if state == _NOT_OWNER else "a view or rule of others reads it: drop that view or rule"
         statements = "; ".join([f"DROP VIEW IF EXISTS {dropped}", statement] if dropped else [statement])
         raise FatalError(
             f"warehouse table {table.fullname} must be widened to what its contract says, and {reason}. Nothing was loaded: run as its"
-            f" owner {statements}. The next run goes on, and makes the load's view again"
+            f" owner {statements}. The next run goes on, and recreates the load's view"
         ) from error
     return Widened([f"{table.fullname}.{name}" for name in actions], grants)
 

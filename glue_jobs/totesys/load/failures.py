@@ -17,14 +17,14 @@ from totesys.postgres_errors import Server, keep_last_words
 from totesys.secrets import Credentials
 
 _HINTS = {
-    "08001": "start it, or open the way to it",
+    "08001": "start it, or open the network path to it",
     "22": "nothing was loaded; compare the contract with the warehouse's columns",
     "23": "nothing was loaded; compare the table with its contract",
     "28": "put the warehouse's secret right",
     "3D": "put the warehouse's secret right",
     "42": "nothing was loaded; compare the warehouse's tables with the contracts",
     "42501": "grant it, or run scripts/deploy.sh, which does",
-    "42P16": "drop the view that it names, the next run makes it",  # of all that the load does, only a view can answer this
+    "42P16": "drop the view that the message names; the next run recreates it",  # only CREATE OR REPLACE VIEW fails so
 }
 
 

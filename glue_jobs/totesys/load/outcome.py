@@ -40,7 +40,7 @@ def check_merged(connection: Connection, contract: Contract, dimension: Table, s
     is_there = exists().where(dimension.c[contract.key] == staged.c[contract.key], held.is_not_distinct_from(wanted))
     lacking = connection.scalar(select(func.count()).select_from(staged).where(~is_there))
     if lacking:
-        raise _refusal(connection, [dimension], f"lacks {lacking} of the rows that were merged, or has them otherwise")
+        raise _refusal(connection, [dimension], f"lacks {lacking} of the rows that were merged, or has other values in them")
 
 
 def check_gone(connection: Connection, table: Table, *deleted: ColumnElement[bool]) -> None:
@@ -54,7 +54,7 @@ def check_settled(connection: Connection, waiting: Table, unsettled: ColumnEleme
     """A table of waiting rows must have none that should have gone in, or that says of itself what is no longer so."""
     count = connection.scalar(select(func.count()).select_from(waiting).where(unsettled))
     if count:
-        raise _refusal(connection, [waiting], f"has {count} rows that were updated, and are not what they should be")
+        raise _refusal(connection, [waiting], f"has {count} rows that still differ from what the update should have made of them")
 
 
 def check_tombstones(connection: Connection, anew: Sequence[str], staged: Table | None) -> None:

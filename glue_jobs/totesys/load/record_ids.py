@@ -57,7 +57,7 @@ def reserve(connection: Connection, contract: Contract, fact: Table, last: int, 
         raise FatalError(_no_ids_left(contract, fact, sequence, floor, left, rows, last_value))
     if upcoming <= floor <= sequence.highest:
         connection.execute(text("SELECT setval(CAST(:name AS regclass), :floor)"), {"name": sequence.name, "floor": floor})
-        _log.warning("%s stood at %d, below the highest record id of %s: set to %d", sequence.name, last_value, fact.name, floor)
+        _log.warning("%s was at %d, below the highest record id of %s: set to %d", sequence.name, last_value, fact.name, floor)
     return floor
 
 
@@ -73,7 +73,7 @@ def _no_ids_left(contract: Contract, fact: Table, sequence: Row, floor: int, lef
     back = f"SELECT setval('{sequence.name}', {floor})" if floor else f"SELECT setval('{sequence.name}', 1, false)"
     mistake = f" If somebody has set the sequence by mistake, set it back: {back}." if floor < last_value else ""
     return (
-        f"warehouse table {fact.fullname} has {left} record ids left, and {rows} rows want one: {sequence.name} stands at {last_value},"
+        f"warehouse table {fact.fullname} has {left} record ids left, but {rows} rows need one: {sequence.name} is at {last_value},"
         f" and the highest id in use is {floor}. Nothing was loaded.{mistake} To get more ids, run these statements: {'; '.join(cure)};"
-        f" the next load makes the view again, and its readers need SELECT on it again"
+        f" the next load recreates the view; then grant its readers SELECT on it again"
     )

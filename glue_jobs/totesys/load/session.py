@@ -57,8 +57,8 @@ def settle(connection: Connection) -> None:
         if replication_role != "origin":
             if not is_superuser:
                 raise FatalError(
-                    f"session_replication_role is {replication_role} for user {user} of the warehouse, so that foreign keys are not"
-                    f" checked; nothing was loaded. Run: ALTER ROLE {user} RESET session_replication_role. If it is set for the database,"
+                    f"session_replication_role is {replication_role} for user {user} of the warehouse, so foreign keys are not"
+                    f" checked. Nothing was loaded. Run: ALTER ROLE {user} RESET session_replication_role. If it is set for the database,"
                     " reset it there with ALTER DATABASE"
                 )
             cursor.execute("SET session_replication_role = origin")

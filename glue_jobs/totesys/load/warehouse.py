@@ -68,7 +68,7 @@ def _refuse_other_encodings(connection: Connection) -> None:
     if encoding != "UTF8":
         raise FatalError(
             f"the warehouse {connection.scalar(text('SELECT current_database()'))} has the encoding {encoding}, which lacks characters that"
-            " the lake may have; nothing was loaded. Create the database anew with ENCODING 'UTF8'; the next tick fills it"
+            " the lake may have. Nothing was loaded. Recreate the database with ENCODING 'UTF8'; the next tick fills it"
         )
 
 

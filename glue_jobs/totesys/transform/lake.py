@@ -83,7 +83,7 @@ def check_rows(table: str, states: Collection[PartitionState], rows: int) -> Non
     if rows != said:
         raise BadDataError(
             f"the lake's files of {table} hold {rows} rows, but the newest manifest says {said}, so nothing was published: restore the"
-            f" objects below {', '.join(state.prefix for state in states)}, and remove those that no publish wrote"
+            f" objects that are missing below {', '.join(state.prefix for state in states)}, and remove objects that no publish wrote"
         )
 
 

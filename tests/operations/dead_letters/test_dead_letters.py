@@ -113,7 +113,7 @@ def test_letters_that_cannot_be_read_are_named_with_what_restores_them(ingested:
     ingested.lake.ingestion.put(ingested.written(1), body)
     ended = deadletters("show", "payment")
     assert ended.code == 2
-    assert ended.err.startswith(f"deadletters: s3://ingestion/{ingested.written(1)} cannot be read: its lines are no ")
+    assert ended.err.startswith(f"deadletters: s3://ingestion/{ingested.written(1)} cannot be read: its lines are not ")
     assert ended.err.count("\n") == 1
 
 

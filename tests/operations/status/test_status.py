@@ -157,7 +157,7 @@ WAITED = "batch 7 is not in the warehouse, and has waited for 11 minutes"
         (ran("transform", RUNNING, HICCUP, **waits(11)), f"{WAITED}: p-transform is running, started 3 minutes ago"),
         (
             ran("load", SUCCEEDED, **waits(11, published=7)),
-            f"{WAITED}: p-load succeeded 3 minutes ago, so that the warehouse has lost what it held: scripts/run.sh loads it",
+            f"{WAITED}: p-load succeeded 3 minutes ago, so the warehouse has lost what it held: scripts/run.sh loads it again",
         ),
     ],
     ids=["no load", "no transform", "transform failed", "transform runs", "restored from a backup"],
@@ -205,7 +205,7 @@ def test_a_warehouse_that_cannot_be_asked_is_a_line_with_the_reason(
 ) -> None:
     show(make_console(), "p", replace(WELL, warehouse="no route to it", loaded=loaded, fresh_to=READ if loaded else None), NOW)
     lines = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
-    assert {*shown, "the warehouse itself cannot be asked from here, so that this is what AWS shows: no route to it"} <= lines
+    assert {*shown, "the warehouse itself cannot be asked from here, so this is what AWS shows: no route to it"} <= lines
 
 
 class Clock:
