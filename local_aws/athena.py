@@ -56,7 +56,7 @@ class Relations:
         return f"({' UNION ALL '.join(parts) or parquet.empty([*columns, *keys])})"
 
     def _places(self, table: Record, columns: list[Record]) -> list[tuple[list[str], str, dict[str, str]]]:
-        """Partition values, location and declared types of each place that holds the table's data."""
+        """Return partition values, location and declared column types of each place that holds the table's data."""
         if not table.get("PartitionKeys"):
             return [([], table["StorageDescriptor"]["Location"], {})]
         with LOCK:

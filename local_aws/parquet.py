@@ -64,8 +64,8 @@ class Schemas:
 
 
 def can_coerce(declared: str, wanted: str) -> bool:
-    """Whether Athena reads a partition's column of one type as the table's of another: its guide lists the integers and float to double
-    ("Change a column data type"), and Trino's coercions of Hive partitions have decimals as well. Only those are here that lose nothing."""
+    """Whether Athena reads a partition's column of type `declared` as the table's type `wanted`. Athena's guide lists integers, and float
+    to double ("Change a column data type"); Trino's source also casts decimals of Hive partitions. Only lossless casts are allowed here."""
     before, after = duckdb_type(declared), duckdb_type(wanted)
     if before == after or (before, after) == ("FLOAT", "DOUBLE"):
         return True
@@ -86,7 +86,7 @@ def relation(
 ) -> str:
     """A SELECT of the table's columns over `files` (at least one), then of the partition keys with their values.
 
-    A column that a file lacks is null. `declared` are the types of the partition's own columns, where they are others than the table's.
+    A column that a file lacks is null. `declared` are the types of the partition's own columns, by name, where a partition has its own.
     Raises BadData for a file whose type of a column is not the declared one.
     """
     held = [schemas.of(path) for path in files]

@@ -1,4 +1,4 @@
-"""This machine is reached directly, whatever proxies the environment names for the rest of the world."""
+"""Reach this machine directly, even if the environment names proxies."""
 
 import os
 
@@ -6,9 +6,9 @@ _HERE = ("127.0.0.1", "localhost")
 
 
 def past_proxies() -> dict[str, str]:
-    """The variables that send requests to this machine past a proxy: what the environment excepts already, and this machine.
+    """Return NO_PROXY with this machine added to what the environment already has there.
 
-    boto3, the AWS CLI, curl and the Java SDK read them, some in capitals and some in small letters.
+    boto3, the AWS CLI, curl and the Java SDK read the variable, some as NO_PROXY and some as no_proxy.
     """
     excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     if excepted.strip() != "*":  # everything

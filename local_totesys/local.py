@@ -183,7 +183,7 @@ def status(stack: Stack) -> int:
         address = f"127.0.0.1:{part['port']}" + (f"/{DATABASES[name]}" if name in DATABASES else "")
         schedule = " with schedule" if part.get("schedule") else ""
         table.add_row(name, f"up{schedule}", str(part["pid"]), address, part["since"])
-    # A pipe has no width: without one rich cuts lines at 80 characters. FORCE_COLOR makes no terminal of it.
+    # A pipe has no width, and rich would cut lines at 80 characters. With FORCE_COLOR, rich would treat a pipe as a terminal.
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, force_terminal=False, width=1000)
     console.print(table)
     if stack.parts:

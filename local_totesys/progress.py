@@ -16,7 +16,7 @@ def step(name: str) -> Iterator[Callable[[str], None]]:
     """Shows the step `name` while the block runs. The yielded function says what it is doing just now."""
     start = time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    # Not what rich takes for a terminal: FORCE_COLOR makes one of a pipe.
+    # isatty and not rich's own test: with FORCE_COLOR, rich treats a pipe as a terminal.
     with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True, disable=not sys.stderr.isatty()) as live:
         task = live.add_task(name)
         yield lambda doing: live.update(task, description=f"{name}: {doing}")

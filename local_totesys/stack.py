@@ -32,7 +32,7 @@ AWS_SECONDS = 60.0
 STOP_SECONDS = 15.0
 MINIMUM_FREE_MB = 500
 
-# They end a word, or a folder, in what Java, Python, PostgreSQL and Spark read paths from: nothing can be quoted there.
+# Java, Python, PostgreSQL and Spark read lists of paths in which these characters end a path or a word, and cannot be quoted.
 UNUSABLE = frozenset(':"$`\\\n')
 
 Say = Callable[[str], None]

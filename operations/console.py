@@ -15,9 +15,9 @@ LOG_WIDTH = 1000  # a log has no width: without one, rich cuts lines at 80 chara
 
 
 def make_console(stderr: bool = False) -> Console:
-    """A console that colours nothing by guess, and cuts nothing when its output goes to a file or a pipe.
+    """Return a console that does not guess colours, and does not cut lines when its output goes to a file or a pipe.
 
-    There FORCE_COLOR gives colours, and does not make it a terminal: nothing moves, and lines are as long as they are.
+    With FORCE_COLOR, a file or pipe gets colours, but is still no terminal: no spinners, and lines of any length.
     """
     if (sys.stderr if stderr else sys.stdout).isatty():
         return Console(stderr=stderr, highlight=False)

@@ -1,4 +1,4 @@
-"""catalog/contract.schema.json, applied to the contracts that commands write and register."""
+"""Check the contracts that commands write and register against catalog/contract.schema.json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CATALOG = Path(__file__).parents[1] / "catalog"
 
 
 def check_schema(body: Mapping[str, Any]) -> None:
-    """FatalError that names the table, the column and the first fault of a contract's JSON that does not follow the schema."""
+    """Raise FatalError with table, column and the most relevant fault when a contract's JSON does not follow the schema."""
     fault = best_match(_validator().iter_errors(body))
     if fault is None:
         return
@@ -30,7 +30,7 @@ def check_schema(body: Mapping[str, Any]) -> None:
 
 
 def check_schemas(contracts: Iterable[Contract]) -> None:
-    """The same for contracts as they would be registered."""
+    """Check each contract in the form in which it would be registered."""
     for contract in contracts:
         check_schema(json.loads(contract.body))
 

@@ -1,4 +1,4 @@
-"""What the manifests in the lake's two buckets say of batches and publishes, and what of them the warehouse says that it holds."""
+"""What the manifests in the lake's two buckets say about batches and publishes, and which batch the warehouse says that it holds."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class Lake:
         return manifests.newest_publish(self.processed) or NO_PUBLISH
 
     def newest_data_seq(self) -> int:
-        """The newest batch with rows; 0 before the first."""
+        """Return the number of the newest batch with rows; 0 before the first."""
         batch = self.newest_batch()
         return batch.data_seq if batch else 0
 
     def progress(self) -> Progress:
-        """How far the warehouse is loaded; where only the jobs can reach it, how far the lake is published, and why nothing else is known.
+        """Return how far the warehouse is loaded. Where only the jobs can reach it: how far the lake is published, and the error.
 
-        FatalError when the warehouse refuses to say, or holds what has not landed.
+        FatalError when the warehouse refuses to answer, or holds a batch that has not landed.
         """
         reached = waiting.progress(self.loaded_through, self.newest_data_seq, self.processed)
         if isinstance(reached.unknown, FatalError):
@@ -62,12 +62,12 @@ class Lake:
         return reached
 
     def is_waiting(self) -> bool:
-        """Whether a batch brought something that the warehouse, or where it cannot be asked the lake, does not hold yet."""
+        """Whether a batch with rows is not loaded yet, or, where the warehouse cannot be asked, not published yet."""
         through = self.progress().through
         return self.newest_data_seq() > through
 
     def waiting_batches(self) -> list[BatchManifest]:
-        """The batches with rows that the warehouse does not hold yet, oldest first. A PipelineError when it cannot be asked."""
+        """Return the batches with rows that the warehouse does not hold yet, oldest first. PipelineError when it cannot be asked."""
         return manifests.batches_after(self.ingestion, self.loaded_through())
 
     def publishes_above(self, batch_seq: int) -> Iterator[PublishManifest]:

@@ -3,7 +3,7 @@
 # Needs: what scripts/setup.sh needs. Takes its stack down again, however it ends, unless --keep is given.
 # Exits: 0 the warehouse matched the source at the end; 1 it did not, or a step failed, and the last lines say why; 2 not understood.
 set -euo pipefail
-unset CDPATH  # with it, cd may go elsewhere, and says where
+unset CDPATH  # with it, cd may go to another folder, and prints which
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

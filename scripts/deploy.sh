@@ -4,7 +4,7 @@
 # (eval "$(scripts/local.sh env)" sets all of them). Safe to run again. Options: --help tells them.
 # Exits: 0 deployed, or planned; 1 not, and the last line says why; 2 not understood.
 set -euo pipefail
-unset CDPATH  # with it, cd may go elsewhere, and says where
+unset CDPATH  # with it, cd may go to another folder, and prints which
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -4,7 +4,7 @@
 # (eval "$(scripts/local.sh env)" sets them). Options: --help tells them.
 # Exits: 0 removed; 1 failed half way; 2 could not start, or not confirmed; 130 interrupted.
 set -euo pipefail
-unset CDPATH  # with it, cd may go elsewhere, and says where
+unset CDPATH  # with it, cd may go to another folder, and prints which
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -2,7 +2,7 @@
 # Runs every linter over the whole repository: the one lint entry, for people, pre-commit and CI alike.
 # Needs: scripts/setup.sh has run. Exits: 0 clean; 1 something to mend, printed by the linter that found it.
 set -euo pipefail
-unset CDPATH  # with it, cd may go elsewhere, and says where
+unset CDPATH  # with it, cd may go to another folder, and prints which
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

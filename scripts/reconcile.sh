@@ -5,7 +5,7 @@
 # environment (eval "$(scripts/local.sh env)" sets them). Options: --help tells them.
 # Exits: 0 they match; 1 they differ, and the differences are listed; 2 could not compare.
 set -euo pipefail
-unset CDPATH  # with it, cd may go elsewhere, and says where
+unset CDPATH  # with it, cd may go to another folder, and prints which
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

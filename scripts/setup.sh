@@ -3,7 +3,7 @@
 # Needs: bash, Python 3.8 or newer with its venv module, and a package index for the first run. No root. Safe to run again.
 # Exits: 0 ready; 1 something is missing, and the last line says what.
 set -euo pipefail
-unset CDPATH  # with it, cd may go elsewhere, and says where
+unset CDPATH  # with it, cd may go to another folder, and prints which
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -13,7 +13,7 @@ readonly LOCKS="${ROOT}/requirements"
 readonly POSTGRES_JAR_SHA256=188976721ead8e8627eb6d8389d500dccc0c9bebd885268a3047180274a6031e
 readonly MINIMUM_FREE_MB=4000
 
-# They end a word, or a folder, in what Java, Python, PostgreSQL and Spark read paths from: nothing can be quoted there.
+# Java, Python, PostgreSQL and Spark read lists of paths in which these characters end a path or a word, and cannot be quoted.
 readonly UNUSABLE=$'[:"$`\\\\\n]'
 
 usage() {

@@ -4,7 +4,7 @@
 # Exits: 0 nothing lost and nothing twice; 1 something was, and the last lines name the seed that shows it again; 2 not understood;
 # 130 interrupted.
 set -euo pipefail
-unset CDPATH  # with it, cd may go elsewhere, and says where
+unset CDPATH  # with it, cd may go to another folder, and prints which
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -4,7 +4,7 @@
 # environment (eval "$(scripts/local.sh env)" sets them). Options: --help tells them.
 # Exits: 0 all is well; 1 something needs a person, and the last lines say what; 2 could not look.
 set -euo pipefail
-unset CDPATH  # with it, cd may go elsewhere, and says where
+unset CDPATH  # with it, cd may go to another folder, and prints which
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

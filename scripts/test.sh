@@ -3,7 +3,7 @@
 # ingest as well, with coverage of the jobs' package.
 # Needs: what scripts/setup.sh needs. Exits: 0 all passed; 1 not, and the first failure is printed.
 set -euo pipefail
-unset CDPATH  # with it, cd may go elsewhere, and says where
+unset CDPATH  # with it, cd may go to another folder, and prints which
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

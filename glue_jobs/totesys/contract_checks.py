@@ -1,6 +1,6 @@
-"""What the jobs need of a contract's JSON: known keys, types that they can handle, and names that nothing else uses.
+"""Check that the jobs can work by a contract's JSON: known keys, known types, and names that the pipeline does not use itself.
 
-catalog/contract.schema.json asks for more. It is applied by the commands that write and register contracts: no job ships jsonschema.
+catalog/contract.schema.json checks more. Only the commands that write and register contracts apply it: no job ships jsonschema.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def is_name(name: Any) -> bool:
 def check_contract(
     body: Mapping[str, Any], taken: Collection[str], table_keys: Mapping[str, bool], column_keys: Mapping[str, bool]
 ) -> None:
-    """FatalError that names the table, and the column, of the first fault; nothing when there is none.
+    """Raise FatalError for the first fault; the error names the table, and the column if a column is at fault.
 
-    `taken` are the names that the pipeline uses beside a contract's columns; the keys say whether they are required.
+    `taken` are the names that no column may have. `table_keys` and `column_keys` are the known keys, with whether each is required.
     """
     table = body.get("table") if isinstance(body, Mapping) else None
     if not is_name(table):

@@ -66,11 +66,11 @@ FACT_LINEAGE = (
     Column("is_put_back", "boolean", False, "Whether it says the same as the version before: the row was deleted, and then put back."),
 )
 
-UNREADABLE = "unreadable"  # JSON text beside the columns while ingest reads: values that do not fit, by column; null in nearly every row
-WAITS_FOR, WENT_IN_AFTER = "waits_for", "went_in_after"  # stand beside a fact's columns while its rows wait in the warehouse
+UNREADABLE = "unreadable"  # ingest's own column, only while it reads: JSON of the values that do not fit, by column; mostly null
+WAITS_FOR, WENT_IN_AFTER = "waits_for", "went_in_after"  # the extra columns of a fact's table of waiting rows
 
-# Names that no column of a contract may have, whatever its table: what a batch, a publish or a load adds to the contract's columns. Names
-# that begin with an underscore are free for frames and queries, since no contract's name does.
+# Names that no column of a contract may have, in any table: a batch, a publish or a load adds columns of these names. Frames and queries
+# may use names that begin with an underscore, since no contract has such a name.
 TAKEN_NAMES = frozenset({
     *(column.name for column in (*RAW_LINEAGE, *CURRENT_LINEAGE, *DIMENSION_LINEAGE, *FACT_LINEAGE)),
     *(partition.name for partition in (KEY_RANGE, *RAW_PARTITIONS)),
@@ -147,7 +147,7 @@ class Contracts:
 
 
 def parse_contract(body: dict[str, Any]) -> Contract:
-    """A contract from the JSON of its file; FatalError that names table and column when no job could work by it."""
+    """Return the contract in the JSON of its file. FatalError that names table and column when the jobs cannot work by the contract."""
     check_contract(body, TAKEN_NAMES, _keys(Contract), _keys(Column))
     parsed = {**body, "body": json.dumps(body, sort_keys=True, separators=(",", ":"))}
     parsed["columns"] = tuple(Column(**{**column, "values": tuple(column.get("values", ()))}) for column in body["columns"])
@@ -159,7 +159,7 @@ def parse_contract(body: dict[str, Any]) -> Contract:
 
 @cache
 def _keys(of: type) -> dict[str, bool]:
-    """The keys of a contract's JSON that make the fields of a class, and whether they are required."""
+    """Return the keys of a contract's JSON that become fields of this class, each with whether it is required."""
     return {one.name: one.default is MISSING and one.default_factory is MISSING for one in fields(of) if one.name != "body"}
 
 

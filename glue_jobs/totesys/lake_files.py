@@ -1,8 +1,8 @@
-"""Reading lake files by a contract, whichever version of the contract they were written under.
+"""Read lake files as a contract says, whichever version of the contract they were written under.
 
-Spark reads a Parquet column only as (nearly) the type that the file holds, so files from before a change of type are read as what they
-hold, and cast. What a file holds stands in its footer. A footer costs a request, so it is read only where the manifest says that the file
-was written under another version of the contract, or, of earlier releases, does not say it.
+Spark reads a Parquet column only as (nearly) the type in the file. So files from before a change of type are read with their own types,
+and then cast. A file's types are in its footer. A footer costs a request, so it is read only where the manifest names another version of
+the contract, or, in manifests of earlier releases, no version.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from totesys.widening import widens
 
 MISFIT = "a lake file does not fit its contract: "  # what the errors of values that cannot be cast begin with
 _FOOTERS_AT_ONCE = 8
-_TIMESTAMPS = (types.TimestampType(), types.TimestampNTZType())  # a file does not tell them apart as the lake does: all are without a zone
+_TIMESTAMPS = (types.TimestampType(), types.TimestampNTZType())  # as Spark finds them in files; the lake has no zones, so either will do
 
 
 def read_files(
     spark: SparkSession, contract: Contract, columns: Iterable[Column], written_under: Mapping[str, int], names: str = "*"
 ) -> DataFrame:
-    """The rows of Parquet files, or of folders that one job wrote each, as these columns; at least one.
+    """Return the rows of Parquet files, or of folders that were each written by one job, with these columns. Takes at least one URI.
 
-    `written_under` is the version of the contract that each was written under, by its URI; 0 where nobody knows. `names` is a glob that the
-    names of the files must fit. A column that a file lacks is null there. The job fails with a text that begins with MISFIT where a value
-    cannot be cast to its contract's type.
+    `written_under`: by URI, the version of the contract that the files were written under; 0 if that is unknown. `names`: a glob; other
+    files are ignored. A column that a file lacks is null. A value that cannot be cast to its contract's type fails the job, with a text
+    that begins with MISFIT.
     """
     wanted = spark_schema(columns)
     others = [uri for uri, version in written_under.items() if version != contract.version]
@@ -51,7 +51,7 @@ def read_files(
 
 
 def _held_schema(spark: SparkSession, uri: str, wanted: types.StructType, names: str) -> types.StructType:
-    """The wanted columns with the types that the files have."""
+    """Return the wanted columns with the types in the files' footers; a column that the files lack keeps the wanted type."""
     found = {field.name: field.dataType for field in spark.read.option("pathGlobFilter", names).parquet(uri).schema}
     held = [types.StructField(field.name, _held_type(field.dataType, found.get(field.name, field.dataType))) for field in wanted]
     return types.StructType(held)

@@ -16,7 +16,7 @@ Processed bucket
 
 Manifests are numbered downwards, so that the newest is the first of its prefix: one request finds it however many there are.
 
-Other objects may stand below any prefix: a console makes folder markers, a sync brings .DS_Store. What is ours is known by its name.
+Others may put objects below any prefix: a console makes folder markers, a sync brings .DS_Store. Ours are recognised by their names.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ def manifest_key(seq: int) -> str:
 
 
 def is_manifest(key: str) -> bool:
-    """Whether the key is a manifest's."""
+    """Whether the key is that of a manifest, and not of an object that others put beside the manifests."""
     return bool(_MANIFEST.fullmatch(key))
 
 
 def is_data_file(key: str) -> bool:
-    """Whether the key, of the processed bucket, is that of a file of rows that a publish wrote."""
+    """Whether a key of the processed bucket is that of a file of rows that a publish wrote."""
     return bool(_DATA_FILE.fullmatch(key))
 
 
 def is_of_publish(key: str) -> bool:
-    """Whether a publish wrote the key of the processed bucket: a file of rows, Spark's mark of success, or the marker of a folder."""
+    """Whether a key of the processed bucket comes from a publish: a file of rows, Spark's _SUCCESS, or the marker of a folder."""
     return is_data_file(key) or bool(_BESIDE_DATA.fullmatch(key))
 
 
@@ -63,7 +63,7 @@ def raw_prefix(table: str, ingest_date: str, batch_id: str) -> str:
 
 
 def known_keys_key(table: str, batch_id: str) -> str:
-    """The roaring bitmap, of 64 bits, of the keys that the source held when the batch was read."""
+    """The key of a 64-bit roaring bitmap: the keys that the source held when the batch was read."""
     return f"_keys/{table}/{batch_id}.roaring64"
 
 
@@ -93,7 +93,7 @@ def discarded_key(table: str, batch_seq: int, key: int) -> str:
 
 
 def current_table(table: str) -> str:
-    """What the mirror of a source table is called, and where it is."""
+    """The name of the mirror of a source table, which is also its prefix."""
     return f"current/{table}"
 
 

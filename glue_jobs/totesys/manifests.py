@@ -37,7 +37,7 @@ class Held:
     """Why a table is held back: its capture point stays, nothing of it flows, and nothing of it is lost.
 
     cause             "deletes": too many rows are gone; "rows": their values cannot be read; "drift": the table is not what its contract
-                      says; "error": the source could not lock, count or read it, which every batch tries again
+                      says; "error": the source could not lock, count or read it. Every batch tries again
     since             UTC time of the first snapshot that held it, ISO 8601
     settle            what a person can do about it
     judged_xmin       xmin of the snapshot that the reason was found in, and `judged_rows` the rows that the source held then: while neither
@@ -73,12 +73,12 @@ class DeadLetters:
 
 @dataclass(frozen=True)
 class Observed:
-    """What a batch saw of a table's structure that no contract says. None: the batch did not look for it yet.
+    """What a batch saw of a table's structure that is in no contract. None: a batch of an earlier release, which did not record it.
 
     columns      all its columns with their numbers, in order, and `defaults` their defaults
     types        by column, the oid of its type
-    labels       by column of an enum, the label of each label's oid
-    expressions  by column that is computed when it is read, how
+    labels       by column of an enum, its labels by their oids
+    expressions  by virtual generated column, its expression
     parts        the oids of its partitions and of the tables that inherit from it, in order
     """
 
@@ -298,7 +298,7 @@ _Manifest = TypeVar("_Manifest", BatchManifest, PublishManifest)
 
 
 def _read(bucket: Bucket, key: str, parse: Callable[[dict[str, Any]], _Manifest]) -> _Manifest:
-    """A manifest by its key; FatalError that names the key when there is none, or when what is there is no manifest of that number."""
+    """Return the manifest with this key. FatalError that names the key when it does not exist, or is not the manifest of that number."""
     body = bucket.get_json(key)
     try:
         manifest = parse(body)

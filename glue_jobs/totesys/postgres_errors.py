@@ -1,7 +1,7 @@
-"""What PostgreSQL fails with, in our words. This is the one place that says who must act, for all jobs and commands.
+"""Turn errors of PostgreSQL into the pipeline's own errors. Only this module decides who must act, for all jobs and commands.
 
-An error is judged by its SQLSTATE. Only where libpq has none, which is when a connection is refused or breaks, is its text looked at, and
-then for no more than what a person must mend. Words of the server are repeated only where they cannot hold a value of a row.
+An error is judged by its SQLSTATE. libpq has no SQLSTATE when a connection is refused or breaks. Only then the error's text is read, to
+find the failures that a person must fix. The server's message is repeated only where it cannot contain a value of a row.
 
 Imports on Python 3.9, and neither PySpark nor SQLAlchemy.
 """
@@ -17,11 +17,12 @@ import psycopg2
 
 from totesys.errors import BadDataError, FatalError, PipelineError, RetriableError
 
-_REFUSED, _UNREACHED, _BROKEN = "28000", "08001", "08006"  # what the SQL standard calls a failure that libpq gives no SQLSTATE for
+_REFUSED, _UNREACHED, _BROKEN = "28000", "08001", "08006"  # the SQLSTATEs that we give to failures for which libpq has none
 
 
 class _Rule(NamedTuple):
-    """What a failure means. `what` goes on after the server's name; `cure` is what to do unless a caller knows better."""
+    """What a failure means. `what` continues a sentence that begins with the server's name. `cure` is what to do, unless a caller's hint
+    replaces it. `repeats_words`: whether the server's message can contain no value of a row, so that it may be shown."""
 
     error: type[PipelineError]
     what: str
@@ -70,13 +71,13 @@ _RULES = {
     "XX002": _Rule(FatalError, "has a damaged index", "REINDEX it; its server log says which"),
 }
 
-# libpq's texts for refusals that nothing but a person ends. Others pass (starting up, too many clients, a broken TLS session), or say
-# too little. A server's words may be in its own language: then the refusal counts as one that passes.
+# libpq's texts for refusals that a person must end. Other refusals end by themselves (starting up, too many clients, a broken TLS session)
+# or have no clear text. A message in another language matches nothing here, so it counts as a refusal that ends by itself.
 _REFUSALS = re.compile(
     r"authentication failed|no password supplied|does not exist|pg_hba\.conf|permission denied|not permitted to log in"
     r"|does not support SSL|certificate"
 )
-_NO_SESSION = re.compile(r"connection to server|could not translate host name")  # a matter of wording alone
+_NO_SESSION = re.compile(r"connection to server|could not translate host name")  # decides only between "cannot be reached" and "broke off"
 # The server's last words before it closes a session. libpq keeps them apart from the error, and without their SQLSTATE.
 _LAST_WORDS = {"idle-in-transaction timeout": "25P03", "transaction timeout": "25P04", "idle-session timeout": "57P05"}
 
@@ -86,7 +87,7 @@ class Server:
     """A database as its errors name it.
 
     place  what it is and where, such as "warehouse totesys on db.example:5432"
-    hints  by SQLSTATE or the beginning of one, what to do, where the caller knows better than the rules here
+    hints  what to do, by SQLSTATE or by the beginning of one; they replace the cures of the rules here
     """
 
     place: str
@@ -118,7 +119,7 @@ def _state_and_words(error: psycopg2.Error) -> tuple[str, str]:
     if error.pgcode:
         return error.pgcode, error.diag.message_primary or ""
     if isinstance(error, (psycopg2.ProgrammingError, psycopg2.DataError, psycopg2.NotSupportedError)):
-        return "", ""  # of psycopg2 itself, which nobody but us can have caused
+        return "", ""  # raised by psycopg2 itself, before the server: a fault of our code
     if last_words := _last_words(error):
         return next((state for text, state in _LAST_WORDS.items() if text in last_words), _BROKEN), last_words
     # libpq writes one paragraph per address that it tried: the reason of the last one says enough.
@@ -130,7 +131,7 @@ def _state_and_words(error: psycopg2.Error) -> tuple[str, str]:
 
 
 def keep_last_words(error: psycopg2.Error, connection: psycopg2.extensions.connection) -> None:
-    """Keep with an error what the server said before it closed the session: libpq forgets it with the connection."""
+    """Store in the error what the server said before it closed the session: libpq loses that text with the connection."""
     error.last_words = connection.info.error_message or ""  # type: ignore[attr-defined]
 
 

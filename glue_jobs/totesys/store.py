@@ -16,7 +16,7 @@ from totesys.aws import aws_call
 from totesys.errors import FatalError
 
 _PER_DELETE = 1000
-_FIRST_KEYS = 10  # that one request looks at; a console's folder marker or a sync's .DS_Store may come before ours
+_FIRST_KEYS = 10  # keys per request: objects of others, such as a console's folder marker, may come before ours
 
 
 class AlreadyThereError(Exception):
@@ -71,9 +71,9 @@ class Bucket:
                 self.client.delete_objects(Bucket=self.name, Delete={"Objects": some, "Quiet": True})
 
     def first_key(self, prefix: str, is_ours: Callable[[str], bool]) -> str | None:
-        """The first key below a prefix that is ours by its name; None when there is none.
+        """Return the first key below a prefix whose name is one of ours; None when there is none.
 
-        Takes one request, unless many keys of others come before.
+        Takes one request, unless the first _FIRST_KEYS keys are all of others.
         """
         with self._call("listing", prefix):
             page = self.client.list_objects_v2(Bucket=self.name, Prefix=prefix, MaxKeys=_FIRST_KEYS)
@@ -84,11 +84,11 @@ class Bucket:
         return found
 
     def get_json(self, key: str) -> Any:
-        """The object as parsed JSON; FatalError when it is none."""
+        """Return the object as parsed JSON. FatalError when it is not JSON."""
         body = self.get(key)
         try:
             return json.loads(body)
-        except ValueError as error:  # its words quote nothing of the object
+        except ValueError as error:  # the text of this error quotes nothing of the object
             raise self.damaged(key, "it is not JSON" if body else "it is empty") from error
 
     def damaged(self, key: str, reason: str) -> FatalError:

@@ -1,6 +1,6 @@
 """Whether work waits for a publish, and how it is announced: an event that starts the publish workflow.
 
-What the warehouse holds is asked of the warehouse. While it cannot be asked, the lake alone decides whether a publish is started.
+The warehouse itself says what it holds. While it cannot be asked, a publish is started only if the lake lacks a batch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class Progress:
     """How far the work on batches has come.
 
-    through  the newest batch that needs no publish: the newest that the warehouse holds
+    through  the newest batch that needs no more work: the newest batch that the warehouse holds
     unknown  why the warehouse could not be asked; `through` is then the newest batch in the lake, so that nothing is started for a
              warehouse that is not there. None when the warehouse has answered
     """
@@ -36,14 +36,14 @@ class Progress:
 
 
 def progress(ask: Callable[[], int], newest_data_seq: Callable[[], int], processed: Bucket) -> Progress:
-    """Ask the warehouse by `ask` how far it is loaded. `newest_data_seq` is the newest batch with rows that has landed.
+    """Ask the warehouse how far it is loaded, by calling `ask`. `newest_data_seq` returns the newest landed batch with rows.
 
-    A warehouse that holds a batch which has not landed belongs to another lake, or the ingestion bucket has lost batches: its answer
-    counts as none, and `unknown` says so.
+    A warehouse may hold a batch that has not landed: it belongs to another lake, or the ingestion bucket has lost batches. Its answer is
+    then not used, and `unknown` says why.
     """
     try:
         through = ask()
-        newest = newest_data_seq()  # after the warehouse: a load between the two must not look like a lost batch
+        newest = newest_data_seq()  # read after `ask`: a batch that lands and is loaded in between must not look like a lost batch
         if through > newest:
             raise FatalError(
                 f"the warehouse holds batch {through}, but the newest batch with rows in the ingestion bucket is {newest}. Either the"

@@ -1,6 +1,6 @@
-"""How far the warehouse has come, asked of the warehouse itself: its ledger (etl.load_ledger) is the only record of that.
+"""Ask the warehouse how far it is loaded: its ledger (etl.load_ledger) is the only record of that.
 
-psycopg2 and nothing heavier: ingest asks in every tick. The timeouts are short, so that a dead warehouse holds nobody up for long.
+This module needs psycopg2 alone, since ingest asks in every tick. The timeouts are short, so that a dead warehouse delays nobody for long.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from totesys.secrets import Credentials
 
 _SECONDS = 5  # to connect, and again to answer
 
-# The session's own settings, because a role or a database may have others. With row_security off a policy cannot hide the ledger's rows.
+# These override the settings of the role and the database. With row_security off, a policy cannot hide rows of the ledger: it raises.
 _OPTIONS = f"-c statement_timeout={_SECONDS}s -c lock_timeout={_SECONDS}s -c row_security=off"
 _HINTS = {"42501": "run scripts/deploy.sh with TOTESYS_WAREHOUSE_URL: it gives user {user} its rights"}
 _NEVER_LOADED = "SELECT to_regclass('etl.load_ledger') IS NULL"

@@ -1,15 +1,15 @@
-"""Which types hold every value of another, so that a column may change from one to the other and nothing is lost."""
+"""Which types are wider than which: a column may change to a wider type without losing a value."""
 
 from __future__ import annotations
 
 import re
 
-_INTEGERS = (("smallint",), ("int", "integer"), ("bigint",))  # each holds the ones before; the lake's names and PostgreSQL's
+_INTEGERS = (("smallint",), ("int", "integer"), ("bigint",))  # from narrow to wide, each with its names in the lake and in PostgreSQL
 _DECIMAL = re.compile(r"(?:decimal|numeric)\((\d+),(\d+)\)")
 
 
 def widens(before: str, after: str) -> bool:
-    """Whether `after` is `before`, or a wider integer, or a decimal of the same scale with more digits."""
+    """Whether `after` is the same type as `before`, a wider integer, or a decimal of the same scale with more digits."""
     if before == after:
         return True
     ranks = [rank for type_ in (before, after) for rank, names in enumerate(_INTEGERS) if type_ in names]
@@ -22,5 +22,5 @@ def widens(before: str, after: str) -> bool:
 
 
 def is_number(type_: str) -> bool:
-    """Whether `widens` knows other types for it."""
+    """Whether the type is an integer or a decimal: the types that `widens` compares."""
     return any(type_ in names for names in _INTEGERS) or bool(_DECIMAL.fullmatch(type_))

@@ -61,8 +61,8 @@ class Letters:
         return bisect_left(range(1, self._newest.seq + 1), True, key=lambda seq: self._is_of_hold(table, seq)) + 1
 
     def read(self, table: str) -> Iterator[tuple[dict[str, Any], str]]:
-        """The open letters as they were written, and of a held table what was written since; in the order of batches. Each with the
-        address of the object that holds it."""
+        """Yield the open letters, and the letters that were written since the table is held, in the order of batches. Each comes with the
+        address of the object that contains it."""
         wanted = {(letter.batch_seq, letter.key) for letter in self.of(table).open}
         of_hold = set(rises(lambda seq: self._dead_rows(table, seq), 0, self._newest.seq)) if table in self._newest.held else set()
         for seq in sorted({seq for seq, _ in wanted} | of_hold):
@@ -73,8 +73,8 @@ class Letters:
                     yield letter, layout.uri(self._ingestion.name, key)
 
     def _written(self, key: str) -> list[dict[str, Any]]:
-        """The letters of one object; FatalError that names it when they cannot be read."""
-        lines = self._ingestion.get(key).rstrip(b"\n").split(b"\n")  # not splitlines: a value may hold what Unicode takes for a line's end
+        """Return the letters in one object. FatalError that names the object when they cannot be read."""
+        lines = self._ingestion.get(key).rstrip(b"\n").split(b"\n")  # not splitlines: a value may contain other line breaks of Unicode
         try:
             letters = [json.loads(line, parse_float=Decimal) for line in lines]
         except ValueError as error:

@@ -28,8 +28,8 @@ class Problem:
 def check_contracts(glue: Any, contracts: Contracts, databases: Mapping[str, str] | None, environment: Mapping[str, str]) -> int:
     """Compares the contracts with the registered ones in `databases` (ingestion, processed -> name); counts those that differ.
 
-    FatalError that names every problem. A table that was registered without a contract is as good as new, and so are all tables before
-    the first deploy, when there are no databases.
+    FatalError that names every problem. A table that was registered without a contract is treated as new. Before the first deploy
+    `databases` is None, and all tables are new.
     """
     check_schemas([*contracts.source.values(), *contracts.warehouse.values()])
     accepted = [table for table in environment.get(ACCEPT_BREAKING, "").split(",") if table]
@@ -111,8 +111,8 @@ def problems(registered: Contract, wanted: Contract) -> Iterator[Problem]:
 
 
 def misfits(contracts: Contracts) -> Iterator[Problem]:
-    """Columns of warehouse tables that cannot hold all numbers of what they are made of: the transform or the load would stop at the first
-    that does not fit."""
+    """Find columns of warehouse tables that are narrower than the column they are made from: the transform or the load would stop at the
+    first number that does not fit."""
     for contract in contracts.warehouse.values():
         for column in contract.columns:
             table, _, name = (column.origin or "").partition(".")
@@ -127,7 +127,7 @@ def misfits(contracts: Contracts) -> Iterator[Problem]:
 
 
 def _is_widened(before: Column, after: Column) -> bool:
-    """Whether the type is the same, or holds all that it held: readers of files from before get the same values."""
+    """Whether the type is the same or wider, so that readers of earlier files get the same values."""
     if (before.assigned_by, before.warehouse_type is None) != (after.assigned_by, after.warehouse_type is None):
         return False
     in_lake = before.assigned_by is not None or widens(before.type, after.type)

@@ -30,7 +30,7 @@ Check = Callable[[Any], None]
 
 @dataclass(frozen=True)
 class Database:
-    """One of the two: what people call it, the variable with its URL, its secret, and what the pipeline's role may do there.
+    """The source or the warehouse: its name in messages, the variable with its URL, its secret, and the rights of the pipeline's role.
 
     `check` raises a FatalError when the database cannot be used at all.
     """
@@ -156,7 +156,7 @@ def pipeline_credentials(database: Database, admin: Credentials, current: Creden
 
 
 def connect(database: Database, credentials: Credentials) -> Any:
-    """A connection; a PipelineError with the ways on when there is none to be had."""
+    """Return a connection. A PipelineError that says what to do when the server cannot be reached or refuses."""
     try:
         return psycopg2.connect(**credentials.libpq())
     except psycopg2.Error as error:
@@ -169,7 +169,7 @@ def connect(database: Database, credentials: Credentials) -> Any:
 
 
 def works(credentials: Credentials) -> bool:
-    """Whether the server takes the credentials. A RetriableError where it cannot be asked: that says nothing of them."""
+    """Whether the server accepts the credentials. RetriableError when it cannot be reached: they may be right all the same."""
     try:
         psycopg2.connect(**credentials.libpq()).close()
     except psycopg2.Error as error:
@@ -188,7 +188,7 @@ def server(database: Database, credentials: Credentials, hints: Mapping[str, str
 def set_password(cursor: Any, own: Credentials) -> None:
     """Creates the role, or gives the one that is there this password."""
     verifier = extensions.encrypt_password(own.password, own.username, cursor.connection, "scram-sha-256")
-    # A new role has no attribute that is not given. To take one away from an old role, PostgreSQL wants a superuser.
+    # No NOSUPERUSER and the like: a new role has none of these attributes, and to take one from an existing role needs a superuser.
     verb = sql.SQL("ALTER" if _exists(cursor, "pg_roles", "rolname", own.username) else "CREATE")
     cursor.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, sql.Identifier(own.username), sql.Literal(verifier)))
 
@@ -204,10 +204,10 @@ def grant_reading(cursor: Any, role: sql.Identifier) -> None:
 
 
 def grant_loading(cursor: Any, role: sql.Identifier) -> None:
-    """Everything that the load does: CREATE for what is missing, and ownership of all that is there.
+    """Give the role what the load needs: CREATE for what is missing, and ownership of what exists.
 
-    A load also adds columns, replaces views and drops staging tables: only an owner may. What was moved by a dump without owners, or made
-    by others, therefore becomes the load's. Whoever owned it before keeps every other right.
+    A load also adds columns, replaces views and drops staging tables, which only an owner may. So it becomes the owner of objects that
+    others made, or that a dump without owners moved. The previous owner keeps every other right.
     """
     grant_database(cursor, role, sql.SQL("CONNECT, CREATE"))
     for schema in (STAR_SCHEMA, OWN_SCHEMA):
@@ -225,13 +225,13 @@ def grant_loading(cursor: Any, role: sql.Identifier) -> None:
         cursor.execute(sql.SQL("GRANT ALL ON {} TO {}").format(name, sql.Identifier(owner)))
     for schema, sequence in others_sequences(cursor, role):
         cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role))
-        # UPDATE to set it, where it stands below an id that is taken.
+        # UPDATE lets the load move a sequence that is below an id in use.
         cursor.execute(sql.SQL("GRANT USAGE, SELECT, UPDATE ON SEQUENCE {} TO {}").format(sql.Identifier(schema, sequence), role))
     refuse_lacking_rights(cursor, role)
 
 
 def refuse_lacking_rights(cursor: Any, role: sql.Identifier) -> None:
-    """FatalError when a GRANT had no effect: PostgreSQL only warns when we hold a right and may not pass it on."""
+    """Raise FatalError when a GRANT had no effect: PostgreSQL only warns when we have a right and may not pass it on."""
     cursor.execute(
         """
         SELECT format('schema %%s', nspname) FROM pg_namespace
@@ -257,7 +257,7 @@ def refuse_lacking_rights(cursor: Any, role: sql.Identifier) -> None:
 
 
 def refuse_other_encodings(cursor: Any) -> None:
-    """FatalError when the database cannot hold every character that the lake has."""
+    """Raise FatalError when the database's encoding cannot hold every character that the lake may have."""
     cursor.execute("SHOW server_encoding")
     encoding = cursor.fetchone()[0]
     if encoding != "UTF8":
@@ -268,20 +268,20 @@ def refuse_other_encodings(cursor: Any) -> None:
 
 
 def join(cursor: Any, role: sql.Identifier) -> None:
-    """Makes the role that deploys a member of the load's, so that it can give it objects and keeps its own access to them.
+    """Make the role that deploys a member of the load's role: only a member may give objects to a role, and it keeps access to them.
 
-    A superuser needs nothing of the kind.
+    A superuser need not be a member.
     """
     cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
     if cursor.fetchone()[0]:
         return
-    # Since PostgreSQL 16 who creates a role may pass it on, but is no member that could use it.
+    # Since PostgreSQL 16, the creator of a role may grant it to others, but cannot use it without these options.
     options = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if cursor.connection.server_version >= 160000 else "")
     cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role) + options)
 
 
 def loads_objects(cursor: Any, role: sql.Identifier) -> list[tuple[str, sql.Identifier, str, bool]]:
-    """What the load works on and does not own: TABLE or VIEW, its name, its owner, and whether we may give it away."""
+    """Return what the load works on and does not own: TABLE or VIEW, name, owner, and whether we may change the owner."""
     contracts = load_contracts()
     public = [*contracts.warehouse, *(fact.current_view for fact in contracts.facts.values())]
     own = [table.name for table in own_tables(contracts.warehouse)]
@@ -300,7 +300,7 @@ def loads_objects(cursor: Any, role: sql.Identifier) -> list[tuple[str, sql.Iden
 
 
 def others_sequences(cursor: Any, role: sql.Identifier) -> list[tuple[str, str]]:
-    """The sequences (schema, name) that give keys of warehouse tables, and that the load does not own."""
+    """Return the sequences (schema, name) that give keys to warehouse tables and that the load does not own."""
     cursor.execute(
         """
         SELECT DISTINCT n.nspname, s.relname

@@ -20,7 +20,7 @@ from operations.query import ask
 
 Ask = Callable[[str], object]  # has Athena run a statement in the processed database, and waits
 DIGEST = "view_sha256"  # a view's own parameter: Athena formats a statement anew before it keeps it, so the text cannot be compared
-_AGE = quoted_name("_age", quote=True)  # no contract's column begins with an underscore, and Trino wants such a name quoted
+_AGE = quoted_name("_age", quote=True)  # no contract's column begins with an underscore; Trino requires quotes around such a name
 _KEPT = (
     "Name", "Owner", "Retention", "StorageDescriptor", "PartitionKeys", "ViewOriginalText", "ViewExpandedText", "TableType", "Parameters",
 )  # fmt: skip

@@ -17,7 +17,7 @@ _OPTIONS = " ".join(f"-c {name}={value}" for name, value in TEXT_SETTINGS.items(
 
 @contextmanager
 def snapshot(credentials: Credentials, name: str) -> Iterator[Any]:
-    """A connection in a read-only transaction that sees one moment. A PipelineError says what went wrong with it, and who must act."""
+    """Yield a connection in a read-only transaction with one snapshot. Its errors are PipelineErrors, sorted by who must act."""
     with session_with(credentials, name) as connection:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         yield connection
@@ -25,7 +25,7 @@ def snapshot(credentials: Credentials, name: str) -> Iterator[Any]:
 
 @contextmanager
 def session_with(credentials: Credentials, name: str) -> Iterator[Any]:
-    """A connection that writes values as ingest reads them, and whose errors are the pipeline's own and name the database."""
+    """Yield a connection with ingest's settings for texts of values. Its errors are PipelineErrors that name the database."""
     hints = {"40": "try again", "42P01": _ABSENT[name], "3F": _ABSENT[name], "42501": "check the rights of its role", "57": "try again"}
     server = Server(f"{name} {credentials.place}", credentials.username, hints)
     try:

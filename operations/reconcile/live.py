@@ -30,7 +30,7 @@ WHERE n.nspname = %s AND c.relname = ANY(%s) AND k.contype IN ('p', 'f')
 
 @dataclass(frozen=True)
 class LiveColumn:
-    """A column's type as PostgreSQL writes it, of a domain the one below it, and whether it refuses nulls."""
+    """A column's type as PostgreSQL writes it (for a domain, its base type), and whether the column refuses nulls."""
 
     type: str
     is_not_null: bool

@@ -57,7 +57,7 @@ def compare_rows(comparison: Comparison, table: LiveTable, contracts: Contracts,
     _execute(source, "SAVEPOINT held")
     try:
         _compare(comparison, lacks, table, contracts, source, warehouse)
-    except psycopg2.Error as error:  # the table is not what its contract says, or cannot be read: that is why it is held
+    except psycopg2.Error as error:  # a held table may be unreadable, or not what its contract says
         if error.cursor is None or error.cursor.connection is not source or source.closed:
             raise
         _execute(source, "ROLLBACK TO SAVEPOINT held")
@@ -191,7 +191,7 @@ def _change(wanted: str | None, held: str | None) -> str:
 
 
 def _same(one: str, other: str) -> int:
-    """How many characters both begin with."""
+    """Return how many leading characters both texts share."""
     return sum(takewhile(bool, map(eq, one, other)))
 
 

@@ -16,7 +16,7 @@ from operations.run.tick import Outcome
 
 
 def print_outcome(console: Console, outcome: Outcome | None, unknown: str) -> None:
-    """Says what is loaded, with the rows of each table that took any. `unknown` is why the warehouse could not be asked, or empty."""
+    """Says what is loaded, with the rows of each table that took any. `unknown`: why the warehouse could not be asked, or empty."""
     if outcome is None:
         known = "nothing new: the warehouse holds every batch"
         console.print(f"nothing new has landed; what the warehouse holds is not known from here: {unknown}" if unknown else known)

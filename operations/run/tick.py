@@ -68,7 +68,7 @@ class Tick:
         raise RunFailedError(f"batches still wait after {_ANNOUNCEMENTS} ticks: run it again once fewer of them arrive")
 
     def unknown(self) -> str:
-        """Why nobody here knows whether the warehouse holds every batch; empty when it has said so."""
+        """Return why the warehouse could not be asked whether it holds every batch; empty when it has answered."""
         return str(self._lake.progress().unknown or "")
 
     def held_tables(self) -> dict[str, Held]:

@@ -13,13 +13,13 @@ from totesys.ingest.structure import LiveColumn, LiveTable
 from totesys.widening import widens
 
 _TYPES = {"smallint": "int", "integer": "int", "bigint": "bigint", "boolean": "boolean", "date": "date"}
-_DAYS = re.compile(r"text|date|character.*")  # what a text of the format YYYY-MM-DD may come from
+_DAYS = re.compile(r"text|date|character.*")  # types of the source whose text can be a date as YYYY-MM-DD
 _MOST_DIGITS = 38  # of a decimal in the lake
 
 
 def propose(body: dict[str, Any], live: LiveTable, version: int) -> tuple[dict[str, Any], list[str], list[str]]:
-    """The contract's JSON brought up to the live table, with that version; what was changed, in words: nothing when all agrees; and the new
-    columns that were left out, since no contract can have their names, with what to do.
+    """Return the contract's JSON brought up to the live table, with this version; notes on what was changed, or none; and notes
+    on new columns that were left out because no contract can have their names, with what to do.
     """
     notes: list[str] = []
     left_out: list[str] = []
@@ -51,7 +51,7 @@ def glue_type(source_type: str) -> str:
 
 
 def _name_fault(name: str, known: Collection[str]) -> str | None:
-    """Why no contract can have a column of this name; None when one can."""
+    """Return why no contract can have a column of this name; None when a contract can."""
     if name.lower() in TAKEN_NAMES:
         return f"the pipeline uses the name itself ({', '.join(sorted(TAKEN_NAMES))})"
     if name.lower() in known:
@@ -69,9 +69,9 @@ def _new(name: str, found: LiveColumn) -> dict[str, Any]:
 
 
 def _brought_up(column: dict[str, Any], found: LiveColumn, notes: list[str]) -> dict[str, Any]:
-    """A known column with the source's type, labels and nulls.
+    """Return a known column with the source's type, labels and nulls.
 
-    Its type in the lake stays if it holds what comes now: a text holds the text of everything, as it held the column's before.
+    Its type in the lake stays if it can hold the new values. A text column can: it takes the text of any value.
     """
     changed = dict(column)
     if found.type != column["source_type"]:

@@ -1,1 +1,1 @@
-"""A deployment at a glance. It looks and never changes anything: at AWS, and at the warehouse where that can be asked."""
+"""Show a deployment at a glance, from AWS and from the warehouse if it can be reached. Nothing is changed."""

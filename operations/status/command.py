@@ -19,7 +19,7 @@ from operations.schedule.trigger import PAUSED, schedule_trigger
 from operations.status.gather import MOST, Batch, Job, Status, Warehouse, gather
 
 FRESHNESS = timedelta(minutes=30)  # how old a change may get before the warehouse has it
-PENDING = timedelta(minutes=10)  # a publish begins when its batch has landed; within two ticks of the schedule it was announced again
+PENDING = timedelta(minutes=10)  # how long a batch may wait: two ticks of the schedule, after which it has been announced again
 NOT_ASKED = "cannot be asked from here"
 _DESCRIPTION = "Shows a deployment at a glance, from AWS and from the warehouse if it can be reached. Changes nothing."
 
@@ -61,8 +61,8 @@ def needs_a_person(status: Status, project: str, now: datetime) -> Iterator[str]
 
 
 def _failures(job: Job, is_load: bool, now: datetime) -> Iterator[str]:
-    """A failure that the next run will not mend by itself. One retriable failure it may mend, a second in a row shows that it does not.
-    A load that failed is always told: until the next one succeeds, the warehouse lacks what landed."""
+    """Yield the job's last failure if the next run will not end it by itself. One retriable failure may pass; a second in a row does not.
+    A failed load is always told: until the next load succeeds, the warehouse lacks what has landed."""
     failures = job.failures
     if not failures:
         return
@@ -74,7 +74,7 @@ def _failures(job: Job, is_load: bool, now: datetime) -> Iterator[str]:
 
 
 def _of_the_warehouse(status: Status, now: datetime) -> Iterator[str]:
-    """What the warehouse lacks, or has otherwise than the source."""
+    """Yield what the warehouse lacks, and where it differs from the source."""
     if status.loaded is not None and status.loaded > status.landed:
         yield (
             f"the warehouse holds batch {status.loaded}, but the newest with rows in the ingestion bucket is batch {status.landed}:"
@@ -98,7 +98,7 @@ def _counted(waiting: Sequence[Batch]) -> str:
 
 
 def _in_the_way(status: Status, now: datetime) -> str:
-    """Why the first batch that waits goes no further: what became of the job whose turn it is."""
+    """Say why the first waiting batch goes no further: the last run of the job that should handle it next."""
     first = status.waiting[-1]
     job = status.jobs.transform if first.seq > status.published else status.jobs.load
     run = next((run for run in job.runs if run.started_at > first.read_at), None)

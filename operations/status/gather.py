@@ -28,7 +28,7 @@ from operations.run.display import JobState
 from operations.run.workflows import job_state
 
 SHOWN = 5  # batches with rows
-MOST = 50  # batches with rows that are read at most: a lost warehouse lacks every batch there is
+MOST = 50  # the most batches with rows that are read: a lost warehouse lacks every batch
 _RUNS = 5  # of each job, in one request
 _PATIENCE = 3  # seconds, with the warehouse
 
@@ -52,14 +52,14 @@ class Job:
 
     @property
     def failures(self) -> list[JobState]:
-        """The runs that failed since the last one that did not, the newest first. A run in progress counts as neither."""
+        """The runs that failed since the last success, the newest first. Runs in progress are ignored."""
         ended = (run for run in self.runs if run.is_failed or run.state == "SUCCEEDED")
         return list(takewhile(lambda run: run.is_failed, ended))
 
 
 @dataclass(frozen=True)
 class Jobs:
-    """The three jobs, in the order in which a change passes them."""
+    """The three jobs, in the order in which a change goes through them."""
 
     ingest: Job
     transform: Job
@@ -91,11 +91,11 @@ class Status:
     read_at    when the source was last read; None before the first batch
     landed     the newest batch with rows; 0 before the first
     published  the newest batch in the processed bucket; 0 before the first
-    warehouse  what the warehouse says; when it cannot be asked from here, why
-    loaded     the newest batch that it holds, as it says, or else as far as AWS shows; None when that shows nothing
+    warehouse  what the warehouse says, or why it cannot be asked from here
+    loaded     the newest batch in the warehouse, by its own word or, if it cannot be asked, as AWS shows; None when neither is known
     batches    the newest batches with rows, newest first
-    waiting    those of them that the warehouse does not hold; MOST of them are MOST or more
-    fresh_to   of which moment the warehouse is; None before the first load, and when nobody knows
+    waiting    the batches with rows that the warehouse does not hold, newest first; if there are MOST, there may be more
+    fresh_to   the moment of the source that the warehouse shows; None before the first load, and when that is not known
     """
 
     version: str
@@ -154,7 +154,7 @@ def resources(session: boto3.Session, deployment: Deployment, kind: str) -> list
 
 
 def last_runs(glue: Any, deployment: Deployment) -> Jobs:
-    """The last runs of each job, in a request each."""
+    """Return the last runs of each job, with one request per job."""
 
     def of(job: str, workflow: str) -> Job:
         return Job(job, tuple(job_state(workflow, job, run) for run in glue.get_job_runs(JobName=job, MaxResults=_RUNS)["JobRuns"]))
@@ -167,7 +167,7 @@ def last_runs(glue: Any, deployment: Deployment) -> Jobs:
 
 
 def last_batches(ingestion: Bucket, newest: BatchManifest | None, above: int) -> list[BatchManifest]:
-    """The newest batches with rows, newest first: SHOWN of them, and all above a number up to MOST."""
+    """Return the newest batches with rows, newest first: at least SHOWN, and all above number `above`, but no more than MOST."""
     found: list[BatchManifest] = []
     seq = newest.data_seq if newest else 0
     while seq and (len(found) < SHOWN or (seq > above and len(found) < MOST)):
@@ -192,7 +192,7 @@ def stage(seq: int, published: int, loaded: int | None) -> str:
 
 
 def loaded_as_aws_shows(processed: Bucket, load: Job) -> int | None:
-    """The newest batch of the publish that the last successful load found; 0 when no load has run, None when the last ones all failed."""
+    """Return the newest batch of the publish that the last successful load found; 0 when no load has run, None when none succeeded."""
     if not load.runs:
         return 0
     succeeded = next((run for run in load.runs if run.state == "SUCCEEDED"), None)
@@ -230,7 +230,7 @@ def alarms(cloudwatch: Any, names: Sequence[str]) -> list[str]:
 
 
 def ask_warehouse(session: boto3.Session, deployment: Deployment) -> Warehouse | str:
-    """What the warehouse says; the reason when it cannot be asked soon, such as from outside its network."""
+    """Return what the warehouse says, or why it cannot be asked, such as from outside its network."""
     try:
         credentials = read_credentials(session.client("secretsmanager"), deployment.warehouse_secret)
         return read_warehouse(credentials)
@@ -239,7 +239,7 @@ def ask_warehouse(session: boto3.Session, deployment: Deployment) -> Warehouse |
 
 
 def read_warehouse(credentials: Credentials) -> Warehouse:
-    """Asks the warehouse; a PipelineError when it does not answer."""
+    """Ask the warehouse. PipelineError when it does not answer."""
     through = loaded_through(credentials)
     arguments = {**credentials.libpq(), "connect_timeout": _PATIENCE, "options": f"-c statement_timeout={_PATIENCE}s"}
     engine = create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(**arguments), poolclass=NullPool)
@@ -254,7 +254,7 @@ def read_warehouse(credentials: Credentials) -> Warehouse:
 
 
 def _is_prepared(connection: Connection) -> bool:
-    """Whether a load has made its tables; it makes all of them at once."""
+    """Whether a load has created its tables: it creates all of them in one transaction, so one table shows it."""
     table = reconciliation_table()
     with connection.begin():
         return connection.scalar(select(func.to_regclass(f"{table.schema}.{table.name}"))) is not None

@@ -174,21 +174,21 @@ def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
 
 
 def hold_for(draft: Draft, contract: Contract, live: LiveTable, cause: str, reason: str, settle: str, rows: int = -1) -> Held:
-    """The hold of a table that this batch found a reason for; `rows` are those that the source holds, as far as anybody has counted."""
+    """Return the hold of a table that this batch has a reason to hold. `rows` is how many rows the source has, or -1 if nobody counted."""
     earlier, snapshot = draft.held_before(contract.table), draft.snapshot
     since, dead_rows = (earlier.since, earlier.dead_rows) if earlier else (snapshot.taken_at, 0)
     return Held(cause, reason, settle, since, snapshot.xmin, rows, contract.version, live.oid, dead_rows)
 
 
 def hold_for_error(draft: Draft, contract: Contract, live: LiveTable, error: TableError) -> Held:
-    """The hold of a table that the source could not lock, count or read. The next batch tries again, and reads it in full."""
+    """Return the hold of a table that the source could not lock, count or read. The next batch tries again, and reads the table in full."""
     earlier, before = draft.held_before(contract.table), draft.before(contract.table)
     looked_at = earlier.judged_xmin if earlier else before.capture_xmin if before else 0
     return replace(hold_for(draft, contract, live, "error", error.reason, error.cure), judged_xmin=looked_at)
 
 
 def is_told(before: Held | None, now: Held) -> bool:
-    """Whether a person has heard of a hold: numbers in its reason may move on, what to do about it is then the same."""
+    """Whether an alert has told people of this hold before. Other numbers in its reason do not count while the advice is the same."""
     if before is None or before.cause != now.cause:
         return False
     return before.reason == now.reason or (now.cause in ("deletes", "error") and before.settle == now.settle)

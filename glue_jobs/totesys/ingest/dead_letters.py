@@ -53,7 +53,7 @@ class Letters:
             self._folder.cleanup()
 
     def write(self, key: Any, reason: str, row: str) -> None:
-        """Adds one row, a JSON object in one line, with why it is here. Its text is not parsed, which would round numbers."""
+        """Adds one row, a JSON object in one line, with the reason. The row's text is not parsed: that would round numbers."""
         with local_disk():
             if self._file is None:
                 self._folder = TemporaryDirectory(prefix="totesys-ingest-")
@@ -100,7 +100,7 @@ class Sorting:
         self._letters.__exit__(*raised)
 
     def good(self, batch: pa.RecordBatch, keys: pa.Array) -> pa.RecordBatch:
-        """The rows that may go on, without the column that says what does not fit; `keys` are theirs (totesys.ingest.keys)."""
+        """Return the rows that may go on, without the column `unreadable`. `keys` are the rows' keys (totesys.ingest.keys)."""
         if self._known:
             add_keys(self._read, keys)
         why = reasons(batch, self._contract)

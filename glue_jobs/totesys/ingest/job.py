@@ -83,7 +83,7 @@ def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, C
 
 
 def announce_waiting(arguments: IngestArguments, clients: Clients, batch: BatchManifest) -> bool:
-    """Announces what the warehouse lacks; says whether the warehouse is known to lack nothing."""
+    """Announce the work if the warehouse lacks a batch. Return whether the warehouse has said that it lacks nothing."""
 
     def ask() -> int:
         return loaded_through(read_credentials(clients.secretsmanager, arguments.warehouse_secret))
@@ -97,7 +97,7 @@ def announce_waiting(arguments: IngestArguments, clients: Clients, batch: BatchM
 
 
 def counted(batch: BatchManifest, is_caught_up: bool) -> dict[str, float]:
-    """The batch's metrics; `is_caught_up` says whether the warehouse is known to hold everything that has landed."""
+    """Return the batch's metrics. `is_caught_up`: whether the warehouse has said that it holds everything that has landed."""
     captures = list(batch.tables.values())
     landed, kept_out = sum(capture.rows for capture in captures), sum(capture.dead.new for capture in captures if capture.dead)
     oldest_for = datetime.fromisoformat(batch.snapshot_at) - datetime.fromisoformat(batch.oldest_since)
@@ -195,7 +195,7 @@ def read_batch(
 
 
 def lock_tables(source: Source, tables: Iterable[str]) -> dict[str, TableError]:
-    """Locks the tables; those that cannot be locked, with the error."""
+    """Lock the tables. Return those that cannot be locked, each with its error."""
     failed: dict[str, TableError] = {}
     for table in tables:
         try:

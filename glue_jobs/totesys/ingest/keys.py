@@ -18,7 +18,7 @@ from totesys.store import Bucket
 
 
 def keys_of(batch: pa.RecordBatch, contract: Contract) -> pa.Array:
-    """The key of each row as a 64-bit integer, also where the contract's type is too small for it. BadDataError when a row has none."""
+    """Return each row's key as a 64-bit integer, even if the contract's type is too small for it. BadDataError when a row has no key."""
     column = batch.column(contract.key)
     keys = column.cast(pa.int64())
     if column.null_count:
@@ -31,7 +31,7 @@ def keys_of(batch: pa.RecordBatch, contract: Contract) -> pa.Array:
 
 
 def add_keys(keys: BitMap64, added: pa.Array) -> None:
-    """Adds the keys of a batch, as `keys_of` gives them. A bitmap holds no negative number: it gets the same 64 bits without a sign."""
+    """Add the keys that `keys_of` returned. A bitmap has no negative numbers, so a negative key is stored as its 64 bits, unsigned."""
     unsigned = array("Q")
     unsigned.frombytes(array("q", added.to_pylist()).tobytes())
     keys.update(unsigned)
@@ -43,7 +43,7 @@ def holds(keys: BitMap64, key: int) -> bool:
 
 
 def load_keys(bucket: Bucket, key: str) -> BitMap64:
-    """The key set that a batch saved. Batches of earlier releases have one of 32 bits, and another name says so."""
+    """Return the key set that a batch saved. Earlier releases saved sets of 32 bits, under names with another ending."""
     body = bucket.get(key)
     if key.endswith(layout.KEYS_OF_32_BITS):
         return BitMap64(BitMap.deserialize(body))

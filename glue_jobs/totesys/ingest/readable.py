@@ -37,7 +37,7 @@ def _misfits(tested: dict[str, sql.Composable]) -> sql.Composable:
 def _column(column: Column, live_type: str, fits: sql.Composable | None) -> sql.Composable:
     value: sql.Composable = sql.Identifier("t", column.name)
     if column.type == "string":
-        value = sql.SQL("{}::text").format(value)  # of char(n) the value without the blanks that fill it up, which COPY would write
+        value = sql.SQL("{}::text").format(value)  # COPY would write char(n) with its padding; the cast drops that
     elif live_type != column.source_type:
         value = sql.SQL("{}::{}").format(value, sql.SQL(column.source_type or ""))
     if fits:

@@ -50,16 +50,16 @@ class Seen:
 
 
 def load_seen(bucket: Bucket, key: str) -> pa.Array:
-    """The pairs that a batch saved, each as one text."""
+    """Return the (key, transaction) pairs that a batch saved, each as one text."""
     pairs = pq.ParquetFile(io.BytesIO(bucket.get(key))).read().combine_chunks()
     return _as_texts(pairs["key"], pairs["source_xid"]).combine_chunks()
 
 
 def is_new(keys: pa.Array, xids: pa.Array, seen: pa.Array) -> pa.Array:
-    """Whether each row version is none of those in `seen`."""
+    """Return for each row version whether it is not in `seen`."""
     return pc.invert(pc.is_in(_as_texts(keys, xids), value_set=seen))
 
 
 def _as_texts(keys: pa.Array, xids: pa.Array) -> pa.Array:
-    """One text per pair: Arrow looks up single values only, and two 64-bit numbers are no third."""
+    """Return one text per pair: Arrow looks up single values only, and two 64-bit numbers do not fit into one."""
     return pc.binary_join_element_wise(keys.cast(pa.string()), xids.cast(pa.string()), " ")

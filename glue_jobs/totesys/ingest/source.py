@@ -29,13 +29,13 @@ SCHEMA = "public"
 SNAPSHOT_SECONDS = 20 * 60  # a snapshot held for longer keeps the source from cleaning up, and breaks the promise of freshness
 LOCK_SECONDS = 10  # whoever asks for an exclusive lock queues behind us, and everybody else behind them: so we queue only briefly
 
-# What changes the text of a value.
+# Every setting that changes how PostgreSQL writes a value as text. Reconcile uses the same settings.
 TEXT_SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO",
     "IntervalStyle": "postgres",
     "bytea_output": "hex",
-    "extra_float_digits": "1",  # the shortest text that is the same number
+    "extra_float_digits": "1",  # the shortest text that still reads as the same number
     "lc_monetary": "C",
 }
 # Options of the session beat what is set for the role or the database. With row_security off a policy raises an error instead of
@@ -51,7 +51,7 @@ _OPTIONS = {
     "statement_timeout": f"{SNAPSHOT_SECONDS}s",
     "idle_in_transaction_session_timeout": "5min",
 }
-# A server before PostgreSQL 17 does not know this limit and would refuse it as an option. Ours are the limits above.
+# Our limits are the ones above. This limit is new in PostgreSQL 17: an older server would refuse it as an option of the connection.
 _LIFT_LIMIT = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'"
 _HINTS = {
     "0A": "on a replica, ALTER TABLE … SET LOGGED at the primary makes a table readable; or let the secret name the primary",
@@ -88,8 +88,8 @@ SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0'
 """
 _WRITER_ROUNDS = 3  # within so many wal_writer_delay an asynchronous commit is on disk, PostgreSQL promises, and a rollback likewise
 
-# An index's first indnkeyatts columns are its key; what INCLUDE adds stands behind them. `parts` are all tables whose rows belong to
-# a table's rows: partitions at any depth, and tables that inherit from it.
+# The first indnkeyatts columns of an index are its key; the columns of INCLUDE follow. `parts` are all tables whose rows a SELECT from
+# the table also returns: its partitions at any depth, and the tables that inherit from it.
 _STRUCTURE = """
 WITH RECURSIVE tables AS MATERIALIZED (
     SELECT c.oid, c.relname, c.relkind, CASE WHEN c.relkind IN ('r', 'p') THEN row_security_active(c.oid) ELSE false END AS hides_rows,
@@ -160,7 +160,7 @@ class Snapshot:
 
 
 class TableError(PipelineError):
-    """One table could not be locked, counted or read; the session goes on, and other tables are not concerned."""
+    """One table could not be locked, counted or read. The session still works, so the other tables go on."""
 
 
 @dataclass(frozen=True)
@@ -209,8 +209,8 @@ class Source:
             time.sleep(float(writer_delay) / 4)
 
     def structure(self, tables: Sequence[str], unlocked: Collection[str] = ()) -> dict[str, LiveTable]:
-        """The named tables as they are; one that does not exist is absent. Of those that could not be locked, nothing is asked that would
-        wait for a lock: defaults and expressions of columns are not known then."""
+        """Return the named tables that exist. For an `unlocked` table, the defaults and expressions of its columns are left out: to ask for
+        them would wait for the lock that could not be had."""
         found: dict[str, LiveTable] = {}
         columns: dict[str, dict[str, LiveColumn]] = {}
         rows = self._execute(_STRUCTURE, "reading the tables' structure", (list(unlocked), SCHEMA, list(tables)))
@@ -224,9 +224,9 @@ class Source:
         return found
 
     def count(self, since: Mapping[str, int]) -> tuple[dict[str, Counted], dict[str, TableError]]:
-        """Rows and candidates of each table, given the transaction that its delta starts from; and the tables that cannot be counted.
+        """Return the rows and candidates of each table, and the tables that cannot be counted. `since`: where each table's delta starts.
 
-        One scan per table, and one round trip for all of them unless something fails: then they are counted one by one.
+        One statement counts all tables, with one scan each. Only if it fails, the tables are counted one by one.
         """
         if not since:
             return {}, {}
@@ -281,14 +281,15 @@ class Source:
 
     @contextmanager
     def _savepoint(self, doing: str) -> Iterator[None]:
-        """Around what may fail for one table alone, which is then a TableError."""
+        """Set a savepoint around work on one table, so that its failure is a TableError and does not end the session."""
         self._execute(_SAVEPOINT, f"before {doing}")
         with self._undone(doing):
             yield
 
     @contextmanager
     def _undone(self, doing: str) -> Iterator[None]:
-        """Goes back to the savepoint after a failure. It is a table's own matter unless the session is gone, or its time is over."""
+        """Roll back to the savepoint after a failure, and raise TableError. If the rollback fails too, the session is gone or its time is
+        over: then the first error is raised as it is, and ends the run."""
         try:
             yield
         except PipelineError as error:

@@ -1,7 +1,7 @@
-"""COPY's text format into Arrow record batches of the contract's exact types, in bounded memory: a thread writes a pipe, Arrow reads it.
+"""Turn COPY's text format into Arrow record batches of the contract's exact types: a thread writes a pipe, and Arrow reads blocks of it.
 
 In this format a line feed ends a row and a tab ends a value, and neither stands within a value: COPY writes each as a backslash and a
-letter. So the stream can be cut behind any line feed, and no quotes have to be understood. `\\N` is null; the empty string is empty.
+letter. So the stream can be cut after any line feed, and there are no quotes to parse. `\\N` is null; the empty string is empty.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from totesys.errors import BadDataError
 BLOCK_BYTES = 2 << 20  # one record batch, or one row that is longer; at 8 MiB the process peaks above 300 MiB
 _COLUMN = re.compile(r"CSV column #(\d+)")
 _NULL = r"\N"
-# In this order: the escaped backslash goes first, to a character that no text of PostgreSQL holds, so that what follows it is no escape.
+# The order matters: an escaped backslash becomes NUL first, which no text of PostgreSQL contains. Else it would start another escape.
 _ESCAPES = (
     (r"\\", "\0"), (r"\b", "\b"), (r"\f", "\f"), (r"\n", "\n"), (r"\r", "\r"), (r"\t", "\t"), (r"\v", "\v"), ("\0", "\\"),
 )  # fmt: skip
@@ -62,7 +62,7 @@ def record_batches(copy: Callable[[IO[bytes]], None], schema: pa.Schema, table: 
 
 
 def _whole_rows(source: IO[bytes]) -> Iterator[bytes]:
-    """What a stream holds, in blocks that end where a row does; a row that is longer than a block comes alone or last."""
+    """Yield the stream in blocks that end at the end of a row. A row that is longer than BLOCK_BYTES makes its block longer."""
     parts: list[bytes] = []
     while block := source.read(BLOCK_BYTES):
         end = block.rfind(b"\n") + 1
@@ -88,7 +88,7 @@ def _parsed(rows: bytes, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _unescaped(values: pa.Array) -> pa.Array:
-    """The values that COPY wrote; only texts have escapes."""
+    """Return the values without COPY's escapes, which only texts have."""
     if not pa.types.is_string(values.type) or not pc.any(pc.match_substring(values, "\\")).as_py():
         return values
     for escape, character in _ESCAPES:

@@ -46,8 +46,8 @@ _MICROSECONDS = 6  # the precision of a timestamp that names none
 class LiveColumn:
     """A column as the source has it: its number, type and default as PostgreSQL has them, and the labels when it is an enum.
 
-    label_texts  the labels of the enum that its values are made of (an array's elements too), by their oids
-    expression   of a column that is computed when it is read
+    label_texts  the labels of its enum by their oids; also when the column is an array of an enum
+    expression   how a virtual generated column is computed; None for any other column
     """
 
     number: int
@@ -67,8 +67,8 @@ class LiveTable:
 
     kind              PostgreSQL's relkind: r and p are tables, v and m are views
     hides_rows        whether row level security applies to our role
-    is_readable       whether our role may SELECT from it as a whole, and so lock it and see by whom its rows were written
-    parts             the oids of the tables whose rows are its rows too: its partitions at any depth, and what inherits from it
+    is_readable       whether our role may SELECT the whole table; without that it can neither lock it nor read xmin
+    parts             the oids of its partitions at any depth, and of the tables that inherit from it
     has_foreign_part  whether one of those is a foreign table, whose changes nobody can see
     """
 
@@ -147,7 +147,7 @@ _Parts = tuple[str, "str | None", str, str]
 
 
 def _rights(contract: Contract, live: LiveTable) -> Iterator[_Parts]:
-    """To lock a table, and to see by whom a row was written, takes SELECT on all of it."""
+    """Find a table that our role may read only in columns: to lock it, and to read xmin, the role needs SELECT on the whole table."""
     columns = [live.columns[column.name] for column in contract.columns if column.name in live.columns]
     if not live.is_readable and all(column.is_readable for column in columns):
         yield "table_unreadable", None, "SELECT for our role on the whole table", "SELECT on single columns alone"
@@ -194,9 +194,9 @@ def _key(contract: Contract, live: LiveTable) -> Iterator[_Parts]:
 
 
 def silent_change(contract: Contract, live: LiveTable, before: Observed | None) -> str | None:
-    """Return how rows may say something else although none has a new version, so that no delta would offer them; None when they do not.
+    """Return what has changed the values of rows without giving them a new version, which a delta would miss; None when nothing has.
 
-    What the batch before did not look for is no change.
+    What the batch before did not record counts as unchanged.
     """
     if before is None:
         return None

@@ -45,7 +45,7 @@ class TableRead:
         """Reads the table: in full where no delta is exact, or rows are gone, or a full is wanted; else the delta.
 
         `counted` is what changed since the last capture, or None when nobody has counted. The table is held when too many rows are gone,
-        when something in them cannot be read, or when the source fails at it.
+        when something in them cannot be read, or when the source fails to count or read the table.
         """
         started, table = time.monotonic(), self.contract.table
         before = self.draft.before(table)
@@ -69,8 +69,8 @@ class TableRead:
         return captured
 
     def hold(self, drift: list[Finding], is_locked: bool) -> Held:
-        """Holds the table for what it is. The row versions that are new since it was last looked at go to the dead letter, if our role can
-        read them; else they go there once it can."""
+        """Holds the table for its drift. Row versions that are new since the last look go to the dead letter. If our role cannot read them
+        now, they go there in the first batch that can."""
         table, before = self.contract.table, self.draft.before(self.contract.table)
         earlier = self.draft.held_before(table)
         reason = "; ".join(finding.text for finding in drift)
@@ -119,7 +119,7 @@ class TableRead:
         return self._captured("full", files, known if before else None, keys, seen, dead)
 
     def _read_all(self) -> None:
-        """Reads every row and keeps none: a table that failed before, and fails again, would leave files behind at every tick."""
+        """Reads every row and keeps none. Without this, a table that fails again and again would leave files behind in every tick."""
         with self._batches(since=None) as batches:
             for _ in batches:
                 pass

@@ -1,7 +1,7 @@
-"""Columns of tables that exist already: compared with what the contracts say, and changed where that loses nothing.
+"""Compare the columns of existing tables with their contracts, and change a column where no value is lost.
 
-A contract may widen a column, or allow nulls in it: then the load changes the table, since whoever waits for a person's statement waits
-with all tables. It never narrows a column, and never touches what holds more than the contract says.
+A contract may widen a column, or allow nulls in it. Then the load changes the table itself: waiting for a person would stop all tables.
+It never narrows a column, and leaves a column alone that is wider than its contract says.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from totesys.load.views import drop_view
 from totesys.widening import widens
 
 _NOT_OWNER = "42501"
-_IN_USE = ("0A000", "2BP01")  # by a view or a rule that is not ours
+_IN_USE = ("0A000", "2BP01")  # a view or a rule that is not ours reads the column
 
 LiveColumns = Mapping[str, LiveType]
 
 
 class Widened(NamedTuple):
-    """The columns that were changed, and the rights to the view that had to be dropped, as statements that give them again."""
+    """The columns that were changed, and the GRANT statements that restore the rights to the view that had to be dropped."""
 
     names: list[str]
     grants: list[str]
 
 
 def live_columns(connection: Connection) -> dict[tuple[str, str], dict[str, LiveType]]:
-    """The columns of every table of the star's schema and of ours, by schema and name of the table."""
+    """Return the columns of every table of schemas `public` and `etl`, by schema and name of the table."""
     found: dict[tuple[str, str], dict[str, LiveType]] = {}
     for schema, table, column, *parts in connection.execute(text(COLUMNS)):
         found.setdefault((schema, table), {})[column] = LiveType(*parts)
@@ -40,7 +40,7 @@ def live_columns(connection: Connection) -> dict[tuple[str, str], dict[str, Live
 
 
 def refuse_other_columns(connection: Connection, table: Table, live: LiveColumns) -> None:
-    """BadDataError when a column cannot hold what its contract says, or one is missing that must not be null and cannot be added."""
+    """Raise BadDataError when a column cannot hold its contract's type, or when a missing column must not be null and cannot be added."""
     wanted = {column.name: _type(connection, column) for column in table.columns}
     other = [
         f"{name} is {column.type} and should be {wanted[name]}"
@@ -63,9 +63,10 @@ def refuse_other_columns(connection: Connection, table: Table, live: LiveColumns
 
 
 def widen_columns(connection: Connection, table: Table, live: LiveColumns, view: str | None) -> Widened:
-    """Widens the columns that are narrower than their contract says, and lets those be null that may be.
+    """Widen the columns that are narrower than their contract says, and drop NOT NULL where the contract allows nulls.
 
-    `view` reads the table. PostgreSQL changes no type below a view, so it is dropped before a type changes, and the caller makes it again.
+    `view` reads the table. PostgreSQL does not change the type of a column that a view uses. So the view is dropped before a type changes,
+    and the caller recreates it.
     FatalError with the statement to run when the load's role may not do it, or something else reads the table.
     """
     actions: dict[str, list[str]] = {}
@@ -108,7 +109,7 @@ def _widen_sequence(connection: Connection, table: Table, column: Column) -> Non
 
 
 def _is_widened(live: LiveType, wanted: str) -> bool:
-    # A domain has rules of its own, which go with it.
+    # A domain is left alone: a change of type would drop the domain's own rules.
     return widens(live.type, wanted) and not live.is_domain
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong with the warehouse or with Spark, as the pipeline's own errors (totesys.postgres_errors, totesys.lake_errors)."""
+"""Turn errors of the warehouse and of Spark into the pipeline's own errors (totesys.postgres_errors, totesys.lake_errors)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def spark_errors(credentials: Credentials) -> Iterator[None]:
             yield
         except Py4JJavaError as error:
             found = list(causes(error))
-            # Before what caused it in turn: a broken connection is an IOException too.
+            # SQLExceptions before their causes: a broken connection is caused by an IOException, which would look like a fault of S3.
             if sql := next((cause for cause in found if is_a(cause, "java.sql.SQLException")), None):
                 words = next((text for text in map(_server_words, found) if text), "")
                 raise warehouse(credentials).error_of(sql.getSQLState() or "", words, "Spark writes rows") from error
@@ -67,7 +67,7 @@ def spark_errors(credentials: Credentials) -> Iterator[None]:
 
 
 def _server_words(exception: Any) -> str:
-    """The server's primary message. What the driver makes of it holds the statement, and thereby values of rows."""
+    """Return the server's primary message. The driver's own text contains the statement, and so values of rows."""
     if exception.getClass().getName() != "org.postgresql.util.PSQLException":
         return ""
     message = exception.getServerErrorMessage()

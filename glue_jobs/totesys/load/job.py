@@ -1,7 +1,7 @@
 """The load job: brings the newest publish into the warehouse, and looks again for one that has come meanwhile.
 
-The job starts when work is announced: every tick of ingest compares the landed batches with the warehouse's own ledger. So a warehouse that
-was lost or restored gets everything that it lacks, by the next tick.
+Every tick of ingest compares the landed batches with the warehouse's own ledger, and announces work when the warehouse lacks a batch.
+So the next tick starts this job for a warehouse that was lost or restored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The types of the warehouse's columns as PostgreSQL has them, and whether they hold what a contract wants there."""
+"""The types of the warehouse's columns as PostgreSQL names them, and whether such a column can hold its contract's type."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA
 from totesys.widening import widens
 
-# What PostgreSQL calls the contracts' types; it calls the others as they do.
+# PostgreSQL's names of the contracts' types, where the two differ.
 _NAMES = {"int": "integer", "varchar": "character varying", "time": "time without time zone"}
 
-# (schema, table, column, type, is a domain, refuses nulls) of every table's columns. A domain is the type below it. A collation is no
-# part of a type.
+# (schema, table, column, type, is a domain, refuses nulls) of every table's columns. For a domain, the type is the domain's base type.
+# The type does not include a collation.
 COLUMNS = f"""
 WITH RECURSIVE below AS (
     SELECT oid AS type, oid AS base, -1 AS size, false AS refuses_nulls FROM pg_type WHERE typtype <> 'd'
@@ -33,7 +33,7 @@ ORDER BY n.nspname, c.relname, a.attnum
 
 @dataclass(frozen=True)
 class LiveType:
-    """A column's type as PostgreSQL writes it, of a domain the one below it, and whether it refuses nulls."""
+    """A column's type as PostgreSQL writes it (for a domain, its base type), and whether the column refuses nulls."""
 
     type: str
     is_domain: bool
@@ -46,7 +46,7 @@ def type_name(warehouse_type: str) -> str:
 
 
 def holds(live: str, warehouse_type: str) -> bool:
-    """Whether a column of the live type holds every value of the contract's type, and shows it alike."""
+    """Whether a column of the live type can hold every value of the contract's type, and returns it as the same text."""
     wanted = type_name(warehouse_type)
     if wanted == "character varying":
         return live in (wanted, "text")

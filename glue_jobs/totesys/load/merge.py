@@ -19,7 +19,7 @@ from totesys.load.models import TOMBSTONE, ledger_table, star_tables, waiting_ta
 from totesys.load.plan import Loaded, Plan
 
 Tell = Callable[[Sequence[Alert]], None]  # sends alerts
-Floors = Mapping[str, int]  # fact -> the record id that those of the rows that go in are above
+Floors = Mapping[str, int]  # fact -> a record id; every row that this load appends gets a higher one
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def bring_in(
     """Merges and appends everything staged, parents first, and says how many rows of each table changed.
 
     Of the facts in `floors`, waiting rows go in as well when they can, after the load `base`. Alerts tell of new rows that wait.
-    FatalError when a table then does not hold what went in.
+    FatalError when a table does not hold what was written to it.
     """
     changed = {}
     for table, contract in warehouse.items():

@@ -31,7 +31,7 @@ from totesys.contracts import WAITS_FOR, WENT_IN_AFTER, Contract
 STAR_SCHEMA = "public"
 OWN_SCHEMA = "etl"
 TOMBSTONE = "tombstone"
-STAGING = re.compile(r"staging_([0-9a-f]{8})_\w+")  # the names of staging tables, with the attempt that they are of
+STAGING = re.compile(r"staging_([0-9a-f]{8})_\w+")  # the name of a staging table; the group is the attempt that made it
 
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 _SIMPLE: dict[str, TypeEngine] = {
@@ -138,7 +138,7 @@ def waiting_table(contract: Contract) -> Table:
 
 
 def own_tables(warehouse: dict[str, Contract]) -> list[Table]:
-    """Every table of our own schema but those for staging."""
+    """Return every table of our own schema `etl`, without the staging tables."""
     waiting = [waiting_table(contract) for contract in warehouse.values() if contract.version_of]
     return [*waiting, ledger_table(), tombstone_table(), put_back_table(), reconciliation_table()]
 

@@ -1,4 +1,4 @@
-"""Checks of what a load's transaction has left in the tables. A trigger or rule may keep a row out, and no statement says so.
+"""Check what a load's transaction has left in the tables. A trigger or rule may drop or change a row, and no statement fails.
 
 Every check raises FatalError and names the table; then nothing was loaded, and the next load brings the rows in.
 """
@@ -26,7 +26,7 @@ ORDER BY 1
 
 
 def check_appended(connection: Connection, fact: Table, waiting: Table, floor: int, expected: int) -> None:
-    """A fact must have as many rows above the record id `floor` as have gone in, from staging and from waiting."""
+    """Check that a fact has `expected` rows above the record id `floor`: those from staging and those that no longer wait."""
     key = fact.primary_key.columns[0]
     held = connection.scalar(select(func.count()).select_from(fact).where(key > floor))
     if held != expected:
@@ -34,7 +34,7 @@ def check_appended(connection: Connection, fact: Table, waiting: Table, floor: i
 
 
 def check_merged(connection: Connection, contract: Contract, dimension: Table, staged: Table) -> None:
-    """A dimension must have every staged row as it was staged."""
+    """Check that a dimension has every staged row, with the staged values."""
     names = [column.name for column in contract.lake_columns]
     held, wanted = (tuple_(*(table.c[name] for name in names)) for table in (dimension, staged))
     is_there = exists().where(dimension.c[contract.key] == staged.c[contract.key], held.is_not_distinct_from(wanted))
@@ -44,21 +44,21 @@ def check_merged(connection: Connection, contract: Contract, dimension: Table, s
 
 
 def check_gone(connection: Connection, table: Table, *deleted: ColumnElement[bool]) -> None:
-    """A table must have none of the rows that were deleted."""
+    """Check that a table has none of the rows that were deleted."""
     kept = connection.scalar(select(func.count()).select_from(table).where(*deleted))
     if kept:
         raise _refusal(connection, [table], f"still has {kept} rows that were deleted")
 
 
 def check_settled(connection: Connection, waiting: Table, unsettled: ColumnElement[bool]) -> None:
-    """A table of waiting rows must have none that should have gone in, or that says of itself what is no longer so."""
+    """Check that no waiting row should have gone in by now, and that none names other parents than the ones it lacks."""
     count = connection.scalar(select(func.count()).select_from(waiting).where(unsettled))
     if count:
         raise _refusal(connection, [waiting], f"has {count} rows that still differ from what the update should have made of them")
 
 
 def check_tombstones(connection: Connection, anew: Sequence[str], staged: Table | None) -> None:
-    """There must be a tombstone of each staged key that is deleted, none of the others, and of the tables `anew` no further one."""
+    """Check that each staged key that is deleted has a tombstone, and no other staged key. Tables in `anew` must have no further ones."""
     tombstone = tombstone_table()
     surplus: ColumnElement[bool] = tombstone.c.source_table.in_(anew)
     if staged is not None:
@@ -72,7 +72,7 @@ def check_tombstones(connection: Connection, anew: Sequence[str], staged: Table 
 
 
 def check_put_back(connection: Connection, fact: str, after: int, staged: Table | None) -> None:
-    """Every staged version that repeats the one before must be noted, and no other of its batches."""
+    """Check that every staged version that repeats the version before is noted, and no other version after batch `after`."""
     put_back = put_back_table()
     noted = connection.scalar(select(func.count()).where(put_back.c.fact_table == fact, put_back.c.batch_seq > after))
     wanted = 0 if staged is None else connection.scalar(select(func.count()).where(staged.c.is_put_back))
@@ -81,7 +81,7 @@ def check_put_back(connection: Connection, fact: str, after: int, staged: Table 
 
 
 def check_ledger(connection: Connection, ledger: Table, is_written: bool) -> None:
-    """The ledger must say what was written to it: it decides what the next load brings in."""
+    """Raise unless the ledger has what was written to it: the ledger decides what the next load brings in."""
     if not is_written:
         raise _refusal(connection, [ledger], "does not have what was written to it")
 

@@ -1,6 +1,7 @@
-"""Record ids: the keys of facts, which the warehouse gives from a sequence. The latest version of a row must have the highest id.
+"""Record ids: the keys of facts, which a sequence of the warehouse gives. The latest version of a row must have the highest id.
 
-A restart, a restore or copied rows leave a sequence below ids that are taken. So each load looks at it first, and sets it if need be.
+A restart, a restore or copied rows can leave the sequence below ids that are in use. So each load first reads the sequence, and moves it
+if it is too low.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ def forget_cached(connection: Connection) -> None:
 
 
 def reserve(connection: Connection, contract: Contract, fact: Table, last: int, rows: int) -> int:
-    """Return the id that every new one is above, and make the sequence begin above it; `last` is the highest of the newest load.
+    """Return the highest id in use, and make the sequence continue above it. `last` is the highest id that the newest load gave.
 
-    The caller holds the ledger, so nobody else appends. A rollback leaves the sequence set, which is no harm. FatalError when the
-    sequence or the column has fewer ids left than `rows`.
+    The caller holds the ledger's lock, so nobody else appends. A rollback does not move the sequence back, which does no harm. FatalError
+    when the sequence or the column has fewer ids left than `rows`.
     """
     key = fact.primary_key.columns[0]
     floor = max(connection.scalar(select(func.coalesce(func.max(key), 0))) or 0, last)
     sequence = connection.execute(_SEQUENCE, {"table": fact.fullname, "key": key.name}).first()
     if sequence is None or sequence.step < 1:
-        return floor  # nothing that can be set; the load checks the ids once they are given
+        return floor  # no sequence that we could move; check_appended checks the ids afterwards
     # The name comes from the server's catalog, quoted by it.
     last_value, is_called = connection.execute(text(f"SELECT last_value, is_called FROM {sequence.name}")).one()  # nosec B608
     upcoming = last_value + sequence.step if is_called else last_value

@@ -1,6 +1,6 @@
-"""The settings that the load's sessions work by. They beat what is set for the role, the database or the server.
+"""The settings that the load's sessions depend on. They override what is set for the role, the database or the server.
 
-Without them a limit that is set there would end every load, and other settings would change what a statement means.
+Without them, a timeout that is set there could end every load, and other settings would change what a statement means.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from totesys.errors import FatalError
 
 # Spark works between our transactions, never within one: a session idle in a transaction is a dead load that holds the ledger.
 # Keepalives let both ends notice within two minutes that the other is gone, and keep a long idle connection through NAT.
-# With row_security off a policy raises an error instead of hiding rows.
+# With row_security off, a policy raises an error instead of hiding rows.
 SESSION = {
     "TimeZone": "UTC",
     "DateStyle": "ISO",
@@ -30,7 +30,7 @@ SESSION = {
     "tcp_keepalives_count": "4",
 }
 
-# Settings of newer servers: 0 is no limit. The load's session is idle for as long as Spark works.
+# Limits that only newer servers have; 0 is no limit. The load's session is idle while Spark works, so these limits would end it.
 _NEWER = {"idle_session_timeout": "0", "transaction_timeout": "0"}  # PostgreSQL 14 and 17
 
 _WRITERS = {"idle_in_transaction_session_timeout": "15min"}  # a writer is idle while its task waits for the lake
@@ -40,12 +40,12 @@ _TRIGGERS = "SELECT current_setting('session_replication_role'), (SELECT rolsupe
 
 
 def options(settings: Mapping[str, str]) -> str:
-    """Settings as an option of the connection, as both libpq and pgjdbc take it."""
+    """Return the settings as the connection option `options`, which both libpq and pgjdbc take."""
     return " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in settings.items())
 
 
 def settle(connection: Connection) -> None:
-    """Set what a connection cannot be opened with: settings that an older server does not know, or that only a superuser may change.
+    """Set what cannot be an option of the connection: settings that an older server does not know, or that only a superuser may change.
 
     FatalError when the server would not check foreign keys, and the role may not change that.
     """
@@ -66,7 +66,7 @@ def settle(connection: Connection) -> None:
 
 
 def writer_options(connection: Connection) -> str:
-    """The option that Spark's sessions are opened with, on the server of this connection."""
+    """Return the connection option for Spark's sessions, on the same server as this connection."""
     return options({**SESSION, **_WRITERS, **_newer(connection)})
 
 

@@ -50,7 +50,7 @@ def prepare_views(connection: Connection, warehouse: dict[str, Contract], held: 
 
 
 def drop_view(connection: Connection, view: str) -> list[str]:
-    """Drops a view of ours if it is there; returns the statements that give others their rights to it again, once it is made again."""
+    """Drop a view of ours if it exists. Return the GRANT statements that restore others' rights once the view is recreated."""
     granted = text("""
         SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, :view,
             CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,

@@ -96,7 +96,7 @@ def count_waiting(connection: Connection, contracts: Contracts) -> int:
 
 
 def count(connection: Connection, contract: Contract) -> int:
-    """Rows of one fact that wait now."""
+    """Return how many rows of one fact wait now."""
     waiting = waiting_table(contract)
     return connection.scalar(select(func.count()).select_from(waiting).where(waiting.c.went_in_after.is_(None))) or 0
 

@@ -33,11 +33,10 @@ def warehouse_engine(credentials: Credentials, session_name: str) -> Engine:
 
 
 def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) -> list[str]:
-    """Creates the tables that are missing, keys and foreign keys included, and the views; returns the names of what it made or changed.
+    """Create the missing tables, with keys and foreign keys, and the views. Return the names of what was created or changed.
 
-    An existing table gets the columns that its contract has and it has not, and narrower ones are widened. BadDataError when that cannot
-    be, or a type is another.
-    FatalError, before anything is made, when the database is not UTF-8.
+    An existing table gets the columns that it lacks, and columns that are narrower than their contract are widened. BadDataError when a
+    column cannot be added, or its type can be neither kept nor widened. FatalError, before any change, when the database is not UTF-8.
     """
     with connection.begin():
         _refuse_other_encodings(connection)

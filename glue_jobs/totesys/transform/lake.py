@@ -32,7 +32,7 @@ class Lake:
     processed_bucket: str
 
     def read_raw(self, contract: Contract, columns: Iterable[Column], files: Mapping[str, int]) -> DataFrame:
-        """The rows of landed files, by the keys that manifests name, each with the version of the contract that it landed under."""
+        """Return the rows of landed files. `files`: key -> the version of the contract that the file landed under, both from manifests."""
         return self._read(contract, columns, {layout.uri(self.ingestion_bucket, key): version for key, version in files.items()})
 
     def read_kept_out(self, open_letters: Mapping[int, str]) -> DataFrame | None:
@@ -45,9 +45,9 @@ class Lake:
         return keys.select("key", F.element_at(batches, F.col("_metadata.file_name")).cast("bigint").alias("batch_seq"))
 
     def read(self, contract: Contract, columns: Iterable[Column], states: Collection[PartitionState]) -> DataFrame:
-        """The rows of partitions, by the prefixes that a manifest names; no partition gives no rows.
+        """Return the rows of the partitions that a manifest names; an empty frame when there are none.
 
-        What others have put there is passed over, by its name. Whether all files are there is the caller's to check: `check_rows`.
+        Files of others are ignored, by their names. The caller checks that no file is missing: `check_rows`.
         """
         written_under = {layout.uri(self.processed_bucket, state.prefix): state.contract_version for state in states}
         return self._read(contract, columns, written_under, layout.DATA_FILES)
@@ -59,7 +59,7 @@ class Lake:
         return self.spark.range(0).select(*[F.lit(None).cast(field.dataType).alias(field.name) for field in spark_schema(columns)])
 
     def check(self, tables: Mapping[str, Collection[PartitionState]]) -> None:
-        """BadDataError unless the partitions of these tables hold as many rows as the manifest says. One job, which reads no column."""
+        """Raise BadDataError unless the partitions hold as many rows as the manifest says. One Spark job, which reads no column."""
         files = self.spark.read.schema("").option("pathGlobFilter", layout.DATA_FILES)
         reads = [
             files.parquet(*(layout.uri(self.processed_bucket, state.prefix) for state in states)).select(F.lit(table).alias("table"))
@@ -78,7 +78,7 @@ class Lake:
 
 
 def check_rows(table: str, states: Collection[PartitionState], rows: int) -> None:
-    """BadDataError unless a read of a table's partitions gave as many rows as the manifest says they hold."""
+    """Raise BadDataError unless `rows`, which were read from these partitions, are as many as the manifest says."""
     said = sum(state.rows for state in states)
     if rows != said:
         raise BadDataError(
@@ -88,10 +88,10 @@ def check_rows(table: str, states: Collection[PartitionState], rows: int) -> Non
 
 
 def key_range(contract: Contract) -> SparkColumn:
-    """The partition that a row's key falls into, under the partition column's name.
+    """Return the number of a row's key range, under the partition column's name.
 
-    Numbers of ranges start again at 0 above what an int holds: the column stays an int, whatever a key's size, and two ranges that share a
-    partition are read and written together. Not `/`, which divides as doubles: those do not tell keys above 2^53 apart.
+    The number is taken modulo 2^31, so that the column stays an int for 64-bit keys; two ranges with the same number are one partition. DIV
+    and not `/`: `/` divides as doubles, which do not tell keys above 2^53 apart.
     """
     ranges = f"`{contract.key}` DIV CAST({contract.range_size} AS BIGINT)"
     return F.expr(f"CAST(pmod({ranges}, CAST({_RANGES} AS BIGINT)) AS INT)").alias(contract.partition.name)

@@ -62,7 +62,7 @@ def _captured(lake: Lake, contract: Contract, captures: dict[int, TableCapture])
 
 
 def _known(lake: Lake, publishing: Publishing, contract: Contract, captures: dict[int, TableCapture]) -> list[PartitionState]:
-    """The key ranges of the mirror that the captures may change."""
+    """Return the key ranges of the mirror that the captures may change."""
     known = publishing.previous.current.get(contract.table, {})
     if len(known) > 1 and not any(capture.mode == "full" for capture in captures.values()):
         touched = _captured(lake, contract, captures).select(key_range(contract)).distinct().collect()

@@ -1,7 +1,7 @@
 """Deletes what no publish of the last day refers to: partitions that were replaced, and what runs that died have left behind.
 
 A query that runs while a pointer moves still reads the old prefix, so a prefix outlives its replacement by a day. Manifests stay for ever.
-What no publish wrote, by its name, stays as well, wherever it is: it is somebody else's.
+Objects whose names are not a publish's stay as well, wherever they are: they belong to others.
 """
 
 from __future__ import annotations
