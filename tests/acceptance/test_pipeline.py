@@ -18,7 +18,7 @@ from tests.acceptance.conftest import FACTS, Done, KeptOut, Orders, Resumed, Rou
         ("source down", r"RetriableError: totesys \(totesys on 127\.0\.0\.1:\d+\) cannot be reached", "see that it runs"),
         (
             "wrong password",
-            r"FatalError: totesys \(totesys on 127\.0\.0\.1:\d+\) refused user totesys_ingest",
+            r"FatalError: totesys \(totesys on 127\.0\.0\.1:\d+\) refuses user totesys_ingest",
             "put the source's secret right",
         ),
     ],
