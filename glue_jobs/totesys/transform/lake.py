@@ -60,7 +60,7 @@ class Lake:
 
     def check(self, tables: Mapping[str, Collection[PartitionState]]) -> None:
         """Raise BadDataError unless the partitions hold as many rows as the manifest says. One Spark job, which reads no column."""
-        files = self.spark.read.schema("").option("pathGlobFilter", layout.DATA_FILES)
+        files = self.spark.read.schema(spark_schema(())).option("pathGlobFilter", layout.DATA_FILES)
         reads = [
             files.parquet(*(layout.uri(self.processed_bucket, state.prefix) for state in states)).select(F.lit(table).alias("table"))
             for table, states in tables.items()
