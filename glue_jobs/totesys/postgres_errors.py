@@ -52,7 +52,7 @@ _RULES = {
     "25P03": _Rule(RetriableError, "ended the session by its limit idle_in_transaction_session_timeout", _RAISE),
     "25P04": _Rule(RetriableError, "ended the session by its limit transaction_timeout", _RAISE),
     "28": _Rule(FatalError, "refuses user {user}", _SECRET),
-    "3D": _Rule(FatalError, "refuses user {user}", _SECRET),
+    "3D": _Rule(FatalError, "refuses user {user}", f"create the database and run scripts/deploy.sh, or {_SECRET}"),
     "3F": _Rule(FatalError, "refuses a statement", "compare its tables with the contracts"),
     "40": _Rule(RetriableError, "broke off a statement for a conflict with another transaction or with a standby's replay", _AGAIN),
     "42": _Rule(FatalError, "refuses a statement", "compare its tables with the contracts"),
@@ -77,6 +77,7 @@ _REFUSALS = re.compile(
     r"authentication failed|no password supplied|does not exist|pg_hba\.conf|permission denied|not permitted to log in"
     r"|does not support SSL|certificate"
 )
+_NO_DATABASE = re.compile(r'database ".*" does not exist')
 _NO_SESSION = re.compile(r"connection to server|could not translate host name")  # decides only between "cannot be reached" and "broke off"
 # The server's last words before it closes a session. libpq keeps them apart from the error, and without their SQLSTATE.
 _LAST_WORDS = {"idle-in-transaction timeout": "25P03", "transaction timeout": "25P04", "idle-session timeout": "57P05"}
@@ -125,6 +126,8 @@ def _state_and_words(error: psycopg2.Error) -> tuple[str, str]:
     # libpq writes one paragraph per address that it tried: the reason of the last one says enough.
     text = str(error).strip()
     reason = (text.rpartition("failed: ")[2].splitlines() or [type(error).__name__])[0]
+    if _NO_DATABASE.search(reason):
+        return "3D000", reason
     if _REFUSALS.search(reason):
         return _REFUSED, reason
     return (_UNREACHED if _NO_SESSION.match(text) else _BROKEN), reason

@@ -12,7 +12,10 @@ from totesys.postgres_errors import Server
 from totesys.secrets import Credentials
 
 _ABSENT = {"source": "does its secret name totesys?", "warehouse": "has scripts/run.sh run?"}
-_OPTIONS = " ".join(f"-c {name}={value}" for name, value in TEXT_SETTINGS.items())
+# What is set for the role or the database must change neither what is compared nor whether the result can be written down.
+_OPTIONS = " ".join(f"-c {name}={value}" for name, value in {**TEXT_SETTINGS, "default_transaction_read_only": "off"}.items())
+# Limits that older servers do not know, and would refuse as options.
+_LIFT_LIMITS = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')"
 
 
 @contextmanager
@@ -29,7 +32,11 @@ def session_with(credentials: Credentials, name: str) -> Iterator[Any]:
     hints = {"40": "try again", "42P01": _ABSENT[name], "3F": _ABSENT[name], "42501": "check the rights of its role", "57": "try again"}
     server = Server(f"{name} {credentials.place}", credentials.username, hints)
     try:
-        connection = psycopg2.connect(**credentials.libpq(), application_name="totesys operations", options=_OPTIONS)
+        connection = psycopg2.connect(
+            **credentials.libpq(), application_name="totesys operations", client_encoding="UTF8", options=_OPTIONS
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute(_LIFT_LIMITS)
     except psycopg2.Error as error:
         raise server.error(error) from error
     try:

@@ -16,7 +16,7 @@ from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session
 from operations.run.display import JobState
 from operations.schedule.trigger import PAUSED, schedule_trigger
-from operations.status.gather import MOST, Batch, Job, Status, Warehouse, gather
+from operations.status.gather import MOST, Batch, Job, NotAsked, Status, Warehouse, gather
 
 FRESHNESS = timedelta(minutes=30)  # how old a change may get before the warehouse has it
 PENDING = timedelta(minutes=10)  # how long a batch may wait: two ticks of the schedule, after which it has been announced again
@@ -74,7 +74,9 @@ def _failures(job: Job, is_load: bool, now: datetime) -> Iterator[str]:
 
 
 def _of_the_warehouse(status: Status, now: datetime) -> Iterator[str]:
-    """Yield what the warehouse lacks, and where it differs from the source."""
+    """Yield what the warehouse lacks, where it differs from the source, and why it refuses to answer."""
+    if isinstance(status.warehouse, NotAsked) and status.warehouse.is_refused:
+        yield f"nobody can ask the warehouse what it holds: {status.warehouse.reason}"
     if status.loaded is not None and status.loaded > status.landed:
         yield (
             f"the warehouse holds batch {status.loaded}, but the newest with rows in the ingestion bucket is batch {status.landed}:"
@@ -150,8 +152,8 @@ def _warehouse_rows(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
     yield "warehouse is of", f"{age(status.fresh_to, now)} ago" if status.fresh_to else unknown
     waiting = f"{MOST} or more" if len(status.waiting) == MOST else f"{len(status.waiting)}"
     yield "batches waiting", "unknown" if status.loaded is None else waiting
-    if isinstance(warehouse, str):
-        yield "the warehouse itself", f"{NOT_ASKED}, so this is what AWS shows: {warehouse}"
+    if isinstance(warehouse, NotAsked):
+        yield "the warehouse itself", f"{NOT_ASKED}, so this is what AWS shows: {warehouse.reason}"
     else:
         yield "rows waiting for parents", f"{warehouse.waiting_rows:,}"
         yield "last comparison", _compared(warehouse, now)

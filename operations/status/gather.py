@@ -85,6 +85,14 @@ class Warehouse:
 
 
 @dataclass(frozen=True)
+class NotAsked:
+    """Why the warehouse did not answer. `is_refused`: its server did, with a refusal; otherwise it may only be out of reach from here."""
+
+    reason: str
+    is_refused: bool = False
+
+
+@dataclass(frozen=True)
 class Status:
     """Everything that is shown.
 
@@ -105,7 +113,7 @@ class Status:
     read_at: datetime | None
     landed: int
     published: int
-    warehouse: Warehouse | str
+    warehouse: Warehouse | NotAsked
     loaded: int | None
     batches: list[Batch]
     waiting: list[Batch]
@@ -123,7 +131,7 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
     newest, publish, jobs = newest_batch(ingestion), newest_publish(processed), last_runs(glue, deployment)
     published = publish.through_batch_seq if publish else 0
     warehouse = ask_warehouse(session, deployment)
-    loaded = loaded_as_aws_shows(processed, jobs.load) if isinstance(warehouse, str) else warehouse.through
+    loaded = loaded_as_aws_shows(processed, jobs.load) if isinstance(warehouse, NotAsked) else warehouse.through
     with_rows = last_batches(ingestion, newest, published if loaded is None else loaded)
     batches = [Batch(batch.seq, moment(batch), rows(batch), stage(batch.seq, published, loaded)) for batch in with_rows]
     waiting = [] if loaded is None else [batch for batch in batches if batch.seq > loaded]
@@ -229,13 +237,13 @@ def alarms(cloudwatch: Any, names: Sequence[str]) -> list[str]:
     return [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"] if alarm["StateValue"] == "ALARM"]
 
 
-def ask_warehouse(session: boto3.Session, deployment: Deployment) -> Warehouse | str:
+def ask_warehouse(session: boto3.Session, deployment: Deployment) -> Warehouse | NotAsked:
     """Return what the warehouse says, or why it cannot be asked, such as from outside its network."""
     try:
         credentials = read_credentials(session.client("secretsmanager"), deployment.warehouse_secret)
         return read_warehouse(credentials)
     except PipelineError as error:
-        return str(error)
+        return NotAsked(str(error), is_refused=not isinstance(error, RetriableError))
 
 
 def read_warehouse(credentials: Credentials) -> Warehouse:

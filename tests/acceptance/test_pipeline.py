@@ -51,7 +51,9 @@ def test_a_comparison_with_a_warehouse_that_has_no_tables_says_what_to_do(failur
     done = failures["nothing loaded"]
     assert done.code == 2
     place, reason = r"warehouse warehouse on 127\.0\.0\.1:\d+", r'relation "etl\.tombstone" does not exist'
-    assert re.fullmatch(rf"reconcile: {place} could not be read \({reason}\): has scripts/run\.sh run\?\n", done.err), done.err
+    assert re.fullmatch(rf"reconcile: {place} refuses a statement \({reason}, SQLSTATE 42P01\): has scripts/run\.sh run\?\n", done.err), (
+        done.err
+    )
 
 
 def test_the_first_run_after_failures_brings_everything_in(stack: Stack, first: Round) -> None:

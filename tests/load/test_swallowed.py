@@ -123,3 +123,17 @@ def test_a_backfill_whose_rows_are_swallowed_fails_and_is_made_good_without_the_
     assert query(UNITS) == [(42,), (43,), (1,)]
     assert query("SELECT first_name FROM dim_staff") == [("Ada",)]
     assert query("SELECT design_id FROM dim_design ORDER BY 1") == [(1,), (2,), (3,)]
+
+
+@goes_on_from("ready")
+def test_a_deferred_trigger_that_deletes_what_was_appended_fails_the_load(load: Any, query: Query) -> None:
+    query(
+        "CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN DELETE FROM fact_sales_order WHERE sales_record_id = NEW.sales_record_id; RETURN NULL; END'"
+    )
+    query(
+        "CREATE CONSTRAINT TRIGGER gone AFTER INSERT ON fact_sales_order DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION undo()"
+    )
+
+    with pytest.raises(FatalError, match=r"warehouse table public\.fact_sales_order .*trigger gone"):
+        load()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Select, Table, exists, func, select, tuple_
+from sqlalchemy import Connection, Select, Table, exists, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from totesys.alerts import Alert
@@ -61,6 +61,7 @@ def in_one_transaction(
             return False
         for table, staging_table in staged.tables.items():
             _check(connection, table, staging_table, _identity(table, warehouse), staged.rows[table])
+        connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))  # a deferred trigger would act after the checks, at the commit
         work(_floors(connection, plan, warehouse, staged))
         staging.drop(connection, staged.tables.values())
     return True

@@ -27,6 +27,7 @@ from operations.status.gather import (
     Batch,
     Job,
     Jobs,
+    NotAsked,
     Status,
     Warehouse,
     alarms,
@@ -134,7 +135,7 @@ def test_a_failure_that_the_next_run_will_not_mend_is_told(job: str, runs: list[
         ran("load", RUNNING, SUCCEEDED, FAILED),
         replace(WELL, fresh_to=NOW - timedelta(minutes=29)),
         replace(WELL, warehouse=Warehouse(7)),
-        replace(WELL, warehouse="the warehouse cannot be reached"),
+        replace(WELL, warehouse=NotAsked("the warehouse cannot be reached")),
         replace(WELL, **waits(9)),
     ],
     ids=[
@@ -203,7 +204,7 @@ def test_what_is_shown_can_be_read_at_a_glance(capsys: pytest.CaptureFixture[str
 def test_a_warehouse_that_cannot_be_asked_is_a_line_with_the_reason(
     capsys: pytest.CaptureFixture[str], loaded: int | None, shown: set[str]
 ) -> None:
-    show(make_console(), "p", replace(WELL, warehouse="no route to it", loaded=loaded, fresh_to=READ if loaded else None), NOW)
+    show(make_console(), "p", replace(WELL, warehouse=NotAsked("no route to it"), loaded=loaded, fresh_to=READ if loaded else None), NOW)
     lines = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
     assert {*shown, "the warehouse itself cannot be asked from here, so this is what AWS shows: no route to it"} <= lines
 
@@ -222,10 +223,15 @@ class Clock:
     ("status", "code", "last"),
     [
         (WELL, 0, "all is well"),
-        (replace(WELL, warehouse="no route"), 0, "all is well, as far as AWS shows: the warehouse cannot be asked from here"),
+        (replace(WELL, warehouse=NotAsked("no route")), 0, "all is well, as far as AWS shows: the warehouse cannot be asked from here"),
+        (
+            replace(WELL, warehouse=NotAsked("it forbids user p_load a statement: grant the right", is_refused=True)),
+            1,
+            "needs a person: nobody can ask the warehouse what it holds: it forbids user p_load a statement: grant the right",
+        ),
         (ran("load", HICCUP), 1, f"needs a person: p-load FAILED, 3 minutes ago: {HICCUP.error}"),
     ],
-    ids=["well", "not asked", "failed"],
+    ids=["well", "not asked", "refused", "failed"],
 )
 def test_all_is_well_is_said_of_no_more_than_was_asked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, status: Status, code: int, last: str
@@ -333,7 +339,13 @@ def test_a_warehouse_that_is_not_there_says_why(warehouse: Database, lake: Lake)
     assert "p/warehouse" in str(ask_warehouse(session, DEPLOYMENT))
     secrets.create_secret(Name=DEPLOYMENT.warehouse_secret, SecretString=json.dumps(asdict(away)))
     reason = ask_warehouse(session, DEPLOYMENT)
-    assert isinstance(reason, str) and "refused" in reason and "\n" not in reason
+    assert isinstance(reason, NotAsked) and "refused" in reason.reason and "\n" not in reason.reason
+    assert not reason.is_refused, "a server that is not there may be there for the jobs"
+    secrets.put_secret_value(
+        SecretId=DEPLOYMENT.warehouse_secret, SecretString=json.dumps(asdict(replace(warehouse.credentials, dbname="gone")))
+    )
+    reason = ask_warehouse(session, DEPLOYMENT)
+    assert isinstance(reason, NotAsked) and reason.is_refused and 'database "gone" does not exist' in reason.reason
 
 
 def test_only_alarms_of_the_deployment_that_are_in_alarm_are_shown() -> None:
