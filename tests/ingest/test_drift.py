@@ -214,6 +214,7 @@ def test_drift_has_its_outcome_while_the_others_go_on_and_nothing_is_missing_in_
     assert four.keys(batch, "currency") == [1]
     if outcome == HOLD:
         assert case.says in batch.held[case.table].reason
+        assert ("grant" in batch.held[case.table].settle) == (case.kind in ("table_unreadable", "column_unreadable"))
         assert batch.tables[case.table].rows == 0
         assert four.alerts() == [("table held", case.table)]
         assert four.letters(case.table) == LETTERS.get(case.kind, [])

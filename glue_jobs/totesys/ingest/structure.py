@@ -36,6 +36,7 @@ OUTCOMES = {
     "column_unreadable": HOLD,
     "rows_hidden": HOLD,
 }
+NOT_GRANTED = frozenset({"table_unreadable", "column_unreadable"})  # a right is missing, and no contract is wrong
 _SIZED = re.compile(r"(numeric|character varying|character|timestamp)(?:\((\d+)(?:,(\d+))?\))?( without time zone)?")
 _INTEGERS = ("smallint", "integer", "bigint")
 _UNLIMITED = 10**6

@@ -23,7 +23,7 @@ from totesys.ingest.landing import Landing
 from totesys.ingest.seen import Seen, is_new, load_seen
 from totesys.ingest.source import Counted, Source, TableError
 from totesys.ingest.stream import record_batches
-from totesys.ingest.structure import Finding, LiveTable
+from totesys.ingest.structure import NOT_GRANTED, Finding, LiveTable
 from totesys.logs import said
 from totesys.manifests import DeadLetters, Held, LandedFile, TableCapture
 from totesys.store import Bucket
@@ -75,6 +75,8 @@ class TableRead:
         earlier = self.draft.held_before(table)
         reason = "; ".join(finding.text for finding in drift)
         settle = f"change the source back, or settle the contract: scripts/schema.sh propose {table}, then scripts/deploy.sh"
+        if all(finding.kind in NOT_GRANTED for finding in drift):
+            settle = f"grant the job's role SELECT on {table}, or run scripts/deploy.sh, which does"
         held = self._held("drift", reason, settle, -1)
         since = earlier.judged_xmin if earlier else before.capture_xmin if before else None
         unread = replace(held, judged_xmin=since or 0)
