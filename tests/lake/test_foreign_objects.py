@@ -109,7 +109,7 @@ NEWEST = layout.manifest_key(2)
         (b"{}", "it is not a manifest that this version can read"),
         (b"[2]", "it is not a manifest that this version can read"),
         (b"null", "it is not a manifest that this version can read"),
-        (b'{"seq": 2, "source": {}, "tables": [], "held": {}, "drift": {}, "observed": {}}', "it is no manifest that this version"),
+        (b'{"seq": 2, "source": {}, "tables": [], "held": {}, "drift": {}, "observed": {}}', "it is not a manifest that this version"),
     ],
     ids=["empty", "truncated", "binary", "no fields", "a list", "null", "other fields"],
 )
