@@ -182,7 +182,7 @@ def test_a_row_that_breaks_a_rule_of_its_table_is_refused_and_never_shown(spark,
 
     broken = r"new row for relation .orders. violates check constraint.*23514"
     with pytest.raises(BadDataError, match=broken) as raised, spark_errors(warehouse.credentials):
-        StagingWriter(warehouse.credentials, "abcdef01").write(spark.range(4711, 4712), orders, at_most=1)
+        StagingWriter(warehouse.credentials, "abcdef01", options="").write(spark.range(4711, 4712), orders, at_most=1)
 
     assert "4711" not in str(raised.value)
 

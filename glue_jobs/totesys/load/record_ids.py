@@ -75,6 +75,6 @@ def _no_ids_left(contract: Contract, fact: Table, sequence: Row, floor: int, lef
     mistake = f" If somebody has set the sequence by mistake, set it back: {back}." if floor < last_value else ""
     return (
         f"warehouse table {fact.fullname} has {left} record ids left, but {rows} rows need one: {sequence.name} is at {last_value},"
-        f" and the highest id in use is {floor}. Nothing was loaded.{mistake} To get more ids, run these statements: {'; '.join(cure)};"
-        f" the next load recreates the view; then grant its readers SELECT on it again"
+        f" and the highest id in use is {floor}. Nothing was loaded.{mistake} To get more ids, run these statements: {'; '.join(cure)}."
+        " The next load recreates the view; then grant its readers SELECT on it again"
     )
