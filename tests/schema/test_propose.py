@@ -52,7 +52,7 @@ def test_a_new_column_is_nullable_and_awaits_its_description() -> None:
             "sales_order_id",
             column("bigint", False),
             {"type": "bigint", "source_type": "bigint"},
-            "sales_order_id: integer became bigint; in the lake int becomes bigint; widen the columns in catalog/warehouse",
+            "sales_order_id: integer became bigint; in the lake int becomes bigint; also widen the columns in catalog/warehouse",
         ),
         (
             "created_at",
@@ -113,7 +113,7 @@ def test_an_enum_that_became_text_keeps_its_labels_as_a_rule() -> None:
 @pytest.mark.parametrize(
     ("name", "type_", "note"),
     [
-        ("payment_amount", "numeric(14,2)", "in the lake decimal(10,2) becomes decimal(14,2); widen the columns in catalog/warehouse"),
+        ("payment_amount", "numeric(14,2)", "in the lake decimal(10,2) becomes decimal(14,2); also widen the columns in catalog/warehouse"),
         ("payment_amount", "numeric(14,4)", "in the lake decimal(10,2) becomes decimal(14,4), which scripts/deploy.sh refuses"),
         ("payment_date", "timestamp(3) without time zone", "in the lake string becomes timestamp, which scripts/deploy.sh refuses"),
         ("company_ac_number", "text", "in the lake int becomes string, which scripts/deploy.sh refuses until a person accepts it"),
