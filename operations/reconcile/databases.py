@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from totesys.ingest.source import TEXT_SETTINGS
+from totesys.ingest.source import LIFT_LIMITS, TEXT_SETTINGS
 from totesys.postgres_errors import Server
 from totesys.secrets import Credentials
 
 _ABSENT = {"source": "does its secret name totesys?", "warehouse": "has scripts/run.sh run?"}
 # What is set for the role or the database must change neither what is compared nor whether the result can be written down.
 _OPTIONS = " ".join(f"-c {name}={value}" for name, value in {**TEXT_SETTINGS, "default_transaction_read_only": "off"}.items())
-# Limits that older servers do not know, and would refuse as options.
-_LIFT_LIMITS = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')"
 
 
 @contextmanager
@@ -36,7 +34,7 @@ def session_with(credentials: Credentials, name: str) -> Iterator[Any]:
             **credentials.libpq(), application_name="totesys operations", client_encoding="UTF8", options=_OPTIONS
         )
         with connection, connection.cursor() as cursor:
-            cursor.execute(_LIFT_LIMITS)
+            cursor.execute(LIFT_LIMITS)
     except psycopg2.Error as error:
         raise server.error(error) from error
     try:

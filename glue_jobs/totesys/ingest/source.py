@@ -51,8 +51,8 @@ _OPTIONS = {
     "statement_timeout": f"{SNAPSHOT_SECONDS}s",
     "idle_in_transaction_session_timeout": "5min",
 }
-# Our limits are the ones above. This limit is new in PostgreSQL 17: an older server would refuse it as an option of the connection.
-_LIFT_LIMIT = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'"
+# Our limits are the ones above. These are new in PostgreSQL 14 and 17: an older server would refuse them as options of the connection.
+LIFT_LIMITS = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')"
 _HINTS = {
     "0A": "on a replica, ALTER TABLE … SET LOGGED at the primary makes a table readable; or let the secret name the primary",
     "22": "compare the table with its contract in catalog/source",
@@ -342,7 +342,7 @@ def open_source(credentials: Credentials) -> Iterator[Source]:
 def _log_position(connection: Any, place: str) -> int:
     """Where the server's log stands, asked in a transaction of its own: the batch's must not have a snapshot yet."""
     with _explained("asking for the log's position", place), connection, connection.cursor() as cursor:
-        cursor.execute(_LIFT_LIMIT)
+        cursor.execute(LIFT_LIMITS)
         cursor.execute(f"SELECT {_POSITION}")
         return int(cursor.fetchone()[0])
 

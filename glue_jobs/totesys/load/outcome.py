@@ -57,10 +57,10 @@ def check_settled(connection: Connection, waiting: Table, unsettled: ColumnEleme
         raise _refusal(connection, [waiting], f"has {count} rows that still differ from what the update should have made of them")
 
 
-def check_tombstones(connection: Connection, anew: Sequence[str], staged: Table | None) -> None:
-    """Check that each staged key that is deleted has a tombstone, and no other staged key. Tables in `anew` must have no further ones."""
+def check_tombstones(connection: Connection, rebuilt: Sequence[str], staged: Table | None) -> None:
+    """Check that each staged key that is deleted has a tombstone, and no other staged key. Tables in `rebuilt` must have no further ones."""
     tombstone = tombstone_table()
-    surplus: ColumnElement[bool] = tombstone.c.source_table.in_(anew)
+    surplus: ColumnElement[bool] = tombstone.c.source_table.in_(rebuilt)
     if staged is not None:
         same = and_(tombstone.c.source_table == staged.c.source_table, tombstone.c.key == staged.c.key)
         has = exists().where(same, tombstone.c.batch_seq == staged.c.batch_seq)
