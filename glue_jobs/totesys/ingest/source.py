@@ -51,7 +51,7 @@ _OPTIONS = {
     "statement_timeout": f"{SNAPSHOT_SECONDS}s",
     "idle_in_transaction_session_timeout": "5min",
 }
-# Our limits are the ones above. These are new in PostgreSQL 14 and 17: an older server would refuse them as options of the connection.
+# Our limits are the ones above. These are new in PostgreSQL 14 and 17: an older server would refuse them as options.
 LIFT_LIMITS = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')"
 _HINTS = {
     "0A": "on a replica, ALTER TABLE … SET LOGGED at the primary makes a table readable; or let the secret name the primary",
