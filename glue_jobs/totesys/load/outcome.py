@@ -58,7 +58,7 @@ def check_settled(connection: Connection, waiting: Table, unsettled: ColumnEleme
 
 
 def check_tombstones(connection: Connection, rebuilt: Sequence[str], staged: Table | None) -> None:
-    """Check that each staged key that is deleted has a tombstone, and no other staged key. Tables in `rebuilt` must have no further ones."""
+    """Check that each staged key that is deleted has a tombstone, and no other staged key. Tables in `rebuilt` have no others."""
     tombstone = tombstone_table()
     surplus: ColumnElement[bool] = tombstone.c.source_table.in_(rebuilt)
     if staged is not None:
