@@ -1,28 +1,12 @@
 """The ingest job (Glue Python shell, Python 3.9): brings what changed at the source into the ingestion bucket."""
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Sequence
 
-import boto3
-from boto3.compat import filter_python_deprecation_warnings
-from totesys.arguments import IngestArguments, parse_arguments
-from totesys.demands import read_demands
-from totesys.entry import run_job
-from totesys.ingest.job import Clients, run
-from totesys.registry import registered_contracts
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs one ingest with the clients of this environment."""
-    arguments = parse_arguments(IngestArguments, argv)
-    filter_python_deprecation_warnings()  # Glue's Python shell has no Python newer than 3.9
-    session = boto3.Session()
-    clients = Clients(*(session.client(name) for name in ("s3", "glue", "events", "secretsmanager")))
-    demands = read_demands(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
-    return run(arguments, clients, registered_contracts(clients.glue, arguments.ingestion_database), demands)
-
+from totesys.shipped import put_shipped_packages_first
 
 if __name__ == "__main__":
-    sys.exit(run_job("ingest", main, sys.argv[1:]))
+    put_shipped_packages_first()
+    from totesys.entry import run_job  # only now: these import boto3
+    from totesys.ingest.main import main
+
+    run_job("ingest", main, sys.argv[1:])

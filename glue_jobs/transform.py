@@ -1,30 +1,12 @@
-"""Glue Spark job: merges waiting batches into the mirror of the source and the three stars in the processed bucket."""
+"""The transform job (Glue Spark): merges waiting batches into the mirror of the source and the three stars in the processed bucket."""
 
-from __future__ import annotations
-
-import secrets
 import sys
-from collections.abc import Sequence
-from datetime import datetime, timezone
 
-import boto3
-from totesys.arguments import TransformArguments, parse_arguments
-from totesys.demands import read_demands
-from totesys.entry import run_job
-from totesys.spark_session import spark_session
-from totesys.transform.job import Clients, TransformJob
-
-
-def main(argv: Sequence[str]) -> int:
-    """Publishes every waiting batch; 0 also when none waits."""
-    arguments = parse_arguments(TransformArguments, argv)
-    clients = Clients(*(boto3.client(name) for name in ("s3", "glue", "events")))
-    demands = read_demands(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
-    TransformJob(
-        lambda: spark_session("totesys-transform"), clients, arguments, demands, secrets.token_hex(4), datetime.now(timezone.utc)
-    ).run()
-    return 0
-
+from totesys.shipped import put_shipped_packages_first
 
 if __name__ == "__main__":
-    sys.exit(run_job("transform", main, sys.argv[1:]))
+    put_shipped_packages_first()
+    from totesys.entry import run_job  # only now: these import boto3
+    from totesys.transform.main import main
+
+    run_job("transform", main, sys.argv[1:])

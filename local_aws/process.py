@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,12 @@ from typing import Any
 
 from local_aws import objects
 from local_aws.spark import aws_environment, spark_environment
-from local_aws.wheels import unpack
+from local_aws.wheels import install
 
-_INGEST_PYTHON = Path(__file__).parents[1] / ".venv" / "ingest" / "bin" / "python"
-_OWN_INTERPRETER = f"cp{sys.version_info.major}{sys.version_info.minor}"
+_VENV = Path(__file__).parents[1] / ".venv"
+PYTHONS = {kind: _VENV / f"glue-{kind}" / "bin" / "python" for kind in ("shell", "spark")}  # with the packages that Glue has there
+INSTALLED = _VENV / "installed"  # wheels, by content: for every local stack, since to install them takes seconds
+RUNNER = Path(__file__).with_name("glue_script.py")
 
 # Arguments that configure Glue itself and never reach the script. `--TempDir` and the bookmark options do reach it.
 # https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
@@ -98,26 +99,25 @@ def prepare(machine: Machine, run_id: str, job: Mapping[str, Any], arguments: Ma
     location = job["Command"]["ScriptLocation"]
     script = folder / Path(location).name
     script.write_bytes(objects.read(objects.find(location)))
-    settings = _spark_settings(arguments.get("--conf", "")) if is_spark(job) else None
-    if settings is not None:
-        python, interpreter = sys.executable, _OWN_INTERPRETER
-        own = spark_environment(folder / "conf", machine.endpoint, settings)
-    else:
-        python, interpreter = (str(_INGEST_PYTHON), "cp39") if _INGEST_PYTHON.exists() else (sys.executable, _OWN_INTERPRETER)
-        own = aws_environment(machine.endpoint)
+    python = PYTHONS["spark" if is_spark(job) else "shell"]
+    settings = None
+    own = aws_environment(machine.endpoint)
+    if is_spark(job):
+        settings = _spark_settings(arguments.get("--conf", ""))
+        own = spark_environment(folder / "conf", machine.endpoint, settings, python=python)
     modules = [arguments.get(name, "") for name in ("--extra-py-files", "--additional-python-modules")]
-    import_from = unpack(",".join(modules), machine.local_dir / "wheels", interpreter)
+    import_from = install(",".join(modules), INSTALLED, python)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)}
     env = {
         **inherited,
         **own,
         "LOCAL_DIR": str(machine.local_dir),
-        "PYTHONPATH": os.pathsep.join(map(str, import_from)),
         "PYTHONUNBUFFERED": "1",  # so that a log line is there when it is written
         "TZ": "UTC",
         "LC_ALL": "C.UTF-8",
     }
-    return Command([python, str(script), *_script_arguments(arguments)], env, folder, settings)
+    folders = os.pathsep.join(map(str, import_from))
+    return Command([str(python), str(RUNNER), folders, str(script), *_script_arguments(arguments)], env, folder, settings)
 
 
 def _script_arguments(arguments: Mapping[str, str]) -> list[str]:

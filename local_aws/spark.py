@@ -67,10 +67,12 @@ def spark_environment(
     endpoint: str,
     settings: Mapping[str, str] | None = None,
     java_options: Sequence[str] = (f"-XX:SharedArchiveFile={CLASS_ARCHIVE}",),
+    python: Path = Path(sys.executable),
 ) -> dict[str, str]:
     """Write Spark's configuration into `conf_dir`; return the environment that makes a plain `python script.py` use it.
 
-    `endpoint` is the URL of the local AWS; `settings` are Spark properties that win over ours (a job's `--conf`).
+    `endpoint` is the URL of the local AWS; `settings` are Spark properties that win over ours (a job's `--conf`). `python` runs
+    Python's workers.
     """
     conf_dir.mkdir(parents=True, exist_ok=True)
     _NO_CONF.mkdir(parents=True, exist_ok=True)
@@ -85,8 +87,8 @@ def spark_environment(
         "SPARK_CONF_DIR": str(_NO_CONF),
         "PYSPARK_SUBMIT_ARGS": f"--properties-file {shlex.quote(str(properties_file))} pyspark-shell",
         "SPARK_LOCAL_IP": "127.0.0.1",
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYSPARK_PYTHON": str(python),
+        "PYSPARK_DRIVER_PYTHON": str(python),
         **aws_environment(endpoint),
     }
 

@@ -1,4 +1,7 @@
-"""Glue triggers: what may be created, which states they have, and when a condition is met."""
+"""Glue triggers: what may be created, which states they have, and when a condition is met.
+
+The refusals of StartTrigger and StopTrigger are the service's own words, as terraform-provider-aws reports them (pull request 49408).
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -8,6 +11,7 @@ from local_aws import cron
 from local_aws.api import Action, Record, already_exists, invalid, not_found
 
 STARTING_TYPES = frozenset({"ON_DEMAND", "SCHEDULED", "EVENT"})
+_ACTIVATED_TYPES = frozenset({"SCHEDULED", "CONDITIONAL"})  # an EVENT trigger stays CREATED for life, and fires in that state
 _SETTINGS = ("Description", "Schedule", "Predicate", "Actions", "EventBatchingCondition")
 _STATES = frozenset({"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT"})
 
@@ -35,8 +39,8 @@ class Triggers:
         kept = ("Name", "Type", "WorkflowName", *_SETTINGS)
         trigger = {"Actions": [], **{key: data[key] for key in kept if data.get(key)}, "State": "CREATED"}
         if data.get("StartOnCreation"):
-            if data.get("Type") == "ON_DEMAND":
-                raise invalid(f"Trigger {name} is ON_DEMAND: StartOnCreation is for triggers that wait for something")
+            if data.get("Type") not in _ACTIVATED_TYPES:
+                raise invalid(f"Trigger {name} is {data.get('Type')}: StartOnCreation is for SCHEDULED and CONDITIONAL triggers")
             trigger["State"] = "ACTIVATED"
         _validate(trigger)
         glue._triggers[name] = trigger
@@ -55,14 +59,16 @@ class Triggers:
         trigger = _trigger(data["Name"])
         if trigger["Type"] == "ON_DEMAND":
             self._fire(trigger)
+        elif trigger["Type"] not in _ACTIVATED_TYPES:
+            raise invalid(f"Trigger Type {trigger['Type']} cannot be started")
         else:
             trigger["State"] = "ACTIVATED"
         return {"Name": trigger["Name"]}
 
     def _stop(self, data: Record) -> Record:
         trigger = _trigger(data["Name"])
-        if trigger["Type"] == "ON_DEMAND":
-            raise invalid(f"Trigger {trigger['Name']} is ON_DEMAND: there is nothing to stop")
+        if trigger["State"] == "CREATED":
+            raise invalid("The operation is not allowed when trigger is in state: CREATED")
         trigger["State"] = "DEACTIVATED"
         return {"Name": trigger["Name"]}
 

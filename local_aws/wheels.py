@@ -1,12 +1,9 @@
-"""Wheels from S3, unpacked once per content, so that a job imports exactly what the deploy uploaded."""
+"""Wheels from S3, installed once per content as Glue installs them: each by itself, with pip, and with no package index in reach."""
 
-import io
 import shutil
+import subprocess
 import tempfile
-import zipfile
 from pathlib import Path
-
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from local_aws import objects
 
@@ -15,41 +12,39 @@ class NotAWheel(Exception):
     """The message names the entry and says what may stand there."""
 
 
-def unpack(uris: str, into: Path, interpreter: str) -> list[Path]:
-    """The folders to import from, for a comma separated list of s3:// wheels (or zip archives), in its order.
+def install(uris: str, into: Path, python: Path) -> list[Path]:
+    """Return the folders to import from, for a comma separated list of s3:// wheels, in its order.
 
-    Each is unpacked under `into`/<ETag>: beside first, then renamed, so that two jobs at once never see half of one.
-    A wheel built for another interpreter than ours ("cp311") is left out: where Python 3.9 is missing, ours has such packages itself.
+    Each is installed under `into`/<ETag>. Raises NotAWheel when an entry is none, or when pip of that `python` cannot install it.
     """
-    return [_unpacked(uri.strip(), into) for uri in uris.split(",") if uri.strip() and fits(uri.strip(), interpreter)]
+    return [_installed(uri.strip(), into, python) for uri in uris.split(",") if uri.strip()]
 
 
-def fits(uri: str, interpreter: str) -> bool:
-    try:
-        tags = parse_wheel_filename(uri.rpartition("/")[2])[-1]
-    except InvalidWheelFilename:
-        return True  # an archive, or something that unpacking explains
-    return any(tag.interpreter in (interpreter, "py3") for tag in tags)
-
-
-def _unpacked(uri: str, into: Path) -> Path:
-    if not uri.startswith("s3://") or not uri.endswith((".whl", ".zip")):
-        raise NotAWheel(f"{uri} is not a .whl or .zip on s3://: this machine installs nothing from a package registry")
+def _installed(uri: str, into: Path, python: Path) -> Path:
+    if not uri.startswith("s3://") or not uri.endswith(".whl"):
+        raise NotAWheel(f"{uri} is not a .whl on s3://: this machine installs nothing from a package registry")
     stored = objects.find(uri)
     folder = into / stored.etag
-    if folder.exists():
-        return folder
-    into.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=into))
+    if not folder.exists():
+        with tempfile.TemporaryDirectory() as download:
+            wheel = Path(download) / uri.rpartition("/")[2]
+            wheel.write_bytes(objects.read(stored))
+            install_wheel(wheel, folder, python)
+    return folder
+
+
+def install_wheel(wheel: Path, folder: Path, python: Path) -> None:
+    """Install one wheel into a new folder, which appears once it is complete. Who comes second leaves it as it is."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=folder.parent))
+    command = [str(python), "-m", "pip", "install", "--no-index", "--no-cache-dir", "--disable-pip-version-check", "--target", str(fresh)]
     try:
-        with zipfile.ZipFile(io.BytesIO(objects.read(stored))) as archive:
-            archive.extractall(fresh)
+        done = subprocess.run([*command, str(wheel)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NotAWheel(f"{wheel.name} cannot be installed: {(done.stderr.strip() or done.stdout.strip()).splitlines()[-1]}")
         fresh.rename(folder)
-    except zipfile.BadZipFile as error:
-        raise NotAWheel(f"{uri} is not a zip archive") from error
     except OSError:
         if not folder.exists():
             raise
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return folder

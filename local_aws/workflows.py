@@ -125,7 +125,7 @@ class Workflows:
         """An EventBridge event for this workflow: its EVENT trigger fires when the batch is full, or its window has passed."""
         with LOCK:
             trigger = triggers.start_trigger(name)
-            if trigger is None or trigger["Type"] != "EVENT" or trigger["State"] != "ACTIVATED":
+            if trigger is None or trigger["Type"] != "EVENT":
                 return
             batch = trigger.get("EventBatchingCondition") or {}
             waiting = self._waiting_events.setdefault(name, [])
@@ -144,7 +144,7 @@ class Workflows:
                 return  # it was full before its window had passed
             del self._waiting_events[name]
             trigger = triggers.start_trigger(name)
-            if trigger is not None and trigger["State"] == "ACTIVATED":
+            if trigger is not None:
                 self.fire(trigger, {"aws:eventIds": json.dumps(batch)})
 
     def job_ended(self, job_run: JobRun) -> None:

@@ -75,16 +75,18 @@ install_environment() {
   mark_done "${name}" "${want}"
 }
 
-# The wheels that a job ships to AWS, for the job's Python, whatever this machine runs.
+# The wheels that a job ships to AWS, for the job's Python, packed into one.
 fetch_wheels() {
-  local name="$1" version="$2" lock="${LOCKS}/$1.txt" want
-  want="$(stamp "${lock}")"
+  local name="$1" version="$2" tag="$3" lock="${LOCKS}/$1.txt" want
+  want="$(stamp "${lock}" "${ROOT}/operations/deploy/vendor_wheel.py")"
   is_done "wheels-${name}" "${want}" && return
   log "wheels of the ${name} job"
   rm -rf "${VENV:?}/wheels/${name}"
   "${VENV}/main/bin/python" -m pip download --quiet --quiet --no-deps --require-hashes --only-binary=:all: --python-version "${version}" \
-    --platform manylinux2014_x86_64 --platform manylinux_2_24_x86_64 --platform manylinux_2_28_x86_64 --dest "${VENV}/wheels/${name}" --requirement "${lock}" \
+    --platform manylinux2014_x86_64 --platform manylinux_2_24_x86_64 --platform manylinux_2_28_x86_64 --dest "${VENV}/wheels/${name}/fetched" --requirement "${lock}" \
     || die "could not fetch the wheels of ${lock}: is a package index reachable?"
+  (cd "${ROOT}" && PYTHONPATH=glue_jobs .venv/main/bin/python -m operations.deploy.vendor_wheel "${VENV}/wheels/${name}" "${tag}") \
+    || die "could not pack the wheels of the ${name} job: the lines above say why"
   mark_done "wheels-${name}" "${want}"
 }
 
@@ -122,15 +124,17 @@ main() {
   mkdir -p "${VENV}"
   install_uv
   install_environment main 3.11 main.txt || die "Python 3.11 can neither be found nor fetched: install it"
-  install_environment ingest 3.9 ingest-test.txt \
-    || log "Python 3.9 can neither be found nor fetched: the ingest job runs and is tested on 3.11 here, while Glue runs 3.9"
+  install_environment ingest 3.9 ingest-test.txt || die "Python 3.9, the only one of Glue's Python shell, can neither be found nor fetched: install it"
   [[ "$*" == --environments ]] && exit 0
+  install_environment glue-shell 3.9 glue-shell.txt
+  install_environment glue-spark 3.11 glue-spark.txt
   install_jars
   archive_classes &  # most of a first run's time, on one core
   local archiving=$!
   trap wait EXIT  # who runs this again is not to meet it at work
-  fetch_wheels ingest 3.9
-  fetch_wheels spark 3.11
+  # Glue's Python shell is Amazon Linux 2, its Spark Amazon Linux 2023.
+  fetch_wheels ingest 3.9 cp39-cp39-manylinux2014_x86_64
+  fetch_wheels spark 3.11 cp311-cp311-manylinux_2_28_x86_64
   wait "${archiving}" || exit 1
 }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import botocore
 from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ParamValidationError
 
 from totesys.errors import FatalError, RetriableError
 
@@ -26,5 +27,10 @@ def aws_call(doing: str, hint: str = "check the job's role, and run scripts/depl
         if code in _HICCUPS:
             raise RetriableError(f"{doing} failed for the moment ({code}): the next run tries again") from error
         raise FatalError(f"{doing} was refused ({code}): {hint}") from error
+    except ParamValidationError as error:
+        raise FatalError(
+            f"{doing} is more than AWS's SDK knows here: botocore {botocore.__version__} of {botocore.__file__} is too old. Run"
+            " scripts/deploy.sh again, which ships a newer one"
+        ) from error
     except (BotoCoreError, HTTPClientError, Boto3Error) as error:
         raise RetriableError(f"{doing} got no answer ({type(error).__name__}): check the network and AWS_ENDPOINT_URL") from error

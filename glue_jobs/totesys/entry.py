@@ -16,9 +16,11 @@ from totesys.logs import JsonLines, said
 log = logging.getLogger(__name__)
 
 
-def run_job(job: str, main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
-    """Runs a job's main and returns its exit code. A failure ends as SystemExit with one line that says what, where and what to do;
-    an error that we did not foresee shows its traceback first."""
+def run_job(job: str, main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
+    """Run a job's main. Return when it succeeded: Glue counts every SystemExit as a failure, whatever its code.
+
+    Raises SystemExit with one line that says what happened, where and what to do. The traceback of an unforeseen error is printed before.
+    """
     parser = ArgumentParser(allow_abbrev=False)
     for name in ("project", "JOB_RUN_ID", "WORKFLOW_RUN_ID"):
         parser.add_argument(f"--{name}")
@@ -30,7 +32,7 @@ def run_job(job: str, main: Callable[[Sequence[str]], int], argv: Sequence[str])
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it would say of every client where it found its endpoint
     started = time.monotonic()
     try:
-        code = main(argv)
+        main(argv)
     except PipelineError as error:
         line = f"{type(error).__name__}: {error}"
     except Exception as error:
@@ -39,7 +41,7 @@ def run_job(job: str, main: Callable[[Sequence[str]], int], argv: Sequence[str])
     else:
         if given.project:
             metrics.put(given.project, job, counts, time.monotonic() - started)
-        return code
+        return
     line = " ".join(line.split())
     log.error("%s", line, extra=said("failed", seconds=round(time.monotonic() - started, 3)))
     raise SystemExit(line)

@@ -44,7 +44,7 @@ def present_artifacts(bucket: Bucket) -> set[str]:
 
 
 def collect_artifacts(bucket: str, present: Collection[str], put: Callable[[str, str], None]) -> Artifacts:
-    """Builds our wheel, and puts it (path, key) with the scripts and the wheels that it needs, but for those that are `present`."""
+    """Builds our wheel, and puts it (path, key) with the scripts and the wheels of other packages, but for those that are `present`."""
     new: list[str] = []
 
     def place(folder: str, paths: Iterable[Path]) -> tuple[str, ...]:
@@ -58,8 +58,8 @@ def collect_artifacts(bucket: str, present: Collection[str], put: Callable[[str,
     scripts = dict(zip(JOBS, place("scripts", [ROOT / "glue_jobs" / f"{job}.py" for job in JOBS])))
     with tempfile.TemporaryDirectory() as folder:
         ours = build_wheel(Path(folder))
-        ingest = place("wheels", [ours, *fetched_wheels("ingest")])
-        spark = place("wheels", [ours, *fetched_wheels("spark")])
+        ingest = place("wheels", [ours, vendor_wheel("ingest")])
+        spark = place("wheels", [ours, vendor_wheel("spark")])
     return Artifacts(scripts, ingest, spark, tuple(new))
 
 
@@ -77,12 +77,13 @@ def build_wheel(folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def fetched_wheels(environment: str) -> list[Path]:
-    """The wheels that scripts/setup.sh has fetched for a job's Python; FatalError when there are none."""
-    wheels = sorted((ROOT / ".venv" / "wheels" / environment).glob("*.whl"))
-    if not wheels:
-        raise FatalError(f"there are no wheels in .venv/wheels/{environment}: run scripts/setup.sh")
-    return wheels
+def vendor_wheel(environment: str) -> Path:
+    """Return the wheel of all packages that scripts/setup.sh has fetched for a job's Python; FatalError when there is none."""
+    folder = ROOT / ".venv" / "wheels" / environment
+    wheel = next(folder.glob("*.whl"), None)
+    if wheel is None:
+        raise FatalError(f"there is no wheel in {folder}: run scripts/setup.sh")
+    return wheel
 
 
 def code_version() -> str:

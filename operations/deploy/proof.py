@@ -1,7 +1,11 @@
-"""Proof that a deployed stack is there: each resource of its template is looked up through its own service, and triggers are activated."""
+"""Proof that a deployed stack is there: each resource of its template is looked up through its own service, and triggers are activated.
+
+EVENT triggers are looked up alone: they have no state to bring them into.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -9,9 +13,11 @@ from botocore.exceptions import ClientError
 from totesys.errors import FatalError
 
 from operations.deploy.stacks import Template
+from operations.deployment import explain
 from operations.schedule.heartbeat import ignore_alarm
 from operations.schedule.trigger import activate, deactivate
 
+_MISSING = re.compile(r"NotFound|NoSuch|NonExistent|DoesNotExist|^404$")  # in the codes by which the services say that there is none
 Client = Callable[[str], Any]  # a service's client by its name
 Lookup = Callable[[Client, str], object]
 
@@ -72,8 +78,10 @@ def look_up(client: Client, what: str, lookup: Lookup, physical_id: str) -> None
     try:
         lookup(client, physical_id)
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        raise FatalError(f"{what}, {physical_id}, is not behind the API ({code}): delete the stack and deploy again") from error
+        if _MISSING.search(error.response["Error"]["Code"]):
+            code = error.response["Error"]["Code"]
+            raise FatalError(f"{what}, {physical_id}, is not behind the API ({code}): delete the stack and deploy again") from error
+        raise FatalError(f"{what}, {physical_id}, could not be proved: {explain(error)}: mend that and deploy again") from error
 
 
 def rule_with_target(events: Any, name: str) -> None:

@@ -27,12 +27,19 @@ def is_paused(glue: Any, project: str) -> bool:
 
 
 def activate(glue: Any, name: str) -> bool:
-    """Starts a trigger and waits until it is ACTIVATED; says whether it was anything else. FatalError when it does not become so."""
+    """Start a trigger and wait until it is ACTIVATED. Return whether it was anything else. FatalError when it does not become so.
+
+    An EVENT trigger is left alone: it fires in the state CREATED, which is its only one, and the service refuses to start it.
+    """
+    if glue.get_trigger(Name=name)["Trigger"]["Type"] == "EVENT":
+        return False
     return _bring_to("ACTIVATED", glue.start_trigger, glue, name)
 
 
 def deactivate(glue: Any, name: str) -> bool:
-    """Stops a trigger and waits until it is DEACTIVATED; says whether it was anything else. FatalError when it does not become so."""
+    """Stop a trigger and wait until it is DEACTIVATED. Return whether it was anything else. FatalError when it does not become so."""
+    if _state(glue, name) == "CREATED":  # the service refuses to stop a trigger that was never started
+        activate(glue, name)
     return _bring_to("DEACTIVATED", glue.stop_trigger, glue, name)
 
 

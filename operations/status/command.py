@@ -16,7 +16,7 @@ from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session
 from operations.run.display import JobState
 from operations.schedule.trigger import PAUSED, schedule_trigger
-from operations.status.gather import MOST, Batch, Job, NotAsked, Status, Warehouse, gather
+from operations.status.gather import MOST, ON_EVENT, Batch, Job, NotAsked, Status, Warehouse, gather
 
 FRESHNESS = timedelta(minutes=30)  # how old a change may get before the warehouse has it
 PENDING = timedelta(minutes=10)  # how long a batch may wait: two ticks of the schedule, after which it has been announced again
@@ -47,7 +47,7 @@ def needs_a_person(status: Status, project: str, now: datetime) -> Iterator[str]
     for name, state in status.triggers.items():
         if name == schedule_trigger(project) and state in ("DEACTIVATED", "DEACTIVATING"):
             yield f"the schedule is {PAUSED}"
-        elif state not in ("ACTIVATED", "ACTIVATING"):
+        elif state not in ("ACTIVATED", "ACTIVATING", ON_EVENT):
             yield f"trigger {name} is {state}: scripts/deploy.sh activates it"
     for job in status.jobs:
         yield from _failures(job, job is status.jobs.load, now)

@@ -28,6 +28,7 @@ from operations.run.display import JobState
 from operations.run.workflows import job_state
 
 SHOWN = 5  # batches with rows
+ON_EVENT = "ON EVENT"
 MOST = 50  # the most batches with rows that are read: a lost warehouse lacks every batch
 _RUNS = 5  # of each job, in one request
 _PATIENCE = 3  # seconds, with the warehouse
@@ -138,7 +139,7 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
     return Status(
         version=next((tag["Value"] for tag in stack.get("Tags", ()) if tag["Key"] == VERSION_TAG), "unknown"),
         deployed_at=stack.get("LastUpdatedTime", stack["CreationTime"]),
-        triggers={name: glue.get_trigger(Name=name)["Trigger"]["State"] for name in resources(session, deployment, "AWS::Glue::Trigger")},
+        triggers={name: trigger_state(glue, name) for name in resources(session, deployment, "AWS::Glue::Trigger")},
         jobs=jobs,
         read_at=moment(newest) if newest else None,
         landed=newest.data_seq if newest else 0,
@@ -152,6 +153,12 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
         dead=dead_letters(ingestion, newest),
         alarms=alarms(session.client("cloudwatch"), resources(session, deployment, "AWS::CloudWatch::Alarm")),
     )
+
+
+def trigger_state(glue: Any, name: str) -> str:
+    """Return a trigger's state, or ON_EVENT for an EVENT trigger: Glue calls it CREATED for life, though it fires."""
+    trigger = glue.get_trigger(Name=name)["Trigger"]
+    return ON_EVENT if trigger["Type"] == "EVENT" else str(trigger["State"])
 
 
 def resources(session: boto3.Session, deployment: Deployment, kind: str) -> list[str]:

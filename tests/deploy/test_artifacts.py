@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from totesys.errors import FatalError
 
-from operations.deploy.artifacts import build_wheel, content_hash, fetched_wheels
+from operations.deploy.artifacts import build_wheel, content_hash, vendor_wheel
 from operations.deploy.stacks import Template, parameter_values, variable
+from operations.deploy.vendor_wheel import pack
 
 
 def test_our_wheel_is_the_same_bytes_for_the_same_code_and_holds_the_contracts(tmp_path: Path) -> None:
@@ -23,9 +24,23 @@ def test_our_wheel_is_the_same_bytes_for_the_same_code_and_holds_the_contracts(t
 
 
 @pytest.mark.parametrize(("environment", "python"), [("ingest", "cp39"), ("spark", "cp311")])
-def test_the_wheels_are_for_the_python_of_the_job(environment: str, python: str) -> None:
-    (driver,) = [wheel for wheel in fetched_wheels(environment) if wheel.name.startswith("psycopg2_binary-")]
-    assert f"-{python}-" in driver.name and "manylinux" in driver.name
+def test_the_shipped_packages_are_for_the_python_of_the_job_and_demand_no_others(environment: str, python: str) -> None:
+    wheel = vendor_wheel(environment)
+    assert f"-{python}-{python}-manylinux" in wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        assert b"Requires-Dist" not in archive.read("totesys_vendor-0.dist-info/METADATA")
+    assert "totesys_vendor/botocore/__init__.py" in names
+    drivers = [name for name in names if name.startswith("totesys_vendor/psycopg2/_psycopg")]
+    assert [driver for driver in drivers if f"cpython-{python[2:]}-" in driver] == drivers != []
+
+
+def test_the_same_packages_give_the_same_wheel(tmp_path: Path) -> None:
+    package = tmp_path / "small-1-py3-none-any.whl"
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("small.py", "")
+    (first, second) = (pack([package], "py3-none-any", into) for into in (tmp_path / "first", tmp_path / "second"))
+    assert content_hash(first) == content_hash(second)
 
 
 def test_a_parameter_comes_from_the_deploy_then_the_environment_then_the_default() -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import psycopg2
 import pytest
+from botocore.exceptions import ClientError
 from totesys.errors import FatalError
 from totesys.secrets import Credentials, read_credentials
 
 from local_aws.spark import aws_environment
 from operations.deploy import command as deploying
 from operations.deploy.parameters import may_create_log_groups
-from operations.deploy.proof import prove_stack
+from operations.deploy.proof import look_up, prove_stack
 from operations.deploy.stacks import Template
 from operations.deployment import STACKS, Deployment
 from tests.stack_fixtures import PROJECT, Stack
@@ -125,6 +127,14 @@ def test_a_resource_that_is_missing_behind_the_api_fails_the_proof(stack: Stack)
     finally:
         kept = ("Name", "Description", "ConnectionType", "ConnectionProperties")
         glue.create_connection(ConnectionInput={field: connection[field] for field in kept})
+
+
+def test_a_look_up_that_aws_refuses_for_another_reason_does_not_ask_for_a_new_stack() -> None:
+    def refused(client: object, name: str) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not yours"}}, "GetJob")
+
+    with pytest.raises(FatalError, match=r"could not be proved: AWS refused GetJob \(AccessDeniedException\): not yours: mend that and"):
+        look_up(boto3.client, "LoadJob of stack totesys-jobs", refused, "totesys-load")
 
 
 def test_an_event_rule_that_is_disabled_fails_the_proof(stack: Stack) -> None:

@@ -11,7 +11,7 @@ from operations.deploy.stacks import Template
 from operations.schedule.trigger import is_paused
 from tests.stack_fixtures import PROJECT, Stack
 
-SCHEDULE, EVENT = f"{PROJECT}-ingest-start", f"{PROJECT}-publish-start"
+SCHEDULE, OTHER = f"{PROJECT}-ingest-start", f"{PROJECT}-publish-load"
 
 
 def state(stack: Stack, trigger: str) -> str:
@@ -21,10 +21,10 @@ def state(stack: Stack, trigger: str) -> str:
 @pytest.fixture
 def paused(stack: Stack) -> Iterator[Stack]:
     """The stack with its schedule stopped; and another trigger, which no pause has stopped."""
-    for trigger in (SCHEDULE, EVENT):
+    for trigger in (SCHEDULE, OTHER):
         stack.aws.glue.stop_trigger(Name=trigger)
     yield stack
-    for trigger in (SCHEDULE, EVENT):
+    for trigger in (SCHEDULE, OTHER):
         stack.aws.glue.start_trigger(Name=trigger)
 
 
@@ -32,7 +32,7 @@ def test_a_deploy_leaves_a_paused_schedule_paused_and_says_how_to_resume(paused:
     deployed = paused.deploy()
     assert deployed.returncode == 0, deployed.stderr
     assert "triggers activated; paused: scripts/resume.sh restarts the schedule" in deployed.stdout
-    assert (state(paused, SCHEDULE), state(paused, EVENT)) == ("DEACTIVATED", "ACTIVATED")
+    assert (state(paused, SCHEDULE), state(paused, OTHER)) == ("DEACTIVATED", "ACTIVATED")
 
 
 def test_a_schedule_that_an_update_has_started_is_paused_again(stack: Stack) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,9 +16,8 @@ from totesys.arguments import IngestArguments, LoadArguments, TransformArguments
 
 from tests.exactness.faults import Effect, Fault
 from tests.exactness.sweep import Sweep, Swept
-from tests.local_aws.machine import ROOT
+from tests.glue_jobs import job_command
 
-SCRIPTS = ROOT / "glue_jobs"
 _LONGEST = 120  # seconds
 
 
@@ -40,8 +38,8 @@ class Processes:
         }
         words = [word for name, value in asdict(arguments[job]).items() if value for word in (f"--{name}", value)]
         return subprocess.Popen(
-            [sys.executable, str(SCRIPTS / f"{job}.py"), *words],
-            env={**os.environ, **self.environment, "PYTHONPATH": str(SCRIPTS), "AWS_ENDPOINT_URL": self.sweep.proxied.endpoint},
+            job_command(job, words),
+            env={**os.environ, **self.environment, "AWS_ENDPOINT_URL": self.sweep.proxied.endpoint},
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True, **options,
         )  # fmt: skip
 

@@ -89,7 +89,7 @@ def test_of_two_ingests_at_once_one_commits_and_the_other_steps_back(ingest: Any
         job.commit(bucket, batch)
 
     monkeypatch.setattr(job, "commit", commit_after_another)
-    assert job.run(ingest.arguments, ingest.clients, ingest.contracts, Demands()) == 0
+    job.run(ingest.arguments, ingest.clients, ingest.contracts, Demands())
     assert ingest.newest() == winners[0]
     assert list(ingest.partitions("address")) == [(winners[0].ingest_date, winners[0].batch_id)]
 
@@ -123,5 +123,5 @@ def test_another_identity_of_the_source_makes_saved_transactions_meaningless(ing
     first = ingest.tick()
     earlier = replace(first, source=replace(first.source, timeline=first.source.timeline - 1))
     monkeypatch.setattr(job, "newest_batch", lambda _: earlier)
-    assert job.run(ingest.arguments, ingest.clients, ingest.contracts, Demands()) == 0
+    job.run(ingest.arguments, ingest.clients, ingest.contracts, Demands())
     assert ingest.newest().tables["address"].mode == "full"

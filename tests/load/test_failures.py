@@ -6,10 +6,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +19,11 @@ from totesys.load.session import SESSION
 from totesys.load.staging import StagingWriter
 from totesys.store import Bucket
 
+from tests.glue_jobs import job_command
 from tests.load.conftest import STAGING, History, goes_on_from, waiting_for_ledger
 from tests.load.lake import Lake, currency, sales_order, sales_star
 from tests.local_aws.machine import free_port, wait_until
 
-ROOT = Path(__file__).parents[2]
 COUNTS = "SELECT (SELECT count(*) FROM fact_sales_order), (SELECT count(*) FROM dim_date), (SELECT count(*) FROM etl.load_ledger)"
 
 
@@ -99,11 +97,10 @@ def test_a_process_killed_before_its_commit_is_made_good_by_the_next(lake, load,
     with holder.cursor() as cursor:
         cursor.execute("LOCK TABLE etl.load_ledger IN SHARE MODE")
         process = subprocess.Popen(
-            [
-                sys.executable, "glue_jobs/load.py", "--project", "totesys", "--processed_bucket", lake.bucket.name,
-                "--warehouse_secret", "totesys/warehouse",
-            ],
-            cwd=ROOT, env={**os.environ, **job_environment}, start_new_session=True,
+            job_command(
+                "load", ["--project", "totesys", "--processed_bucket", lake.bucket.name, "--warehouse_secret", "totesys/warehouse"]
+            ),
+            env={**os.environ, **job_environment}, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         try:

@@ -12,7 +12,7 @@ def job(script: str, **properties: Any) -> dict[str, Any]:
 
 def trigger(kind: str, *jobs: str, **properties: Any) -> dict[str, Any]:
     actions = [{"JobName": {"Ref": name}} for name in jobs]
-    waits = {} if kind == "ON_DEMAND" else {"StartOnCreation": True}
+    waits = {"StartOnCreation": True} if kind in ("SCHEDULED", "CONDITIONAL") else {}
     return {
         "Type": "AWS::Glue::Trigger",
         "Properties": {"Type": kind, "WorkflowName": {"Ref": "Flow"}, "Actions": actions, **waits, **properties},

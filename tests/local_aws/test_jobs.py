@@ -39,15 +39,18 @@ def test_a_job_gets_glues_arguments_on_its_command_line_and_the_machine_in_its_e
 
 @pytest.mark.parametrize(("kind", "argument"), [("pythonshell", "--extra-py-files"), ("glueetl", "--additional-python-modules")])
 def test_a_job_runs_with_the_wheel_that_was_uploaded_last(aws: LocalAws, kind: str, argument: str) -> None:
-    name = f"wheel-{kind}"
-    uri = f"s3://{SCRIPTS}/{name}-1.0-py3-none-any.whl"
+    name, info = f"wheel-{kind}", "of_the_wheel-1.0.dist-info"
+    uri = f"s3://{SCRIPTS}/{kind}/of_the_wheel-1.0-py3-none-any.whl"
     aws.job(name, "import of_the_wheel; print(of_the_wheel.VALUE)", kind=kind, DefaultArguments={argument: uri})
     group = "/aws-glue/python-jobs/output" if kind == "pythonshell" else "/aws-glue/jobs/output"
     for value in ("first", "second"):
         wheel = io.BytesIO()
         with zipfile.ZipFile(wheel, "w") as archive:
             archive.writestr("of_the_wheel.py", f"VALUE = {value!r}")
-        aws.s3.put_object(Bucket=SCRIPTS, Key=uri.rpartition("/")[2], Body=wheel.getvalue())
+            archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: of-the-wheel\nVersion: 1.0\n")
+            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{info}/RECORD", "")
+        aws.s3.put_object(Bucket=SCRIPTS, Key=uri.removeprefix(f"s3://{SCRIPTS}/"), Body=wheel.getvalue())
         assert aws.output(aws.run(name)["Id"], group) == [value]
 
 
@@ -64,6 +67,10 @@ def test_nothing_is_installed_from_a_registry(aws: LocalAws) -> None:
         ("raise ValueError('the bucket is missing')", "ValueError: the bucket is missing"),
         ("import sys; sys.exit('source is down: start it')", "source is down: start it"),
         ("import sys; sys.exit(3)", "Command failed with exit code 3"),
+        (
+            "import sys; sys.exit(0)",
+            "SystemExit: 0: Glue counts a job that exits as failed, whatever the code. Let the script end by itself",
+        ),
         ("import os; os.kill(os.getpid(), 9)", "Command was killed by signal 9 (SIGKILL)"),
     ],
 )
@@ -172,3 +179,26 @@ def test_the_end_of_a_run_is_an_event(aws: LocalAws, source: str, state: str) ->
     assert (event["detail"]["state"], event["detail"]["jobRunId"]) == (state, run["Id"])
     bus.remove_targets(Rule=name, Ids=["queue"])
     bus.delete_rule(Name=name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "sdk"), [("pythonshell", [3, 9], ["1.21.21", "1.24.21"]), ("glueetl", [3, 11], ["1.34.131", "1.34.131"])]
+)
+def test_a_job_has_the_python_and_the_sdk_of_glue(aws: LocalAws, kind: str, version: list[int], sdk: list[str]) -> None:
+    source = "import boto3, botocore, json, sys; print(json.dumps([sys.version_info[:2], boto3.__version__, botocore.__version__]))"
+    run = aws.run(aws.job(f"sdk-{kind}", source, kind=kind))
+    group = "/aws-glue/python-jobs/output" if kind == "pythonshell" else "/aws-glue/jobs/output"
+    assert json.loads(aws.output(run["Id"], group)[0]) == [version, *sdk]
+
+
+def test_a_wheel_that_demands_others_cannot_be_installed(aws: LocalAws) -> None:
+    wheel, info = io.BytesIO(), "demanding-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: demanding\nVersion: 1.0\nRequires-Dist: requests\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    aws.s3.put_object(Bucket=SCRIPTS, Key="demanding-1.0-py3-none-any.whl", Body=wheel.getvalue())
+    uri = f"s3://{SCRIPTS}/demanding-1.0-py3-none-any.whl"
+    run = aws.run(aws.job("demanding", "print('never')", DefaultArguments={"--extra-py-files": uri}))
+    assert run["JobRunState"] == "FAILED"
+    assert "demanding-1.0-py3-none-any.whl cannot be installed: ERROR: No matching distribution found for requests" in run["ErrorMessage"]

@@ -1,19 +1,21 @@
-"""Which wheels a job's interpreter can import."""
+"""What the jobs ship is installed as Glue installs it: each wheel alone, and no package index asked."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from local_aws.wheels import fits
+from local_aws.process import PYTHONS
+from operations.deploy.artifacts import build_wheel, vendor_wheel
 
 
-@pytest.mark.parametrize(
-    ("wheel", "interpreter", "expected"),
-    [
-        ("pyarrow-20.0.0-cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "cp39", True),
-        ("pyarrow-20.0.0-cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "cp311", False),
-        ("boto3-1.42.97-py3-none-any.whl", "cp311", True),
-        ("python_dateutil-2.9.0.post0-py2.py3-none-any.whl", "cp39", True),
-        ("modules.zip", "cp311", True),
-    ],
-)
-def test_a_wheel_for_another_interpreter_is_left_out(wheel: str, interpreter: str, expected: bool) -> None:
-    assert fits(f"s3://artifacts/wheels/0123456789abcdef/{wheel}", interpreter) is expected
+@pytest.mark.parametrize(("environment", "kind"), [("ingest", "shell"), ("spark", "spark")])
+def test_each_wheel_that_is_shipped_installs_alone_without_an_index(environment: str, kind: str, tmp_path: Path) -> None:
+    for wheel in (build_wheel(tmp_path), vendor_wheel(environment)):
+        target = tmp_path / wheel.name.partition("-")[0]
+        command = [str(PYTHONS[kind]), "-m", "pip", "install", "--no-index", "--no-cache-dir", "--target", str(target), str(wheel)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.glob("totesys*/totesys*") if path.suffix == ""} == {"totesys", "totesys_vendor"}

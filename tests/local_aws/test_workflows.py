@@ -182,11 +182,23 @@ def test_a_stack_update_changes_a_workflow_in_place_and_a_delete_removes_it(aws:
     assert not [t for t in aws.glue.get_triggers()["Triggers"] if t.get("WorkflowName") == "changing"]
 
 
+def test_an_event_trigger_stays_created_and_can_be_neither_started_nor_stopped(aws: LocalAws, scripts: dict[str, str]) -> None:
+    resources = {"Flow": workflow("eventful"), "Work": job(scripts["say"]), "OnEvent": trigger("EVENT", "Work")}
+    aws.stack("eventful", {"Resources": resources})
+    (on_event,) = (t for t in aws.glue.get_triggers()["Triggers"] if t.get("WorkflowName") == "eventful")
+    assert on_event["State"] == "CREATED"
+    with pytest.raises(aws.glue.exceptions.InvalidInputException, match="Trigger Type EVENT cannot be started"):
+        aws.glue.start_trigger(Name=on_event["Name"])
+    with pytest.raises(aws.glue.exceptions.InvalidInputException, match="The operation is not allowed when trigger is in state: CREATED"):
+        aws.glue.stop_trigger(Name=on_event["Name"])
+
+
 @pytest.mark.parametrize(
     ("properties", "reason"),
     [
         ({"Type": "SCHEDULED", "Schedule": "rate(5 minutes)"}, "is not of the form cron"),
         ({"Type": "ON_DEMAND", "StartOnCreation": True}, "StartOnCreation"),
+        ({"Type": "EVENT", "StartOnCreation": True}, "StartOnCreation"),
         ({"Type": "CONDITIONAL"}, "Conditions is required"),
         (
             {"Type": "CONDITIONAL", "Predicate": {"Conditions": [{"JobName": "a", "State": "SUCCEEDED"}], "Logical": "AND"}},

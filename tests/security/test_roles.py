@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
+from importlib import import_module
 
 import pytest
 from pyspark.sql import SparkSession
@@ -19,7 +19,7 @@ from local_aws.spark import aws_environment
 from tests.conftest import Database
 from tests.exactness.proxies import ProxiedWorld, proxied_world
 from tests.exactness.sweep_deltas import Deltas
-from tests.local_aws.machine import ROOT, LocalAws, free_port
+from tests.local_aws.machine import LocalAws, free_port
 from tests.templates.test_templates import listed, resources, statements
 
 JOBS = ("ingest", "transform", "load")
@@ -96,8 +96,7 @@ def made(proxied: ProxiedWorld) -> dict[str, set[tuple[str, str]]]:
 
     def script(job: str) -> None:
         words = [word for name, value in asdict(arguments[job]).items() if value for word in (f"--{name}", value)]
-        main = runpy.run_path(str(ROOT / "glue_jobs" / f"{job}.py"))["main"]
-        assert run_job(job, main, words) == 0
+        run_job(job, import_module(f"totesys.{job}.main").main, words)
 
     def noted(job: str, run: Callable[[], object]) -> None:
         proxied.calls.arm(None)

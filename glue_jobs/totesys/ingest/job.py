@@ -43,17 +43,17 @@ class Clients:
     secretsmanager: Any
 
 
-def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> int:
-    """One tick; 0 also when another ingest was faster. A PipelineError leaves nothing behind that anybody reads."""
+def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> None:
+    """Run one tick, unless another ingest is faster. A PipelineError leaves nothing behind that anybody reads."""
     for _ in range(_ATTEMPTS):
         try:
             tick(arguments, clients, contracts, demands)
         except AlreadyThereError:
             log.info("another ingest committed this batch first: stepping back")
             if demands == NO_DEMANDS:
-                return 0
+                return
             continue  # what a person demands of this run, the other has not done
-        return 0
+        return
     raise RetriableError(f"another ingest was faster {_ATTEMPTS} times, and what was demanded is not done: start the run again")
 
 

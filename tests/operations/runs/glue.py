@@ -113,12 +113,14 @@ class Glue:
         if Name != "p-ingest-start":
             raise UnknownError
         state = self.schedule.pop(0) if len(self.schedule) > 1 else self.schedule[0]
-        return {"Trigger": {"Name": Name, "State": state}}
+        return {"Trigger": {"Name": Name, "Type": "SCHEDULED", "State": state}}
 
     def start_trigger(self, Name: str) -> None:
         self._move_schedule("start", ["ACTIVATING", "ACTIVATED"])
 
     def stop_trigger(self, Name: str) -> None:
+        if self.schedule == ["CREATED"]:
+            raise AssertionError("Glue refuses to stop a trigger that was never started")
         self._move_schedule("stop", ["DEACTIVATING", "DEACTIVATED"])
 
     def _move_schedule(self, asked: str, states: list[str]) -> None:

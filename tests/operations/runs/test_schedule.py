@@ -87,6 +87,13 @@ def test_a_resume_before_the_first_batch_says_so(glue: Glue, command: Command) -
     assert command(resume) == Ended(0, ["resumed: the source has not been read yet"], "")
 
 
+def test_a_schedule_that_was_never_started_can_be_paused(glue: Glue) -> None:
+    glue.schedule = ["CREATED"]
+    assert trigger.deactivate(glue, "p-ingest-start")
+    assert glue.asked_of_schedule == ["start", "stop"]
+    assert trigger.is_paused(glue, "p")
+
+
 def test_a_trigger_that_does_not_stop_is_named_with_its_state(glue: Glue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trigger, "_LONGEST", 0.1)
     glue.schedule = ["UPDATING"]

@@ -47,7 +47,7 @@ NOW = datetime(2026, 3, 2, 8, 10, tzinfo=timezone.utc)
 READ = datetime.fromisoformat(SNAPSHOT_AT)
 WELL = Status(
     version="v1.2.0-3-g0a1b2c3", deployed_at=NOW - timedelta(days=3),
-    triggers={"p-ingest-start": "ACTIVATED", "p-publish-load": "ACTIVATED"},
+    triggers={"p-ingest-start": "ACTIVATED", "p-publish-start": "ON EVENT", "p-publish-load": "ACTIVATED"},
     jobs=Jobs(Job("p-ingest"), Job("p-transform"), Job("p-load")), read_at=READ, landed=7, published=7,
     warehouse=Warehouse(7, compared_at=NOW - timedelta(hours=1)), loaded=7, batches=[Batch(7, READ, 1234, "loaded")], waiting=[],
     fresh_to=READ, held={}, dead={}, alarms=[],

@@ -1,0 +1,31 @@
+"""What the load job does, with real clients: loads what publishes brought into the warehouse, all eleven tables in one transaction."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import boto3
+
+from totesys.arguments import LoadArguments, parse_arguments
+from totesys.contracts import load_contracts
+from totesys.demands import read_demands
+from totesys.load.job import LoadJob
+from totesys.secrets import read_credentials
+from totesys.spark_session import spark_session
+from totesys.store import Bucket
+
+
+def main(argv: Sequence[str]) -> None:
+    """Load every publish that waits, if any does."""
+    arguments = parse_arguments(LoadArguments, argv)
+    LoadJob(
+        project=arguments.project,
+        events=boto3.client("events"),
+        processed=Bucket(boto3.client("s3"), arguments.processed_bucket),
+        credentials=read_credentials(boto3.client("secretsmanager"), arguments.warehouse_secret),
+        contracts=load_contracts(),
+        spark=lambda: spark_session("totesys-load"),
+        attempt=secrets.token_hex(4),
+        demands=read_demands(boto3.client("glue"), arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID),
+    ).run()

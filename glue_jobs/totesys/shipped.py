@@ -1,0 +1,35 @@
+"""The packages that we ship, ahead of those that Glue has. Imports nothing but the standard library."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+_CHECKED = ("boto3", "botocore")  # Glue has these too, and its own lack conditional writes
+
+
+def put_shipped_packages_first() -> None:
+    """Make every later import take the packages of totesys_vendor. Call it before the first import of any of them.
+
+    Glue puts its own packages first on the path, and may have imported some before our first line: those are forgotten.
+    Raises SystemExit with one line when the vendor wheel is missing, or another boto3 would be imported all the same.
+    """
+    try:
+        folder = Path(importlib.import_module("totesys_vendor").__file__ or "").parent
+    except ImportError:
+        raise SystemExit(
+            "FatalError: the job's packages are missing: the wheel totesys_vendor is not installed. Run scripts/deploy.sh again"
+        ) from None
+    shipped = {path.name.partition(".")[0] for path in folder.iterdir()}
+    for name in list(sys.modules):
+        if name.partition(".")[0] in shipped:
+            del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    for name in _CHECKED:
+        module = importlib.import_module(name)
+        if folder not in Path(module.__file__ or "").parents:
+            raise SystemExit(
+                f"FatalError: {name} {getattr(module, '__version__', 'of unknown version')} of {module.__file__} was imported in place of"
+                f" the shipped one in {folder}. Run scripts/deploy.sh again"
+            )
