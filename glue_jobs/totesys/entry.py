@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import platform
 import sys
 import time
 import traceback
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
+
+import boto3
 
 from totesys import metrics
 from totesys.errors import PipelineError
@@ -16,8 +19,10 @@ from totesys.logs import JsonLines, said
 log = logging.getLogger(__name__)
 
 
-def run_job(job: str, main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
+def run_job(job: str, main: Callable[[Sequence[str]], None], argv: Sequence[str], glues_boto3: str = "none") -> None:
     """Run a job's main. Return when it succeeded: Glue counts every SystemExit as a failure, whatever its code.
+
+    `glues_boto3` is the version that the shipped boto3 takes the place of: the first log line tells it.
 
     Raises SystemExit with one line that says what happened, where and what to do. The traceback of an unforeseen error is printed before.
     """
@@ -30,6 +35,8 @@ def run_job(job: str, main: Callable[[Sequence[str]], None], argv: Sequence[str]
     counts = metrics.Counts()
     logging.basicConfig(level=logging.INFO, handlers=[handler, counts], force=True)
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it would say of every client where it found its endpoint
+    python, glibc = platform.python_version(), platform.libc_ver()[1]
+    log.info("runs on Python %s, glibc %s, boto3 %s in the place of Glue's %s", python, glibc, boto3.__version__, glues_boto3)
     started = time.monotonic()
     try:
         main(argv)

@@ -9,8 +9,10 @@ from pathlib import Path
 _CHECKED = ("boto3", "botocore")  # Glue has these too, and its own lack conditional writes
 
 
-def put_shipped_packages_first() -> None:
+def put_shipped_packages_first() -> str:
     """Make every later import take the packages of totesys_vendor. Call it before the first import of any of them.
+
+    Return the version of boto3 that Glue has itself, or "none".
 
     Glue puts its own packages first on the path, and may have imported some before our first line: those are forgotten.
     Raises SystemExit with one line when the vendor wheel is missing, or another boto3 would be imported all the same.
@@ -21,6 +23,7 @@ def put_shipped_packages_first() -> None:
         raise SystemExit(
             "FatalError: the job's packages are missing: the wheel totesys_vendor is not installed. Run scripts/deploy.sh again"
         ) from None
+    glues_own = _version("boto3")
     shipped = {path.name.partition(".")[0] for path in folder.iterdir()}
     for name in list(sys.modules):
         if name.partition(".")[0] in shipped:
@@ -30,6 +33,14 @@ def put_shipped_packages_first() -> None:
         module = importlib.import_module(name)
         if folder not in Path(module.__file__ or "").parents:
             raise SystemExit(
-                f"FatalError: {name} {getattr(module, '__version__', 'of unknown version')} of {module.__file__} was imported in place of"
+                f"FatalError: {name} {_version(name)} of {module.__file__} was imported in place of"
                 f" the shipped one in {folder}. Run scripts/deploy.sh again"
             )
+    return glues_own
+
+
+def _version(name: str) -> str:
+    try:
+        return str(importlib.import_module(name).__version__)
+    except ImportError:
+        return "none"
