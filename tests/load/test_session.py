@@ -18,8 +18,8 @@ COUNTS = "SELECT (SELECT count(*) FROM public.fact_sales_order), (SELECT count(*
 
 # All of them, one at a time, end today's load or change what it does.
 SETTINGS = {
-    "idle_session_timeout": "'50ms'",
-    "transaction_timeout": "'100ms'",
+    "idle_session_timeout": "'500ms'",
+    "transaction_timeout": "'500ms'",
     "statement_timeout": "'5ms'",
     "lock_timeout": "'1ms'",
     "idle_in_transaction_session_timeout": "'5ms'",

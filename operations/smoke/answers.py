@@ -1,0 +1,98 @@
+"""What only AWS can answer, asked of a deployment that has run: each answer is one line, and holds no secret."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from totesys.alerts import Alert, send
+from totesys.errors import FatalError
+
+from operations.deployment import Deployment, stack_outputs
+from operations.schedule.heartbeat import heartbeat_alarm
+
+_LOGS = {"ingest": "/aws-glue/python-jobs/output", "transform": "/aws-glue/jobs/output", "load": "/aws-glue/jobs/output"}
+_ENVIRONMENT = "runs on Python"  # how the jobs' first log line begins
+_ALERT_ARRIVES_WITHIN = 120.0  # seconds; on AWS it takes a few
+_LONGEST_WAIT = 20  # seconds, of one request to SQS
+
+
+def answers(session: boto3.Session, deployment: Deployment) -> Iterator[tuple[str, str]]:
+    """Yield pairs of a question and its answer."""
+    glue, project = session.client("glue"), deployment.project
+    trigger = glue.get_trigger(Name=f"{project}-publish-start")["Trigger"]
+    runs = [run for page in workflow_pages(glue, deployment.publish_workflow) for run in page]
+    by_event = [run for run in runs if "aws:eventIds" in run.get("WorkflowRunProperties", {})]
+    yield "state of the EVENT trigger, and runs that it started", f"{trigger['State']}; {len(by_event)} of {len(runs)} publish runs"
+    started = [run["StartedOn"] for run in runs]
+    yield "order in which GetWorkflowRuns answers", "newest first" if started == sorted(started, reverse=True) else "another"
+    for job, name in (("ingest", deployment.ingest_job), ("transform", deployment.transform_job), ("load", deployment.load_job)):
+        yield f"what {job} runs on", job_environment(session, name, _LOGS[job])
+    alarm = session.client("cloudwatch").describe_alarms(AlarmNames=[heartbeat_alarm(project)])["MetricAlarms"][0]
+    yield f"alarm {alarm['AlarmName']}", alarm["StateValue"]
+
+
+def workflow_pages(glue: Any, workflow: str) -> Iterator[list[dict[str, Any]]]:
+    """Yield the runs of a workflow page by page, in the order in which the service answers."""
+    request = {"Name": workflow}
+    while True:
+        answer = glue.get_workflow_runs(**request)
+        yield answer["Runs"]
+        if not answer.get("NextToken"):
+            return
+        request["NextToken"] = answer["NextToken"]
+
+
+def job_environment(session: boto3.Session, job: str, log_group: str) -> str:
+    """Return what the first log line of a job's last run says of its Python, its glibc and its SDK."""
+    runs = session.client("glue").get_job_runs(JobName=job)["JobRuns"]
+    last = max(runs, key=lambda run: run["StartedOn"])
+    request = {"logGroupName": log_group, "logStreamName": last["Id"], "startFromHead": True, "limit": 100}
+    for event in session.client("logs").get_log_events(**request)["events"]:
+        if _ENVIRONMENT in event["message"]:
+            return str(json.loads(event["message"])["message"]).removeprefix("runs on ")
+    return f"unknown: the log {log_group} of run {last['Id']} does not say"
+
+
+def alert_arrives(session: boto3.Session, project: str) -> float:
+    """Send an alert as a job does, by EventBridge, and return the seconds until a subscriber of the topic has it.
+
+    Raises FatalError when it does not arrive.
+    """
+    topic = stack_outputs(session, f"{project}-alerts")["AlertsTopic"]
+    with _subscriber(session, topic, f"{project}-smoke") as queue:
+        sent_at = time.monotonic()
+        send(session.client("events"), project, [Alert("smoke test", "design", 0, 'scripts/smoke.sh says: "no action is needed"')])
+        while time.monotonic() < sent_at + _ALERT_ARRIVES_WITHIN:
+            received = session.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=_LONGEST_WAIT).get("Messages", ())
+            if any("smoke test" in message["Body"] for message in received):
+                return time.monotonic() - sent_at
+    raise FatalError(
+        f"an alert did not arrive within {_ALERT_ARRIVES_WITHIN:.0f} s: see the queue {project}-undelivered-alerts, the topic's policy and"
+        " its key"
+    )
+
+
+@contextmanager
+def _subscriber(session: boto3.Session, topic: str, name: str) -> Iterator[str]:
+    """Yield the URL of a queue that gets the topic's messages. Queue and subscription are removed afterwards."""
+    sqs, sns = session.client("sqs"), session.client("sns")
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    try:
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        statement = {
+            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+        }  # fmt: skip
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})})
+        subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True)["SubscriptionArn"]
+        try:
+            yield queue
+        finally:
+            sns.unsubscribe(SubscriptionArn=subscription)
+    finally:
+        sqs.delete_queue(QueueUrl=queue)
