@@ -12,11 +12,13 @@ Three differences from AWS are meant:
 
 import functools
 import json
+import re
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape  # nosec B406: nothing is parsed
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
@@ -29,6 +31,7 @@ from local_aws.seams import replace
 
 _CHECKS = "local_aws:checks"  # a condition key of our own: how the checks of a call come to `_enforce`
 _denied_resource: ContextVar[str] = ContextVar("denied_resource", default="*")
+_keys_to_delete: ContextVar[list[str]] = ContextVar("keys_to_delete")  # of a request that deletes many objects
 
 
 class Denied(Exception):
@@ -137,6 +140,8 @@ def _parsed_once(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _with_checks(context_of: Callable[..., Record]) -> Callable[..., Record]:
     def context_with_checks(service: str, iam_action: str, body: bytes, params: Any) -> Record:
+        is_batch = iam_action == "s3:DeleteObject" and "delete" in params
+        _keys_to_delete.set(re.findall("<Key>(.*?)</Key>", body.decode()) if is_batch else [])
         found = requests.checks(iam_action, body, params, place())
         return {**context_of(service, iam_action, body, params), **({_CHECKS: found} if found else {})}
 
@@ -171,13 +176,17 @@ def _bucket_that_lacks(object_arn: str) -> str | None:
 
 
 def _naming_the_resource(respond: Callable[..., Any]) -> Callable[..., Any]:
-    """AWS names the resource in its refusals; ministack does for some services only."""
+    """AWS names the resource in its refusals; ministack does for some services only. A refused deletion of many objects is an answer of
+    200 that has an error for each object."""
 
     def respond_with_resource(service: str, action: str, principal_arn: str, request_id: str, **details: Any) -> Any:
         if not (details.get("message") or details.get("error_code") or details.get("resource_policy_arn")):
             resource = _denied_resource.get()
             message = iam_actions.identity_denial_message(action, principal_arn, resource, details.get("explicit_deny", False))
             details["message"] = message
+            if keys := _keys_to_delete.get([]):
+                errors = (f"<Error><Key>{key}</Key><Code>AccessDenied</Code><Message>{escape(message)}</Message></Error>" for key in keys)
+                return 200, {"Content-Type": "application/xml"}, f"<DeleteResult>{''.join(errors)}</DeleteResult>".encode()
         return respond(service, action, principal_arn, request_id, **details)
 
     return respond_with_resource
