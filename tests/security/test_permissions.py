@@ -8,11 +8,9 @@ after a long run, is called by a script that runs by the job's role.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -21,7 +19,7 @@ from local_aws.spark import aws_environment
 from operations.deploy.stacks import Template, deploy_stack
 from tests.conftest import Database
 from tests.exactness.sweep_deltas import Deltas
-from tests.local_aws.machine import free_port, wait_until
+from tests.local_aws.machine import free_port
 from tests.stack_fixtures import Stack, local_stack
 from tests.templates.test_templates import listed, resources, statements
 
@@ -66,10 +64,9 @@ RIGHTS = [right for role, properties in ROLES.items() for right in rights_of(rol
 
 @dataclass
 class Deployed:
-    """A deployed stack after its first tick, whose publish workflow is started by no event."""
+    """A deployed stack with the function for Slack, after its first tick; no event starts its publish workflow."""
 
     stack: Stack
-    deltas: Deltas
 
     def client(self, service: str) -> Any:
         return self.stack.aws.client(service)
@@ -89,7 +86,10 @@ class Deployed:
         def put(statements: list[dict[str, Any]]) -> None:
             iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps({**policy, "Statement": statements}))
 
-        put(rest)
+        if rest:
+            put(rest)
+        else:
+            iam.delete_role_policy(RoleName=role, PolicyName=name)
         try:
             yield
         finally:
@@ -115,7 +115,7 @@ class Deployed:
         name = f"{PROJECT}-by-{role}"
         command = {**job["Command"], "ScriptLocation": f"s3://{bucket}/{key}"}
         definition = {"Role": job["Role"], "Command": command, "DefaultArguments": job["DefaultArguments"]}
-        if name in glue.list_jobs()["JobNames"]:
+        if name in [known["Name"] for known in glue.get_jobs()["Jobs"]]:
             glue.update_job(JobName=name, JobUpdate=definition)
         else:
             glue.create_job(Name=name, **definition)
@@ -164,11 +164,17 @@ def deployed(
     source, warehouse = two_databases()
     with local_stack(tmp_path_factory.mktemp("rights"), source, warehouse, PROJECT) as stack:
         assert stack.first_run.returncode == 0, stack.first_run.stderr
-        deltas = Deltas(source)
+        Deltas(source)  # fills the source
         done = stack.script("run.sh")
         assert done.returncode == 0, done.stdout + done.stderr
         stack.aws.client("events").disable_rule(Name=publish_rule(stack))
-        yield Deployed(stack, deltas)
+        stack.aws.client("secretsmanager").create_secret(Name="team/slack", SecretString="http://127.0.0.1:1/webhook")
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in aws_environment(stack.aws.endpoint).items():
+                patch.setenv(name, value)
+            parameters = {"Project": PROJECT, "SlackSecret": "team/slack"}
+            deploy_stack(stack.session, f"{PROJECT}-alerts", Template.read("alerts"), parameters)
+        yield Deployed(stack)
 
 
 def publish_rule(stack: Stack) -> str:
@@ -191,6 +197,23 @@ def a_run_fails(deployed: Deployed, right: Right) -> bool:
 def a_run_with_news_fails(deployed: Deployed, right: Right) -> bool:
     deployed.change()
     return a_run_fails(deployed, right)
+
+
+def a_run_with_a_batch_fails(deployed: Deployed, right: Right) -> bool:
+    deployed.change()
+    assert deployed.run("ingest")["JobRunState"] == "SUCCEEDED"
+    return a_run_fails(deployed, right)
+
+
+def a_run_that_has_lost_its_manifests_fails(deployed: Deployed, right: Right) -> bool:
+    s3, bucket = deployed.client("s3"), deployed.stack.deployment.processed_bucket
+    keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket, Prefix="_manifests/")["Contents"]]
+    manifests = {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]})
+    missed = a_run_fails(deployed, right)
+    for key, body in manifests.items():
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+    return missed
 
 
 def a_run_fails_while_the_warehouse_is_down(deployed: Deployed, right: Right) -> bool:
@@ -219,36 +242,47 @@ def a_run_makes_no_group_for_its_log(deployed: Deployed, right: Right) -> bool:
 
 
 def a_run_that_registers_a_partition_fails(deployed: Deployed, right: Right) -> bool:
-    partition = one_partition(deployed)
+    partition = one_partition(deployed, "current", "design")
     deployed.client("glue").delete_partition(**partition.place, PartitionValues=partition.values)
-    return a_run_fails(deployed, right)
+    missed = a_run_fails(deployed, right)
+    deployed.client("glue").create_partition(**partition.place, PartitionInput=partition.behind(partition.values))
+    return missed
 
 
 def a_run_that_moves_a_partition_fails(deployed: Deployed, right: Right) -> bool:
-    partition = one_partition(deployed)
-    behind = {"Values": partition.values, "StorageDescriptor": partition.descriptor, "Parameters": {"publish_seq": "0"}}
-    deployed.client("glue").update_partition(**partition.place, PartitionValueList=partition.values, PartitionInput=behind)
+    set_back(deployed, one_partition(deployed, "current", "design"))
     return a_run_fails(deployed, right)
 
 
 def a_run_that_removes_a_partition_fails(deployed: Deployed, right: Right) -> bool:
-    partition = one_partition(deployed)
-    gone = {"Values": ["gone"], "StorageDescriptor": partition.descriptor, "Parameters": {"publish_seq": "0"}}
-    deployed.client("glue").create_partition(**partition.place, PartitionInput=gone)
+    add_one_too_many(deployed, one_partition(deployed, "current", "design"))
     return a_run_fails(deployed, right)
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition of the mirror, as the catalog has it."""
+    """A partition as the catalog has it."""
 
     place: dict[str, str]
     values: list[str]
     descriptor: dict[str, Any]
 
+    def behind(self, values: list[str]) -> dict[str, Any]:
+        """One with these values that no publish has moved yet."""
+        return {"Values": values, "StorageDescriptor": self.descriptor, "Parameters": {"publish_seq": "0"}}
 
-def one_partition(deployed: Deployed) -> Partition:
-    place = {"DatabaseName": deployed.stack.deployment.current_database, "TableName": "design"}
+
+def set_back(deployed: Deployed, partition: Partition) -> None:
+    behind = partition.behind(partition.values)
+    deployed.client("glue").update_partition(**partition.place, PartitionValueList=partition.values, PartitionInput=behind)
+
+
+def add_one_too_many(deployed: Deployed, partition: Partition) -> None:
+    deployed.client("glue").create_partition(**partition.place, PartitionInput=partition.behind(["gone"]))
+
+
+def one_partition(deployed: Deployed, database: str, table: str) -> Partition:
+    place = {"DatabaseName": f"{PROJECT}_{database}", "TableName": table}
     found = deployed.client("glue").get_partitions(**place)["Partitions"][0]
     return Partition(place, found["Values"], found["StorageDescriptor"])
 
@@ -326,7 +360,9 @@ MISSED: dict[tuple[str, str], Missed] = {
     ("PutMetrics", "cloudwatch:PutMetricData"): the_log_says_so,
     ("CompareWithYesterday", "cloudwatch:GetMetricStatistics"): a_script_fails(_SLOWDOWN),
     ("Alert", "events:PutEvents"): a_script_fails(_ALERT),
+    ("WritePublishes", "s3:PutObject"): a_run_with_a_batch_fails,
     ("WritePublishes", "s3:DeleteObject"): a_script_fails(_SWEEP),
+    ("RegisterPartitions", "glue:GetTables"): a_run_that_has_lost_its_manifests_fails,
     ("RegisterPartitions", "glue:GetTable"): a_run_that_registers_a_partition_fails,
     ("RegisterPartitions", "glue:BatchCreatePartition"): a_run_that_registers_a_partition_fails,
     ("RegisterPartitions", "glue:BatchUpdatePartition"): a_run_that_moves_a_partition_fails,
@@ -350,3 +386,52 @@ def missed(right: Right) -> Missed:
 def test_what_needs_a_right_misses_it(deployed: Deployed, right: Right) -> None:
     with deployed.without(right):
         assert missed(right)(deployed, right)
+
+
+@pytest.mark.parametrize(("role", "source"), [
+    *((job, source) for job in ("ingest", "transform", "load") for source in (_ALERT, _SLOWDOWN)), ("transform", _SWEEP),
+])  # fmt: skip
+def test_a_script_that_fails_without_a_right_succeeds_with_it(deployed: Deployed, role: str, source: str) -> None:
+    run = deployed.script(role, source)
+    assert run["JobRunState"] == "SUCCEEDED", run["ErrorMessage"]
+
+
+def test_with_all_rights_the_whole_way_goes_well_and_every_resource_of_a_right_is_used(deployed: Deployed) -> None:
+    """By this run and all before it together: a right for one more thing shows here."""
+    glue, workflow = deployed.client("glue"), f"{PROJECT}-publish"
+    with deployed.warehouse_down():
+        assert deployed.run("ingest")["JobRunState"] == "SUCCEEDED"
+    for database, table in (("current", "staff"), ("processed", "dim_staff")):
+        partition = one_partition(deployed, database, table)
+        set_back(deployed, partition)
+        add_one_too_many(deployed, partition)
+    assert not the_event_starts_nothing(deployed, RIGHTS[0])
+    run = glue.get_workflow_runs(Name=workflow)["Runs"][0]
+    ended = deployed.stack.aws.workflow_ended(workflow, run["WorkflowRunId"])
+    assert {node["JobDetails"]["JobRuns"][0]["JobRunState"] for node in ended["Graph"]["Nodes"] if node["Type"] == "JOB"} == {"SUCCEEDED"}
+    assert granted(deployed) - used(deployed) == set()
+
+
+def granted(deployed: Deployed) -> set[tuple[str, str, str, str]]:
+    """Role, statement, action and resource of what is allowed."""
+    iam, found = deployed.client("iam"), set()
+    for role in ROLES:
+        name = f"{PROJECT}-{role}-eu-west-2"
+        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            for statement in iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]["Statement"]:
+                for action in set(listed(statement["Action"])) - set(ONLY_ON_AWS):
+                    found |= {(name, statement["Sid"], action, resource) for resource in listed(statement["Resource"])}
+    return found
+
+
+def used(deployed: Deployed) -> set[tuple[str, str, str, str]]:
+    lines = (deployed.stack.aws.local_dir / "permissions.jsonl").read_text().splitlines()
+    noted = [json.loads(line) for line in lines]
+    return {(line["role"], line["sid"], line["action"], line["resource"]) for line in noted if "action" in line}
+
+
+def test_every_exception_is_one() -> None:
+    assert {right.action for right in RIGHTS} >= set(ONLY_ON_AWS)
+    sids = {statement["Sid"] for role in ROLES.values() for statement in statements(role)}
+    assert sids >= NOT_DEPLOYED
+    assert {(right.sid, right.action) for right in RIGHTS} >= set(MISSED)
