@@ -128,7 +128,7 @@ class LocalAws:
     def job(self, name: str, source: str, **definition: Any) -> str:
         """Create a Python shell job (unless the definition says otherwise) with this source as its script."""
         command = {"Name": definition.pop("kind", "pythonshell"), "ScriptLocation": self.upload(name, source), "PythonVersion": "3.9"}
-        self.glue.create_job(Name=name, Role=ROLE, Command=command, **definition)
+        self.glue.create_job(Name=name, Role=definition.pop("role", ROLE), Command=command, **definition)
         return name
 
     def run(self, name: str, **request: Any) -> dict[str, Any]:

@@ -194,9 +194,7 @@ def test_who_does_not_sign_gets_nothing(aws: LocalAws, place: None) -> None:
 
 def test_a_job_whose_role_glue_may_not_assume_fails(aws: LocalAws) -> None:
     role = aws.role("of-events", "events.amazonaws.com", allow("*", "*"))
-    command = {"Name": "pythonshell", "ScriptLocation": aws.upload("assumed", "print('run')"), "PythonVersion": "3.9"}
-    aws.glue.create_job(Name="not-assumed", Role=role, Command=command)
-    run = aws.run("not-assumed")
+    run = aws.run(aws.job("not-assumed", "print('run')", role=role))
     assert (run["JobRunState"], "glue.amazonaws.com cannot assume the role" in run["ErrorMessage"]) == ("FAILED", True)
 
 
@@ -205,9 +203,7 @@ def test_a_job_acts_by_its_role(aws: LocalAws) -> None:
     logs = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
     role = aws.role("reads-code", "glue.amazonaws.com", code, logs)
     source = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn']); boto3.client('glue').get_databases()"
-    command = {"Name": "pythonshell", "ScriptLocation": aws.upload("by-role", source), "PythonVersion": "3.9"}
-    aws.glue.create_job(Name="by-role", Role=role, Command=command)
-    run = aws.run("by-role")
+    run = aws.run(aws.job("by-role", source, role=role))
     assert aws.output(run["Id"]) == ["arn:aws:sts::000000000000:assumed-role/reads-code/GlueJobRunnerSession"]
     assert "not authorized to perform: glue:GetDatabases" in run["ErrorMessage"]
 
