@@ -111,7 +111,7 @@ class Deployed:
         glue, key = self.client("glue"), "scripts/by-role.py"
         job = glue.get_job(JobName=f"{PROJECT}-{role}")["Job"]
         bucket = self.stack.deployment.artifacts_bucket
-        self.stack.aws.s3.put_object(Bucket=bucket, Key=key, Body=source.encode())
+        self.stack.aws.s3.put_object(Bucket=bucket, Key=key, Body=(_SHIPPED + source).encode())
         name = f"{PROJECT}-by-{role}"
         command = {**job["Command"], "ScriptLocation": f"s3://{bucket}/{key}"}
         definition = {"Role": job["Role"], "Command": command, "DefaultArguments": job["DefaultArguments"]}
@@ -287,6 +287,10 @@ def one_partition(deployed: Deployed, database: str, table: str) -> Partition:
     return Partition(place, found["Values"], found["StorageDescriptor"])
 
 
+_SHIPPED = """
+from totesys.shipped import put_shipped_packages_first
+put_shipped_packages_first()
+"""
 _ALERT = """
 import boto3
 from totesys.alerts import Alert, send
