@@ -140,7 +140,7 @@ class Jobs:
     def _run(self, run: JobRun) -> None:
         jvm = None
         try:
-            role = assume(run.job["Role"], "glue.amazonaws.com", "GlueJobRunnerSession")
+            role = assume(run.job.get("Role", ""), "glue.amazonaws.com", "GlueJobRunnerSession")
             command = prepare(self._machine, run.id, run.job, _arguments(run), role)
             jvm = None if command.settings is None else self._jvms.take(command)
             env = {**command.env, **jvm.environment} if jvm else command.env
@@ -199,6 +199,8 @@ class Jobs:
             raise invalid("Name is required")
         if name in glue._jobs:
             raise AwsError("AlreadyExistsException", f"Job {name} already exists")
+        if not data.get("Role"):
+            raise invalid(f"Role of {name} is required")
         if (data.get("Command") or {}).get("Name") not in GROUPS:
             raise invalid(f"Command.Name of {name} must be one of {', '.join(GROUPS)}: other kinds of job do not run on this machine")
         now = time.time()

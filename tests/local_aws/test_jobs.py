@@ -174,7 +174,7 @@ def states_of(aws: LocalAws, queue: str, name: str) -> Any:
 @pytest.mark.parametrize(("source", "state"), [("pass", "SUCCEEDED"), ("raise SystemExit('no')", "FAILED")])
 def test_the_end_of_a_run_is_an_event(aws: LocalAws, source: str, state: str) -> None:
     name = f"event-{state}"
-    sqs, bus = aws.client("sqs"), aws.client("events")
+    bus = aws.client("events")
     bus.put_rule(Name=name, EventPattern=json.dumps({"source": ["aws.glue"], "detail-type": ["Glue Job State Change"]}))
     queue = aws.queue(name, "events.amazonaws.com")
     bus.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": f"arn:aws:sqs:eu-west-2:000000000000:{name}"}])

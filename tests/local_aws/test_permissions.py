@@ -9,6 +9,8 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.local_aws.machine import SCRIPTS, LocalAws
@@ -29,8 +31,8 @@ def place(aws: LocalAws) -> None:
         aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
         aws.s3.put_object(Bucket=bucket, Key=HELD, Body=b"text")
     aws.glue.create_database(DatabaseInput={"Name": "shop"})
-    columns = [{"Name": "a", "Type": "int"}]
-    aws.glue.create_table(DatabaseName="shop", TableInput={"Name": "sales", "StorageDescriptor": {"Columns": columns, "Location": "s3://rights/sales/"}})
+    descriptor = {"Columns": [{"Name": "a", "Type": "int"}], "Location": "s3://rights/sales/"}
+    aws.glue.create_table(DatabaseName="shop", TableInput={"Name": "sales", "StorageDescriptor": descriptor})
 
 
 def allow(action: Any, resource: Any, **condition: Any) -> Statement:
@@ -184,9 +186,6 @@ def test_a_keys_policy_must_let_the_account_in(aws: LocalAws) -> None:
 
 
 def test_who_does_not_sign_gets_nothing(aws: LocalAws, place: None) -> None:
-    from botocore import UNSIGNED
-    from botocore.config import Config
-
     client = boto3.client("s3", "eu-west-2", endpoint_url=aws.endpoint, config=Config(signature_version=UNSIGNED))
     with pytest.raises(ClientError, match=r"\(AccessDenied\)"):
         client.get_object(Bucket="rights", Key=HELD)

@@ -100,7 +100,8 @@ def test_runs_of_different_roles_share_a_jvm_and_no_rights(aws: LocalAws) -> Non
     aws.s3.create_bucket(Bucket="by-roles", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
     aws.s3.put_object(Bucket="by-roles", Key="a.txt", Body=b"a")
     code = {"Effect": "Allow", "Action": ["s3:GetObject", "logs:*"], "Resource": [f"arn:aws:s3:::{SCRIPTS}/*", "arn:aws:logs:*"]}
-    objects = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": ["arn:aws:s3:::by-roles", "arn:aws:s3:::by-roles/*"]}
+    bucket = "arn:aws:s3:::by-roles"
+    objects = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": [bucket, f"{bucket}/*"]}
     for name, statements in (("reader", [code, objects]), ("stranger", [code])):
         aws.job(name, READS, kind="glueetl", role=aws.role(f"spark-{name}", "glue.amazonaws.com", *statements))
 

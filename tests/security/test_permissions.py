@@ -58,7 +58,11 @@ def rights_of(role: str, properties: dict[str, Any]) -> Iterator[Right]:
                 yield from (Right(role, statement["Sid"], action, number) for number in numbers)
 
 
-ROLES = {name.removesuffix("Role").lower(): role for stack in ("roles", "alerts") for name, role in resources(stack, "AWS::IAM::Role").items()}
+ROLES = {
+    name.removesuffix("Role").lower(): properties
+    for stack in ("roles", "alerts")
+    for name, properties in resources(stack, "AWS::IAM::Role").items()
+}
 RIGHTS = [right for role, properties in ROLES.items() for right in rights_of(role, properties)]
 
 
@@ -158,9 +162,7 @@ def lessened(statement: dict[str, Any], right: Right) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def deployed(
-    tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]
-) -> Iterator[Deployed]:
+def deployed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]) -> Iterator[Deployed]:
     source, warehouse = two_databases()
     with local_stack(tmp_path_factory.mktemp("rights"), source, warehouse, PROJECT) as stack:
         assert stack.first_run.returncode == 0, stack.first_run.stderr
