@@ -24,6 +24,14 @@ BUS = "arn:aws:events:eu-west-2:000000000000:event-bus/default"
 _numbers = count(1)
 
 
+WHO_AM_I = """
+import os, boto3
+sts, glue = (boto3.client(name, endpoint_url=os.environ["AWS_ENDPOINT_URL"]) for name in ("sts", "glue"))
+print(sts.get_caller_identity()["Arn"])
+glue.get_databases()
+"""
+
+
 @pytest.fixture(scope="module")
 def place(aws: LocalAws) -> None:
     """A bucket with an object, and a table."""
@@ -201,8 +209,7 @@ def test_a_job_acts_by_its_role(aws: LocalAws) -> None:
     code = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{SCRIPTS}/*"}
     logs = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
     role = aws.role("reads-code", "glue.amazonaws.com", code, logs)
-    source = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn']); boto3.client('glue').get_databases()"
-    run = aws.run(aws.job("by-role", source, role=role))
+    run = aws.run(aws.job("by-role", WHO_AM_I, role=role))
     assert aws.output(run["Id"]) == ["arn:aws:sts::000000000000:assumed-role/reads-code/GlueJobRunnerSession"]
     assert "not authorized to perform: glue:GetDatabases" in run["ErrorMessage"]
 

@@ -11,8 +11,8 @@ SLEEP = "import time; time.sleep(600)"
 SAY_ARGUMENTS = "import sys; print(' '.join(sys.argv[1:]))"
 # Fails until its object is there: what a person mends between a run and its resumption.
 NEEDS_MENDING = """
-import sys, boto3
-if not boto3.client("s3").list_objects_v2(Bucket="job-scripts", Prefix="mended")["KeyCount"]:
+import os, sys, boto3
+if not boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).list_objects_v2(Bucket="job-scripts", Prefix="mended")["KeyCount"]:
     raise SystemExit("not mended")
 print(" ".join(sys.argv[1:]))
 """
