@@ -57,8 +57,12 @@ class Jvm:
             time.sleep(_LOOK_EVERY)
         port, length = struct.unpack_from(">ii", written := address.read_bytes())
         jvm = cls(command.settings, process, port, written[8 : 8 + length].decode())
-        with closing(jvm._gateway()) as gateway:
-            _act_as(command.role, gateway)
+        try:
+            with closing(jvm._gateway()) as gateway:
+                _act_as(command.role, gateway)
+        except _DEAD as error:
+            jvm.end()
+            raise NoJvm(f"Spark's JVM ended at once: {failure(process.returncode, command.stderr)}") from error
         return jvm
 
     @property
@@ -102,6 +106,7 @@ class Jvm:
 
 
 def _act_as(role: Role, gateway: Any) -> None:
+    """Give the JVM a role's credentials, in the place of those that it had: S3A reads them at every request."""
     for name, value in role.java_properties.items():
         gateway.jvm.java.lang.System.setProperty(name, value)
 

@@ -1,13 +1,13 @@
-"""Rights are enforced: ministack's evaluator decides each call by the policies that were deployed. What it lacks for them is here.
+"""Extend ministack's evaluator of rights by what our templates need. It decides each call by the policies that were deployed.
 
-It is switched on by AUTH=true (server.py). Who signs with the key `test` is the account's root and may do everything; a job, the Slack
-function and an event rule act by their role (roles.py).
+AUTH=true switches it on (server.py). A call that is signed with the key `test` is made by the account's root, which may do everything.
+A job, the Slack function and an event rule act by their roles (roles.py).
 
-Three differences from AWS are meant:
+There are three intended differences from AWS:
 
-- All is loopback without TLS here. `aws:SecureTransport` is true, or every bucket would refuse everything.
-- The account's root passes policies of buckets and keys too.
-- KMS keys of S3 objects and secrets are not asked; the key of a topic is.
+- `aws:SecureTransport` is always true. All traffic is on loopback without TLS; otherwise every bucket would refuse every call.
+- The policies of buckets and keys are not asked for calls of the account's root.
+- The KMS keys of S3 objects and of secrets are not asked; the key of a topic is.
 """
 
 import functools

@@ -88,6 +88,7 @@ USED = [
         _first_match="ctx stmts effect",
         fnmatch_iam_cs="value pattern",
     ),
+    *(Seam("ministack.core.iam_evaluator", name, None) for name in ("AuthError", "EvalContext", "EvalResult")),
     *_core("iam_actions", identity_denial_message="action principal_arn resource explicit_deny"),
     *_functions("sts", register_session="access_key session", _gen_session_access_key="", _gen_secret="", _gen_session_token=""),
     *_tables("iam", "_roles"),

@@ -13,7 +13,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.local_aws.machine import SCRIPTS, LocalAws
+from tests.local_aws.machine import SCRIPTS, LocalAws, wait_until
 
 Statement = dict[str, Any]
 Caller = Callable[[str], Any]  # gives a client by service
@@ -225,3 +225,40 @@ def test_each_right_that_a_role_uses_or_lacks_is_noted_once(aws: LocalAws, place
         {"role": name, "action": "s3:GetObject", "sid": "", "resource": OBJECTS},
         {"role": name, "denied": "s3:PutObject", "resource": f"{BUCKET}/new.txt"},
     ]
+
+
+def pipe(aws: LocalAws, name: str, *, publishers: str = "events.amazonaws.com", users_of_key: str = "events.amazonaws.com") -> None:
+    """A rule for events of a source, the encrypted topic that they go to, a queue that subscribes, and one for what does not arrive."""
+    topic, key = f"arn:aws:sns:eu-west-2:000000000000:{name}", aws.client("kms")
+    use = {"Effect": "Allow", "Principal": {"Service": users_of_key}, "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [use]})
+    key_id = key.create_key(Policy=policy, BypassPolicyLockoutSafetyCheck=True)["KeyMetadata"]["KeyId"]
+    publish = {"Effect": "Allow", "Principal": {"Service": publishers}, "Action": "sns:Publish", "Resource": topic}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [publish]})
+    aws.client("sns").create_topic(Name=name, Attributes={"Policy": policy, "KmsMasterKeyId": key_id})
+    aws.queue(f"{name}-gets", "sns.amazonaws.com")
+    aws.queue(f"{name}-lost", "events.amazonaws.com")
+    queues = "arn:aws:sqs:eu-west-2:000000000000"
+    aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"{queues}:{name}-gets")
+    aws.client("events").put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))
+    target = {"Id": "topic", "Arn": topic, "DeadLetterConfig": {"Arn": f"{queues}:{name}-lost"}}
+    aws.client("events").put_targets(Rule=name, Targets=[target])
+
+
+@pytest.mark.parametrize(("name", "strangers", "arrives_at"), [
+    ("let-in", {}, "let-in-gets"),
+    ("no-publisher", {"publishers": "s3.amazonaws.com"}, "no-publisher-lost"),
+    ("no-key", {"users_of_key": "s3.amazonaws.com"}, "no-key-lost"),
+])  # fmt: skip
+def test_an_event_reaches_a_topic_whose_policy_and_key_let_the_rule_in(
+    aws: LocalAws, name: str, strangers: dict[str, str], arrives_at: str
+) -> None:
+    pipe(aws, name, **strangers)
+    put_events(name)(aws.client)
+    sqs = aws.client("sqs")
+
+    def held(queue: str) -> list[Any]:
+        return sqs.receive_message(QueueUrl=sqs.get_queue_url(QueueName=queue)["QueueUrl"]).get("Messages", [])  # type: ignore[no-any-return]
+
+    assert wait_until("the event", lambda: held(arrives_at))
+    assert [queue for queue in (f"{name}-gets", f"{name}-lost") if queue != arrives_at and held(queue)] == []
