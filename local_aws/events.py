@@ -7,6 +7,7 @@ from typing import Any
 
 from ministack.services import eventbridge
 
+from local_aws.deliveries import dead_letter_of, rule_may
 from local_aws.jobs import JobRun
 
 _WORKFLOW_ARN = re.compile(r"arn:[\w-]+:glue:[\w-]+:\d{12}:workflow/(?P<name>.+)")
@@ -29,10 +30,16 @@ def announce_job_state(run: JobRun) -> None:
 
 
 def with_workflow_targets(invoke_target: Callable[..., None], notify: Callable[[str, str], None]) -> Callable[..., None]:
-    """EventBridge's delivery, extended: an event for a workflow's ARN is `notify(workflow name, event id)`."""
+    """EventBridge's delivery, extended: an event for a workflow's ARN is `notify(workflow name, event id)`. A target that refuses the rule
+    gets nothing, and its dead-letter queue gets the event."""
 
     def deliver(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
-        workflow = _WORKFLOW_ARN.fullmatch(target.get("Arn", ""))
+        if not rule_may(target, rule):
+            dead_letter = dead_letter_of(target, rule)
+            if dead_letter:
+                invoke_target(dead_letter, event, rule, view)
+            return
+        workflow = _WORKFLOW_ARN.fullmatch(target["Arn"])
         if workflow:
             notify(workflow["name"], event["EventId"])
         else:

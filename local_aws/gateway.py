@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, glue
 
-from local_aws import alarms, athena, catalog, cloudformation, events, log_queries, partitions, seams
+from local_aws import alarms, athena, catalog, cloudformation, deliveries, events, log_queries, partitions, permissions, seams
 from local_aws.api import LOCK, Record, Response, answered
 from local_aws.jobs import Jobs
 from local_aws.process import Machine
@@ -36,6 +36,8 @@ def install(machine: Machine, clock: Callable[[], datetime]) -> Engine:
     seams.replace(eventbridge, "_invoke_target", events.with_workflow_targets(eventbridge._invoke_target, workflows.notify_event))
     seams.replace(cloudwatch, "_evaluate_alarm", alarms.evaluate)
     seams.replace(cloudwatch_logs, "handle_request", log_queries.with_query_definitions(cloudwatch_logs.handle_request))
+    permissions.extend(machine.local_dir / "permissions.jsonl")
+    deliveries.extend()
     cloudformation.extend()
     athena.extend(machine.local_dir / "athena")
     return Engine(jobs, Scheduler(workflows.fire, cloudwatch._evaluate_all_alarms, clock))

@@ -16,7 +16,9 @@ from local_aws.api import LOCK, Action, AwsError, Record, invalid, not_found
 from local_aws.jvms import Jvms, NoJvm
 from local_aws.logs import GROUPS, LogStream
 from local_aws.objects import NoSuchObject
+from local_aws.permissions import Denied
 from local_aws.process import Machine, failure, is_spark, kill_group, prepare
+from local_aws.roles import NotAssumed, assume
 from local_aws.wheels import NotAWheel
 
 ACTIVE = frozenset({"STARTING", "RUNNING", "STOPPING"})
@@ -138,14 +140,15 @@ class Jobs:
     def _run(self, run: JobRun) -> None:
         jvm = None
         try:
-            command = prepare(self._machine, run.id, run.job, _arguments(run))
+            role = assume(run.job.get("Role", ""), "glue.amazonaws.com", "GlueJobRunnerSession")
+            command = prepare(self._machine, run.id, run.job, _arguments(run), role)
             jvm = None if command.settings is None else self._jvms.take(command)
             env = {**command.env, **jvm.environment} if jvm else command.env
             with LOCK:
                 if not run.ending and not self._closed:
                     run.process = command.spawn(command.argv, env)
                     run.state = "RUNNING"
-        except (NoSuchObject, NotAWheel, NoJvm, OSError, KeyError) as error:
+        except (NotAssumed, Denied, NoSuchObject, NotAWheel, NoJvm, OSError, KeyError) as error:
             if jvm:
                 jvm.end()
             self._end(run, "FAILED", f"{run.job_name} could not start: {error}")
@@ -156,8 +159,8 @@ class Jobs:
             self._end(run, run.ending or "STOPPED", "")
             return
         streams = [
-            LogStream(f"{_log_group(run.job)}/output", run.id, command.stdout),
-            LogStream(f"{_log_group(run.job)}/error", run.id, command.stderr),
+            LogStream(f"{_log_group(run.job)}/output", run.id, command.stdout, role),
+            LogStream(f"{_log_group(run.job)}/error", run.id, command.stderr, role),
         ]
         while True:
             try:
@@ -196,6 +199,8 @@ class Jobs:
             raise invalid("Name is required")
         if name in glue._jobs:
             raise AwsError("AlreadyExistsException", f"Job {name} already exists")
+        if not data.get("Role"):
+            raise invalid(f"Role of {name} is required")
         if (data.get("Command") or {}).get("Name") not in GROUPS:
             raise invalid(f"Command.Name of {name} must be one of {', '.join(GROUPS)}: other kinds of job do not run on this machine")
         now = time.time()

@@ -19,6 +19,7 @@ from py4j.clientserver import ClientServer, JavaParameters, PythonParameters
 from py4j.protocol import Py4JError
 
 from local_aws.process import Command, failure, kill_group
+from local_aws.roles import Role
 from local_aws.spark import SPARK_HOME
 
 _RUNS = 50  # of one JVM: some megabytes that each leaves in it are not given back
@@ -55,7 +56,14 @@ class Jvm:
                 raise NoJvm(f"Spark's JVM did not start: {failure(process.wait(), command.stderr)}")
             time.sleep(_LOOK_EVERY)
         port, length = struct.unpack_from(">ii", written := address.read_bytes())
-        return cls(command.settings, process, port, written[8 : 8 + length].decode())
+        jvm = cls(command.settings, process, port, written[8 : 8 + length].decode())
+        try:
+            with closing(jvm._gateway()) as gateway:
+                _act_as(command.role, gateway)
+        except _DEAD as error:
+            jvm.end()
+            raise NoJvm(f"Spark's JVM ended at once: {failure(process.returncode, command.stderr)}") from error
+        return jvm
 
     @property
     def environment(self) -> dict[str, str]:
@@ -63,10 +71,11 @@ class Jvm:
         return {"PYSPARK_GATEWAY_PORT": str(self.port), "PYSPARK_GATEWAY_SECRET": self.secret}
 
     def begin(self, command: Command) -> bool:
-        """Lets it print into another run's files. False when it has died."""
+        """Lets it print into another run's files, and act by its role. False when it has died."""
         self.runs += 1
         try:
             with closing(self._gateway()) as gateway:
+                _act_as(command.role, gateway)
                 java = gateway.jvm.java
                 java.lang.System.setOut(java.io.PrintStream(java.io.FileOutputStream(str(command.stdout), True), True))
                 java.lang.System.setErr(java.io.PrintStream(java.io.FileOutputStream(str(command.stderr), True), True))
@@ -94,6 +103,12 @@ class Jvm:
 
     def _gateway(self) -> Any:
         return ClientServer(JavaParameters(port=self.port, auth_token=self.secret), PythonParameters(port=0, eager_load=False))
+
+
+def _act_as(role: Role, gateway: Any) -> None:
+    """Give the JVM a role's credentials, in the place of those that it had: S3A reads them at every request."""
+    for name, value in role.java_properties.items():
+        gateway.jvm.java.lang.System.setProperty(name, value)
 
 
 class Jvms:

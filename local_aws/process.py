@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from local_aws import objects
-from local_aws.spark import aws_environment, spark_environment
+from local_aws.roles import Role
+from local_aws.spark import AS_ROLE, aws_environment, spark_environment
 from local_aws.wheels import install
 
 _VENV = Path(__file__).parents[1] / ".venv"
@@ -68,6 +69,7 @@ class Command:
     argv: list[str]
     env: dict[str, str]
     folder: Path
+    role: Role
     settings: dict[str, str] | None = None
 
     @property
@@ -88,36 +90,40 @@ def is_spark(job: Mapping[str, Any]) -> bool:
     return job["Command"].get("Name") == "glueetl"
 
 
-def prepare(machine: Machine, run_id: str, job: Mapping[str, Any], arguments: Mapping[str, str]) -> Command:
+def prepare(machine: Machine, run_id: str, job: Mapping[str, Any], arguments: Mapping[str, str], role: Role) -> Command:
     """Fetch the script and the wheels, write the configuration, and say how to start.
 
     `arguments` is everything of the run, Glue's own options included.
-    Raises NoSuchObject or NotAWheel, with one line, when what the job names is not there.
+    Raises NoSuchObject or NotAWheel, with one line, when what the job names is not there, and Denied when the role may not read it.
     """
     folder = machine.local_dir / "jobs" / run_id
     folder.mkdir(parents=True)
     location = job["Command"]["ScriptLocation"]
     script = folder / Path(location).name
+    modules = [arguments.get(name, "") for name in ("--extra-py-files", "--additional-python-modules")]
+    for uri in [location, *",".join(modules).split(",")]:
+        if uri.strip().startswith("s3://"):
+            role.check("s3:GetObject", "arn:aws:s3:::{}/{}".format(*objects.split(uri.strip())))
     script.write_bytes(objects.read(objects.find(location)))
     python = PYTHONS["spark" if is_spark(job) else "shell"]
     settings = None
     own = aws_environment(machine.endpoint)
     if is_spark(job):
         settings = _spark_settings(arguments.get("--conf", ""))
-        own = spark_environment(folder / "conf", machine.endpoint, settings, python=python)
-    modules = [arguments.get(name, "") for name in ("--extra-py-files", "--additional-python-modules")]
+        own = spark_environment(folder / "conf", machine.endpoint, {**AS_ROLE, **settings}, python=python)
     import_from = install(",".join(modules), INSTALLED, python)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)}
     env = {
         **inherited,
         **own,
+        **role.environment,
         "LOCAL_DIR": str(machine.local_dir),
         "PYTHONUNBUFFERED": "1",  # so that a log line is there when it is written
         "TZ": "UTC",
         "LC_ALL": "C.UTF-8",
     }
     folders = os.pathsep.join(map(str, import_from))
-    return Command([str(python), str(RUNNER), folders, str(script), *_script_arguments(arguments)], env, folder, settings)
+    return Command([str(python), str(RUNNER), folders, str(script), *_script_arguments(arguments)], env, folder, role, settings)
 
 
 def _script_arguments(arguments: Mapping[str, str]) -> list[str]:

@@ -27,6 +27,10 @@ def _functions(module: str, **names: str) -> list[Seam]:
     return [Seam(f"ministack.services.{module}", name, tuple(parameters.split())) for name, parameters in names.items()]
 
 
+def _core(module: str, **names: str) -> list[Seam]:
+    return [Seam(f"ministack.core.{module}", name, tuple(parameters.split())) for name, parameters in names.items()]
+
+
 def _tables(module: str, *names: str) -> list[Seam]:
     return [Seam(f"ministack.services.{module}", name, None) for name in names]
 
@@ -43,7 +47,10 @@ PATCHED = [
     *_functions("glue", _handle_request_sync="method path headers body query_params"),
     *_functions("glue", **dict.fromkeys(_GLUE_ACTIONS.split(), "data")),
     *_functions("eventbridge", _invoke_target="target event rule view"),
-    *_functions("cloudwatch", _evaluate_alarm="alarm"),
+    *_functions("cloudwatch", _evaluate_alarm="alarm", _dispatch_alarm_actions="alarm old_state new_state reason"),
+    *_functions("sns", _deliver_to_lambda="endpoint envelope topic_arn sub_arn msg_id raw_message message_attributes"),
+    *_functions("lambda_svc", execution_credentials="config", _emit_lambda_logs="func request_id log_text error duration_ms log_source"),
+    *_core("lambda_runtime", execution_credentials="config"),
     *_functions("cloudwatch_logs", handle_request="method path headers body query_params"),
     *_functions(
         "athena",
@@ -56,11 +63,40 @@ PATCHED = [
         _save_query_results="query_id",
         _datum_text="value",
     ),
+    *_core(
+        "iam_evaluator",
+        _resolve_condition_key="key ctx",
+        parse_policy_document="doc",
+        evaluate="ctx policies limits",
+        enforce="access_key_id iam_action service region resource_arn service_context",
+    ),
+    *_core(
+        "iam_actions",
+        request_tag_context="service iam_action body params",
+        access_denied_response=(
+            "service action principal_arn request_id error_code message headers resource_arn explicit_deny resource_policy_arn"
+        ),
+    ),
     *_tables("cloudformation.provisioners", "_RESOURCE_HANDLERS", "_GLUE_JOB_DEFAULTS", "_GLUE_TRIGGER_DEFAULTS"),
 ]
 
 USED = [
     *_functions("glue", _create_workflow="data", _update_workflow="data", _delete_workflow="data", _arn="resource_type name"),
+    *_core(
+        "iam_evaluator",
+        evaluate_resource_policy="doc ctx service named_only direct_only",
+        _first_match="ctx stmts effect",
+        fnmatch_iam_cs="value pattern",
+    ),
+    *(Seam("ministack.core.iam_evaluator", name, None) for name in ("AuthError", "EvalContext", "EvalResult")),
+    *_core("iam_actions", identity_denial_message="action principal_arn resource explicit_deny"),
+    *_functions("sts", register_session="access_key session", _gen_session_access_key="", _gen_secret="", _gen_session_token=""),
+    *_tables("iam", "_roles"),
+    *_functions("sns", topic_policy_for_arn="topic_arn", _topic_by_arn_any_scope="topic_arn"),
+    *_functions("sqs", queue_policy_allows="queue_arn service source_arn source_account"),
+    *_functions("kms", key_policy_for_arn="resource_arn"),
+    *_functions("lambda_svc", function_policy_for_arn="resource_arn"),
+    *_tables("cloudwatch_logs", "_log_groups"),
     *_tables("glue", "_databases", "_tables", "_partitions", "_partition_indexes"),
     *_tables("glue", "_table_column_statistics", "_partition_column_statistics"),
     *_tables("glue", "_jobs", "_job_runs", "_triggers", "_workflows", "_workflow_runs", "_tags"),

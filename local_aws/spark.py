@@ -25,6 +25,9 @@ SPARK_JARS = SPARK_HOME / "jars"
 LOCAL_JAR = _VENV / "spark" / "local.jar"  # spark_jar.py makes it
 CLASS_ARCHIVE = _VENV / "spark" / "classes.jsa"
 
+# A JVM serves runs of different roles after each other, so S3A asks the JVM's own properties for credentials at every request (jvms.py).
+AS_ROLE = {"spark.hadoop.fs.s3a.aws.credentials.provider": "com.amazonaws.auth.SystemPropertiesCredentialsProvider"}
+
 _JAVA_OPTIONS = (
     "-XX:TieredStopAtLevel=1",  # small data is compile time, not work
     "-XX:+UseSerialGC",

@@ -64,11 +64,14 @@ class Bucket:
                     yield entry["Key"], entry["LastModified"]
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Deletes objects, as many per request as S3 takes; those already gone are no error."""
+        """Deletes objects, as many per request as S3 takes; those already gone are no error. S3 answers a request well and says by key
+        what it has not deleted."""
         for start in range(0, len(keys), _PER_DELETE):
             some = [{"Key": key} for key in keys[start : start + _PER_DELETE]]
             with self._call("deleting", some[0]["Key"]):
-                self.client.delete_objects(Bucket=self.name, Delete={"Objects": some, "Quiet": True})
+                answer = self.client.delete_objects(Bucket=self.name, Delete={"Objects": some, "Quiet": True})
+                if errors := answer.get("Errors"):
+                    raise ClientError({"Error": errors[0]}, "DeleteObjects")
 
     def first_key(self, prefix: str, is_ours: Callable[[str], bool]) -> str | None:
         """Return the first key below a prefix whose name is one of ours; None when there is none.

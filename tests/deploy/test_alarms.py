@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -30,7 +31,7 @@ Messages = Callable[[str], str]  # waits for a text that begins so, or for the a
 def messages(stack: Stack) -> Iterator[Messages]:
     """What a queue that subscribes to the topic gets."""
     sqs, sns = stack.aws.client("sqs"), stack.aws.client("sns")
-    queue = sqs.create_queue(QueueName="alarms-test")["QueueUrl"]
+    queue = stack.aws.queue("alarms-test", "sns.amazonaws.com")
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     topic = stack_outputs(stack.session, f"{PROJECT}-alerts")["AlertsTopic"]
     subscription = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})["SubscriptionArn"]
@@ -155,10 +156,20 @@ def ended(stack: Stack, run: str) -> None:
     wait_until("the run's end", is_over)
 
 
+@contextmanager
+def without_rules(stack: Stack) -> Iterator[None]:
+    """Meanwhile the topic's policy lets no rule publish."""
+    sns, topic = stack.aws.client("sns"), stack_outputs(stack.session, f"{PROJECT}-alerts")["AlertsTopic"]
+    policy = sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
+    refusing = policy.replace("events.amazonaws.com", "s3.amazonaws.com")
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=refusing)
+    yield
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
+
+
 def test_an_alert_that_no_rule_could_deliver_is_told(stack: Stack, messages: Messages) -> None:
-    """EventBridge on this machine fills no dead-letter queue: the message is put there by hand."""
-    sqs, name = stack.aws.client("sqs"), stack_outputs(stack.session, f"{PROJECT}-alerts")["UndeliveredQueue"]
-    sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"], MessageBody="an alert")
+    with without_rules(stack):
+        send(stack.aws.client("events"), PROJECT, [Alert("table held", "staff", 7, "staff: 12 of 20 rows are gone")])
     put(stack, "RowsRead", 1, Job="ingest")
     assert json.loads(messages(f"{PROJECT}-undelivered-events"))["NewStateValue"] == "ALARM"
 

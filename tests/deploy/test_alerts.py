@@ -27,7 +27,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_alert_of_this_project_reaches_a_subscriber_as_readable_text(stack: Stack, kind: str) -> None:
     sqs, topic = stack.aws.client("sqs"), stack_outputs(stack.session, f"{PROJECT}-alerts")["AlertsTopic"]
-    queue = sqs.create_queue(QueueName=f"alerts-{kind.replace(' ', '-')}")["QueueUrl"]
+    queue = stack.aws.queue(f"alerts-{kind.replace(' ', '-')}", "sns.amazonaws.com")
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     stack.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
     events = stack.aws.client("events")

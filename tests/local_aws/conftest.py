@@ -15,6 +15,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     machine = start([sys.executable, "-m", "local_aws", "--port", str(port), "--local-dir", str(local_dir)], local_dir, port)
     try:
         machine.s3.create_bucket(Bucket=SCRIPTS, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+        machine.role_of_jobs()
         yield machine
     finally:
         assert stop(machine) == 0

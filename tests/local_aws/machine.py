@@ -20,6 +20,7 @@ from local_aws.spark import aws_environment
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = "job-scripts"
+ROLE = "arn:aws:iam::000000000000:role/job"
 
 
 def free_port() -> int:
@@ -101,6 +102,25 @@ class LocalAws:
             "--capabilities", "CAPABILITY_NAMED_IAM", *words,
         )  # fmt: skip
 
+    def role(self, name: str, service: str, *statements: dict[str, Any]) -> str:
+        """Create a role that a service may assume; its ARN."""
+        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        iam, version = self.client("iam"), {"Version": "2012-10-17"}
+        created = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({**version, "Statement": [trust]}))
+        iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=json.dumps({**version, "Statement": statements}))
+        return str(created["Role"]["Arn"])
+
+    def queue(self, name: str, service: str) -> str:
+        """Create a queue that a service may fill; its URL."""
+        arn = f"arn:aws:sqs:eu-west-2:000000000000:{name}"
+        statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sqs:SendMessage", "Resource": arn}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        return str(self.client("sqs").create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"])
+
+    def role_of_jobs(self) -> str:
+        """Create the role of the jobs that `job` makes, which may do everything."""
+        return self.role("job", "glue.amazonaws.com", {"Effect": "Allow", "Action": "*", "Resource": "*"})
+
     def upload(self, name: str, source: str) -> str:
         self.s3.put_object(Bucket=SCRIPTS, Key=f"{name}.py", Body=source.encode())
         return f"s3://{SCRIPTS}/{name}.py"
@@ -108,7 +128,7 @@ class LocalAws:
     def job(self, name: str, source: str, **definition: Any) -> str:
         """Create a Python shell job (unless the definition says otherwise) with this source as its script."""
         command = {"Name": definition.pop("kind", "pythonshell"), "ScriptLocation": self.upload(name, source), "PythonVersion": "3.9"}
-        self.glue.create_job(Name=name, Role="arn:aws:iam::000000000000:role/job", Command=command, **definition)
+        self.glue.create_job(Name=name, Role=definition.pop("role", ROLE), Command=command, **definition)
         return name
 
     def run(self, name: str, **request: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-ROLE = "arn:aws:iam::000000000000:role/job"
+from tests.local_aws.machine import ROLE
 
 
 def job(script: str, **properties: Any) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from ministack.services import s3
+from ministack.services import iam, s3
 
 from local_aws.jobs import Jobs
 from local_aws.process import Machine
-from tests.local_aws.machine import SCRIPTS, LocalAws, wait_until
+from tests.local_aws.machine import ROLE, SCRIPTS, LocalAws, wait_until
 
 SAY_ALL = """
 import json, os, sys
@@ -146,7 +146,11 @@ def test_a_second_run_is_refused_unless_the_job_allows_it(aws: LocalAws) -> None
     assert [aws.ended("one-at-a-time", run)["JobRunState"] for run in runs] == ["STOPPED", "STOPPED"]
 
 
-def test_a_run_past_its_timeout_is_ended(tmp_path: Path) -> None:
+def test_a_run_past_its_timeout_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    everything = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    role = {"Arn": ROLE, "RoleId": "AROA", "AssumeRolePolicyDocument": trust, "InlinePolicies": {"all": everything}}
+    monkeypatch.setitem(iam._roles, "job", role)
     s3._buckets["timeouts"] = {"objects": {}}
     s3._put_object("timeouts", "slow.py", SLEEP.encode(), {})
     jobs = Jobs(Machine(tmp_path, "http://127.0.0.1:1"))
@@ -170,9 +174,9 @@ def states_of(aws: LocalAws, queue: str, name: str) -> Any:
 @pytest.mark.parametrize(("source", "state"), [("pass", "SUCCEEDED"), ("raise SystemExit('no')", "FAILED")])
 def test_the_end_of_a_run_is_an_event(aws: LocalAws, source: str, state: str) -> None:
     name = f"event-{state}"
-    sqs, bus = aws.client("sqs"), aws.client("events")
-    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    bus = aws.client("events")
     bus.put_rule(Name=name, EventPattern=json.dumps({"source": ["aws.glue"], "detail-type": ["Glue Job State Change"]}))
+    queue = aws.queue(name, "events.amazonaws.com")
     bus.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": f"arn:aws:sqs:eu-west-2:000000000000:{name}"}])
     run = aws.run(aws.job(name, source))
     event = wait_until("the event", lambda: states_of(aws, queue, name))

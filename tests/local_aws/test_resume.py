@@ -4,17 +4,15 @@ from typing import Any
 
 import pytest
 
-from tests.local_aws.machine import LocalAws
+from tests.local_aws.machine import ROLE, LocalAws
 from tests.local_aws.templates import job, jobs_of, trigger, when, workflow
 
 SLEEP = "import time; time.sleep(600)"
 SAY_ARGUMENTS = "import sys; print(' '.join(sys.argv[1:]))"
 # Fails until its object is there: what a person mends between a run and its resumption.
 NEEDS_MENDING = """
-import os, sys, urllib.request
-try:
-    urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/job-scripts/mended")
-except OSError:
+import os, sys, boto3
+if not boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).list_objects_v2(Bucket="job-scripts", Prefix="mended")["KeyCount"]:
     raise SystemExit("not mended")
 print(" ".join(sys.argv[1:]))
 """
@@ -100,7 +98,7 @@ def test_a_run_is_resumed_when_it_has_ended_and_no_other_is_in_progress(
 ) -> None:
     second = node(broken, "Second")
     command = {"Name": "pythonshell", "PythonVersion": "3.9", "ScriptLocation": scripts["sleep"]}
-    aws.glue.update_job(JobName=node(broken, "First")["Name"], JobUpdate={"Role": "arn:aws:iam::000000000000:role/job", "Command": command})
+    aws.glue.update_job(JobName=node(broken, "First")["Name"], JobUpdate={"Role": ROLE, "Command": command})
     running = aws.glue.start_workflow_run(Name="resumed")["RunId"]
     try:
         with pytest.raises(aws.glue.exceptions.IllegalWorkflowStateException, match="is RUNNING"):

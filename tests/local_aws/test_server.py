@@ -47,6 +47,7 @@ def test_a_scheduled_trigger_fires_only_with_schedule_and_sigterm_ends_its_job(t
             machine = hasty(tmp_path / str(len(words)), *words)
             machines.append(machine)
             machine.s3.create_bucket(Bucket=SCRIPTS, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+            machine.role_of_jobs()
             actions = [{"JobName": machine.job("ticking", "import time; time.sleep(600)")}]
             machine.glue.create_workflow(Name="ticks")
             machine.glue.create_trigger(

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from tests.local_aws.machine import LocalAws, wait_until
+from tests.local_aws.machine import SCRIPTS, LocalAws, wait_until
 
 SOURCE = """
 import json
@@ -85,6 +85,31 @@ def test_a_run_that_ends_well_or_without_spark_leaves_its_jvm_to_the_next_and_no
     assert logged[0] != logged[1]
     listening = [c.laddr.ip for c in psutil.Process(first["jvm"]).net_connections("inet") if c.status == psutil.CONN_LISTEN]
     assert listening == ["::ffff:127.0.0.1"], "loopback, as Java writes it"
+
+
+READS = """
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.getOrCreate()
+print(spark._jvm.ProcessHandle.current().pid(), flush=True)
+print(spark.read.schema("a string").text("s3://by-roles/").count())
+"""
+
+
+def test_runs_of_different_roles_share_a_jvm_and_no_rights(aws: LocalAws) -> None:
+    aws.s3.create_bucket(Bucket="by-roles", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+    aws.s3.put_object(Bucket="by-roles", Key="a.txt", Body=b"a")
+    code = {"Effect": "Allow", "Action": ["s3:GetObject", "logs:*"], "Resource": [f"arn:aws:s3:::{SCRIPTS}/*", "arn:aws:logs:*"]}
+    bucket = "arn:aws:s3:::by-roles"
+    objects = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": [bucket, f"{bucket}/*"]}
+    for name, statements in (("reader", [code, objects]), ("stranger", [code])):
+        aws.job(name, READS, kind="glueetl", role=aws.role(f"spark-{name}", "glue.amazonaws.com", *statements))
+
+    first, second, third = (aws.run(name) for name in ("reader", "stranger", "reader"))
+
+    assert [run["JobRunState"] for run in (first, second, third)] == ["SUCCEEDED", "FAILED", "SUCCEEDED"]
+    assert "Access Denied" in second["ErrorMessage"] or "AccessDenied" in second["ErrorMessage"]
+    assert said(aws, first["Id"]) == said(aws, second["Id"])
 
 
 def test_a_run_that_fails_with_spark_takes_its_jvm_with_it(aws: LocalAws) -> None:

@@ -95,11 +95,13 @@ def event_flow(name: str, script: str, **batch: Any) -> dict[str, Any]:
     arn = {"Fn::Sub": "arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}:workflow/${Flow}"}
     target = {"Id": "flow", "Arn": arn, "RoleArn": {"Fn::GetAtt": ["Notifier", "Arn"]}}
     trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    statement = {"Effect": "Allow", "Action": "glue:notifyEvent", "Resource": arn}
+    policy = {"PolicyName": "notify", "PolicyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
     pattern = {"source": [name], "detail": {"waiting": [True]}}
     return {
         "Resources": {
             "Flow": workflow(name, MaxConcurrentRuns=1),
-            "Notifier": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": trust}},
+            "Notifier": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": trust, "Policies": [policy]}},
             "Work": job(script),
             "OnEvent": trigger("EVENT", "Work", **batch),
             "Rule": {"Type": "AWS::Events::Rule", "Properties": {"EventPattern": pattern, "Targets": [target]}},
