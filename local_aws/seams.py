@@ -42,7 +42,8 @@ _GLUE_ACTIONS = (
 PATCHED = [
     *_functions("glue", _handle_request_sync="method path headers body query_params"),
     *_functions("glue", **dict.fromkeys(_GLUE_ACTIONS.split(), "data")),
-    *_functions("eventbridge", _invoke_target="target event rule view"),
+    *_functions("eventbridge", _invoke_target="target event rule view", _render_input_template="template replacements"),
+    *_functions("eventbridge", _render_placeholder="var_name token replacements in_string"),
     *_functions("cloudwatch", _evaluate_alarm="alarm"),
     *_functions("cloudwatch_logs", handle_request="method path headers body query_params"),
     *_functions(
@@ -67,7 +68,8 @@ USED = [
     *_functions("s3", _get_object_data="bucket_name key version_id", _put_object="bucket_name key body headers"),
     *_functions("s3", _put_bucket_lifecycle="name body"),
     *_tables("s3", "_buckets", "_bucket_lifecycle"),
-    *_functions("eventbridge", _put_events="data allow_aws_source"),
+    *_functions("eventbridge", _put_events="data allow_aws_source", _pattern_event_view="event"),
+    *_functions("eventbridge", _dispatch_to_sqs="spec payload sqs_parameters"),
     *_functions("cloudwatch", _evaluate_all_alarms="", _set_alarm_state="params cbor_data is_cbor is_json"),
     *_functions("cloudwatch", _calc_stats="points", _stat_value="stats stat_name points", _dims_key="dims", _dims_from_list="dimensions"),
     *_tables("cloudwatch", "_metrics"),

@@ -22,7 +22,6 @@ from totesys.store import Bucket
 from totesys.warehouse_state import loaded_through
 
 from operations.dead_letters.letters import Letters
-from operations.deploy.stacks import VERSION_TAG
 from operations.deployment import STACKS, Deployment, describe_stack
 from operations.run.display import JobState
 from operations.run.workflows import job_state
@@ -137,7 +136,7 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
     batches = [Batch(batch.seq, moment(batch), rows(batch), stage(batch.seq, published, loaded)) for batch in with_rows]
     waiting = [] if loaded is None else [batch for batch in batches if batch.seq > loaded]
     return Status(
-        version=next((tag["Value"] for tag in stack.get("Tags", ()) if tag["Key"] == VERSION_TAG), "unknown"),
+        version=next((output["OutputValue"] for output in stack.get("Outputs", ()) if output["OutputKey"] == "CodeVersion"), "unknown"),
         deployed_at=stack.get("LastUpdatedTime", stack["CreationTime"]),
         triggers={name: trigger_state(glue, name) for name in resources(session, deployment, "AWS::Glue::Trigger")},
         jobs=jobs,
