@@ -29,7 +29,7 @@ from operations.run.workflows import job_state
 SHOWN = 5  # batches with rows
 ON_EVENT = "ON EVENT"
 MOST = 50  # the most batches with rows that are read: a lost warehouse lacks every batch
-_RUNS = 5  # of each job, in one request
+_RUNS = 5  # of each job
 _PATIENCE = 3  # seconds, with the warehouse
 
 
@@ -168,10 +168,18 @@ def resources(session: boto3.Session, deployment: Deployment, kind: str) -> list
 
 
 def last_runs(glue: Any, deployment: Deployment) -> Jobs:
-    """Return the last runs of each job, with one request per job."""
+    """Return the last runs of each job, usually with one request per job. Glue returns the newest first, but a page may be shorter."""
 
     def of(job: str, workflow: str) -> Job:
-        return Job(job, tuple(job_state(workflow, job, run) for run in glue.get_job_runs(JobName=job, MaxResults=_RUNS)["JobRuns"]))
+        runs: list[JobState] = []
+        request = {"JobName": job, "MaxResults": _RUNS}
+        while len(runs) < _RUNS:
+            page = glue.get_job_runs(**request)
+            runs += [job_state(workflow, job, run) for run in page["JobRuns"]]
+            if not page.get("NextToken"):
+                break
+            request["NextToken"] = page["NextToken"]
+        return Job(job, tuple(runs[:_RUNS]))
 
     return Jobs(
         of(deployment.ingest_job, deployment.ingest_workflow),

@@ -319,6 +319,17 @@ def test_a_jobs_last_runs_are_one_small_request() -> None:
     ]  # fmt: skip
 
 
+def test_a_jobs_last_runs_may_come_in_several_pages() -> None:
+    runs = [{"Id": f"jr_{number}", "JobRunState": "SUCCEEDED", "StartedOn": NOW - timedelta(minutes=number)} for number in range(9)]
+
+    class Glue:
+        def get_job_runs(self, JobName: str, MaxResults: int, NextToken: str = "0") -> dict[str, Any]:
+            start = int(NextToken)
+            return {"JobRuns": runs[start : start + 2], "NextToken": str(start + 2)}
+
+    assert [run.run_id for run in last_runs(Glue(), DEPLOYMENT).ingest.runs] == ["jr_0", "jr_1", "jr_2", "jr_3", "jr_4"]
+
+
 def test_the_warehouse_says_what_it_holds_what_waits_and_what_the_last_comparison_found(warehouse: Database) -> None:
     assert read_warehouse(warehouse.credentials) == Warehouse(0)
     engine = warehouse_engine(warehouse.credentials, "test")
