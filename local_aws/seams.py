@@ -73,6 +73,7 @@ USED = [
     *_functions("cloudwatch", _evaluate_all_alarms="", _set_alarm_state="params cbor_data is_cbor is_json"),
     *_functions("cloudwatch", _calc_stats="points", _stat_value="stats stat_name points", _dims_key="dims", _dims_from_list="dimensions"),
     *_tables("cloudwatch", "_metrics"),
+    *_tables("iam", "_policies", "_roles"),
     *_tables("sqs", "_queues", "_queue_name_to_url"),
     *_functions("cloudwatch_logs", _create_log_group="data", _create_log_stream="data", _put_log_events="data"),
     *_functions("athena", _table_relation="table_data files", _data_format="table_data", _sql_list="paths"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
@@ -150,7 +150,7 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
         fresh_to=fresh_to(ingestion, newest, loaded, waiting),
         held=newest.held if newest else {},
         dead=dead_letters(ingestion, newest),
-        alarms=alarms(session.client("cloudwatch"), resources(session, deployment, "AWS::CloudWatch::Alarm")),
+        alarms=alarms(session.client("cloudwatch"), resources(session, deployment, "AWS::CloudWatch::Alarm"), has_run=newest is not None),
     )
 
 
@@ -243,12 +243,17 @@ def dead_letters(ingestion: Bucket, newest: BatchManifest | None) -> dict[str, i
     return {table: count for table in newest.tables if (count := len(letters.of(table).open))}
 
 
-def alarms(cloudwatch: Any, names: Sequence[str]) -> list[str]:
-    """Those of the alarms that are in ALARM."""
+def alarms(cloudwatch: Any, names: Sequence[str], *, has_run: bool) -> list[str]:
+    """Those of the alarms that ring: in ALARM, or without data if that is what they tell people. Before the first run none has data."""
     if not names:
         return []
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNames=list(names))
-    return [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"] if alarm["StateValue"] == "ALARM"]
+    found = [alarm for page in pages for alarm in page["MetricAlarms"]]
+    return [alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM" or (has_run and _tells_of_silence(alarm))]
+
+
+def _tells_of_silence(alarm: Mapping[str, Any]) -> bool:
+    return alarm["StateValue"] == "INSUFFICIENT_DATA" and alarm["ActionsEnabled"] and bool(alarm["InsufficientDataActions"])
 
 
 def ask_warehouse(session: boto3.Session, deployment: Deployment) -> Warehouse | NotAsked:

@@ -85,10 +85,20 @@ def test_silence_is_told_once_it_has_lasted_twenty_minutes(stack: Stack, message
 
     def is_silent() -> bool:
         put(stack, "RowsRead", 0, Job="ingest")
-        return state(stack, "no-heartbeat") == "ALARM"
+        return state(stack, "no-heartbeat") == "INSUFFICIENT_DATA"
 
     wait_until("20 minutes without a value", is_silent)
     assert json.loads(messages(f"{PROJECT}-no-heartbeat"))["AlarmDescription"].endswith(" docs/runbook.md#no-heartbeat")
+
+
+def test_silence_before_the_first_run_is_not_told(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in aws_environment(stack.aws.endpoint).items():
+        monkeypatch.setenv(name, value)
+    for name in ("alerts", "alarms"):
+        deploy_stack(stack.session, f"new-{name}", Template.read(name), {"Project": "new"})
+    cloudwatch, told = stack.aws.client("cloudwatch"), {"AlarmName": "new-no-heartbeat", "HistoryItemType": "StateUpdate"}
+    put(stack, "RowsRead", 0, Job="ingest")  # every alarm looks now
+    assert cloudwatch.describe_alarm_history(**told)["AlarmHistoryItems"] == []
 
 
 @pytest.fixture
@@ -109,7 +119,7 @@ def test_a_paused_schedule_is_silent_and_a_resumed_one_has_twenty_minutes(stack:
     cloudwatch, name = stack.aws.client("cloudwatch"), heartbeat_alarm(PROJECT)
     assert command(pause) == 0
     assert not tells(stack)
-    cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a night without a run")
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue="INSUFFICIENT_DATA", StateReason="a night without a run")
     assert command(resume) == 0
     assert tells(stack)
     assert state(stack, "no-heartbeat") == "OK"

@@ -92,7 +92,7 @@ def test_nobody_is_needed_when_all_is_well() -> None:
         ),
         ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}; {HELD.settle}"),
         ({"dead": {"design": 1}}, "design has 1 row in the dead letter: scripts/deadletters.sh"),
-        ({"alarms": ["p-late"]}, "alarm p-late is in ALARM"),
+        ({"alarms": ["p-late"]}, "alarm p-late rings"),
     ],
     ids=["paused", "trigger", "never loaded", "late", "differences", "another lake", "held", "dead letter", "alarm"],
 )
@@ -359,14 +359,26 @@ def test_a_warehouse_that_is_not_there_says_why(warehouse: Database, lake: Lake)
     assert isinstance(reason, NotAsked) and reason.is_refused and 'database "gone" does not exist' in reason.reason
 
 
-def test_only_alarms_of_the_deployment_that_are_in_alarm_are_shown() -> None:
+def test_only_alarms_of_the_deployment_that_ring_are_shown() -> None:
     with mock_aws():
         client = boto3.client("cloudwatch", region_name="eu-west-2", aws_access_key_id="test", aws_secret_access_key="test")
-        for name, state in (("p-late", "ALARM"), ("p-no-heartbeat", "OK"), ("p-other-late", "ALARM")):
+        topic = "arn:aws:sns:eu-west-2:123456789012:p-alerts"
+        for name, state, actions in (
+            ("p-late", "ALARM", []), ("p-slow", "OK", []), ("p-new", "INSUFFICIENT_DATA", []), ("p-other-late", "ALARM", []),
+            ("p-no-heartbeat", "INSUFFICIENT_DATA", [topic]),
+        ):  # fmt: skip
             client.put_metric_alarm(
                 AlarmName=name, Namespace="n", MetricName="m", Statistic="Sum", Period=60, EvaluationPeriods=1, Threshold=1,
-                ComparisonOperator="GreaterThanThreshold",
+                ComparisonOperator="GreaterThanThreshold", InsufficientDataActions=actions, ActionsEnabled=True,
             )  # fmt: skip
             client.set_alarm_state(AlarmName=name, StateValue=state, StateReason="test")
-        assert alarms(client, ["p-late", "p-no-heartbeat"]) == ["p-late"]
-        assert alarms(client, []) == []
+        names = ["p-late", "p-slow", "p-new", "p-no-heartbeat"]
+        assert alarms(client, names, has_run=True) == ["p-late", "p-no-heartbeat"]
+        assert alarms(client, names, has_run=False) == ["p-late"], "the heartbeat is silent until the first run"
+        client.put_metric_alarm(
+            AlarmName="p-no-heartbeat", Namespace="n", MetricName="m", Statistic="Sum", Period=60, EvaluationPeriods=1, Threshold=1,
+            ComparisonOperator="GreaterThanThreshold", InsufficientDataActions=[topic], ActionsEnabled=False,
+        )  # fmt: skip
+        client.set_alarm_state(AlarmName="p-no-heartbeat", StateValue="INSUFFICIENT_DATA", StateReason="paused")
+        assert alarms(client, names, has_run=True) == ["p-late"], "a pause has muted it"
+        assert alarms(client, [], has_run=True) == []
