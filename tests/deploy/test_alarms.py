@@ -91,14 +91,25 @@ def test_silence_is_told_once_it_has_lasted_twenty_minutes(stack: Stack, message
     assert json.loads(messages(f"{PROJECT}-no-heartbeat"))["AlarmDescription"].endswith(" docs/runbook.md#no-heartbeat")
 
 
-def test_silence_before_the_first_run_is_not_told(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_is_not_told_before_the_first_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in aws_environment(stack.aws.endpoint).items():
         monkeypatch.setenv(name, value)
-    for name in ("alerts", "alarms"):
-        deploy_stack(stack.session, f"new-{name}", Template.read(name), {"Project": "new"})
-    cloudwatch, told = stack.aws.client("cloudwatch"), {"AlarmName": "new-no-heartbeat", "HistoryItemType": "StateUpdate"}
-    put(stack, "RowsRead", 0, Job="ingest")  # every alarm looks now
-    assert cloudwatch.describe_alarm_history(**told)["AlarmHistoryItems"] == []
+    deploy_stack(stack.session, "new-alerts", Template.read("alerts"), {"Project": "new"})
+    sqs = stack.aws.client("sqs")
+    url = sqs.create_queue(QueueName="told-of-new")["QueueUrl"]
+    topic, queue = stack_outputs(stack.session, "new-alerts")["AlertsTopic"], "arn:aws:sqs:eu-west-2:000000000000:told-of-new"
+    stack.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, Attributes={"RawMessageDelivery": "true"})
+
+    deploy_stack(stack.session, "new-alarms", Template.read("alarms"), {"Project": "new"})
+
+    def told() -> list[str]:
+        put(stack, "RowsRead", 0, Job="ingest")  # every alarm looks now
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        return [json.loads(message["Body"])["AlarmName"] for message in messages]
+
+    assert told() == []
+    put(stack, "CaughtUp", 1, ago=timedelta(minutes=19, seconds=57), Project="new")  # the first run succeeds
+    assert wait_until("20 minutes without a value", told, 30) == ["new-no-heartbeat"]
 
 
 @pytest.fixture
