@@ -25,8 +25,11 @@ def evaluate(alarm: Record) -> None:
     values = recent_values(alarm, points_of(alarm), time.time())
     found = [_MISSING.get(alarm["TreatMissingData"]) if value is None else _breaches(alarm, value) for value in values]
     if all(breaching is None for breaching in found):
-        return
-    state = "ALARM" if found.count(True) >= alarm.get("DatapointsToAlarm", len(found)) else "OK"
+        if alarm["TreatMissingData"] == "ignore":
+            return
+        state = "INSUFFICIENT_DATA"
+    else:
+        state = "ALARM" if found.count(True) >= alarm.get("DatapointsToAlarm", len(found)) else "OK"
     if state != alarm["StateValue"]:
         reason = f"The last values, newest first, are {values}; it must not be {alarm['ComparisonOperator']} {alarm['Threshold']}"
         cloudwatch._set_alarm_state({}, {"AlarmName": alarm["AlarmName"], "StateValue": state, "StateReason": reason}, True)

@@ -1,10 +1,11 @@
-"""What ministack's CloudFormation lacks: workflows, saved queries, properties of jobs and triggers, buckets' lifecycle, secrets by ARN."""
+"""What ministack's CloudFormation lacks: workflows, saved queries, properties of jobs and triggers, buckets' lifecycle, secrets by ARN,
+boundaries of roles."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from ministack.services import athena, glue, s3
+from ministack.services import athena, glue, iam, s3
 from ministack.services.cloudformation import provisioners
 
 from local_aws import log_queries
@@ -41,6 +42,12 @@ def extend() -> None:
         **bucket,
         "create": _then_lifecycle(bucket["create"], properties_at=1),
         "update": _then_lifecycle(bucket["update"], properties_at=2),
+    }
+    role = handlers["AWS::IAM::Role"]
+    handlers["AWS::IAM::Role"] = {
+        **role,
+        "create": _within_boundary(role["create"], properties_at=1),
+        "update": _within_boundary(role["update"], properties_at=2),
     }
     secret = handlers["AWS::SecretsManager::Secret"]
     handlers["AWS::SecretsManager::Secret"] = {
@@ -109,6 +116,18 @@ def _then_lifecycle(handler: Callable[..., tuple[str, Record]], properties_at: i
         else:
             s3._bucket_lifecycle.pop(bucket, None)
         return bucket, attributes
+
+    return handle
+
+
+def _within_boundary(handler: Callable[..., tuple[str, Record]], properties_at: int) -> Callable[..., tuple[str, Record]]:
+    def handle(*arguments: Any) -> tuple[str, Record]:
+        boundary = arguments[properties_at].get("PermissionsBoundary")
+        if boundary and boundary not in iam._policies:
+            raise ValueError(f"Scope ARN: {boundary} does not exist or is not attachable.")
+        name, attributes = handler(*arguments)
+        iam._roles[name]["PermissionsBoundary"] = boundary
+        return name, attributes
 
     return handle
 

@@ -34,6 +34,8 @@ def install(machine: Machine, clock: Callable[[], datetime]) -> Engine:
     jobs.listeners += [events.announce_job_state, workflows.job_ended]
     _serve({**catalog.actions(), **partitions.actions(), **jobs.actions(), **triggers.actions(), **workflows.actions()})
     seams.replace(eventbridge, "_invoke_target", events.with_workflow_targets(eventbridge._invoke_target, workflows.notify_event))
+    seams.replace(eventbridge, "_render_input_template", events.strict_template(eventbridge._render_input_template))
+    seams.replace(eventbridge, "_render_placeholder", events.unescaped(eventbridge._render_placeholder))
     seams.replace(cloudwatch, "_evaluate_alarm", alarms.evaluate)
     seams.replace(cloudwatch_logs, "handle_request", log_queries.with_query_definitions(cloudwatch_logs.handle_request))
     permissions.extend(machine.local_dir / "permissions.jsonl")

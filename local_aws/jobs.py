@@ -25,6 +25,7 @@ ACTIVE = frozenset({"STARTING", "RUNNING", "STOPPING"})
 _SEND_LOGS_EVERY = 1.0  # seconds
 _CAPACITY = ("GlueVersion", "MaxCapacity", "NumberOfWorkers", "WorkerType")
 _DEFAULT_TIMEOUT = 2880  # minutes, as Glue's
+_PAGE = 3  # the most runs in one answer
 
 
 @dataclass
@@ -243,9 +244,14 @@ class Jobs:
         return {"JobRun": run.record()}
 
     def _get_runs(self, data: Record) -> Record:
+        """Answer a page of the runs, the newest first, as Glue promises. A page may be shorter than is asked for."""
         _job(data["JobName"])
-        newest_first = glue._job_runs[data["JobName"]][::-1]
-        return {"JobRuns": [run.record() for run in newest_first[: data.get("MaxResults")]]}
+        newest_first, start = glue._job_runs[data["JobName"]][::-1], int(data.get("NextToken") or 0)
+        end = start + min(_PAGE, data.get("MaxResults") or _PAGE)
+        answer: Record = {"JobRuns": [run.record() for run in newest_first[start:end]]}
+        if end < len(newest_first):
+            answer["NextToken"] = str(end)
+        return answer
 
 
 def _job(name: str) -> Record:

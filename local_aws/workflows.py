@@ -15,6 +15,7 @@ from local_aws.graph import downstream, graph, jobs_by_node
 from local_aws.jobs import ACTIVE, JobRun, Jobs
 
 _DEFAULT_BATCH_WINDOW = 900  # seconds, as Glue's
+_PAGE = 5  # the most runs in one answer
 
 
 @dataclass
@@ -234,10 +235,16 @@ class Workflows:
         return {"Run": _find_run(data).record(include_graph=bool(data.get("IncludeGraph")))}
 
     def _get_runs(self, data: Record) -> Record:
+        """Answer a page of the runs, in the order of their random ids: Glue promises no order, and may return fewer than are asked for."""
         _workflow(data["Name"])
-        newest_first = _runs(data["Name"])[::-1]
+        shuffled = sorted(_runs(data["Name"]), key=lambda run: run.id)
+        left = [run for run in shuffled if run.id > data.get("NextToken", "")]
+        page = left[: min(_PAGE, data.get("MaxResults") or _PAGE)]
         include = bool(data.get("IncludeGraph"))
-        return {"Runs": [run.record(include_graph=include) for run in newest_first[: data.get("MaxResults")]]}
+        answer: Record = {"Runs": [run.record(include_graph=include) for run in page]}
+        if len(page) < len(left):
+            answer["NextToken"] = page[-1].id
+        return answer
 
     def _get_properties(self, data: Record) -> Record:
         return {"RunProperties": _find_run(data).properties}

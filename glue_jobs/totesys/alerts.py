@@ -49,5 +49,5 @@ def send(events: Any, project: str, alerts: Sequence[Alert]) -> None:
 
 
 def _detail(alert: Alert) -> dict[str, Any]:
-    """The alert without double quotes in its text: the rule's template puts its own around it; EventBridge would mix them up."""
-    return {**asdict(alert), "text": alert.text.replace('"', "'")}
+    """The alert without double quotes and backslashes in its text: EventBridge puts it into quotes, and escapes nothing."""
+    return {**asdict(alert), "text": alert.text.replace('"', "'").replace("\\", "/")}

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from totesys.aws import aws_call
 from totesys.errors import PipelineError
@@ -40,6 +41,9 @@ _UNITS = {
 _OF_JOB = {"RowsRead", "RowsWritten", "RowsHeldBack", "BytesWritten", "StageSeconds", "Slowdown"}
 _SUMMED = _OF_JOB
 _SHORT = 60.0  # seconds; below, start-up is most of a run, and twice of it is nothing to wake anybody for
+
+# Metrics are no reason to wait: by default, a job without a way to CloudWatch would try for minutes before it ends.
+_IMPATIENT = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +76,7 @@ def put(project: str, job: str, counts: Counts, seconds: float) -> None:
     """Puts what was counted. A failure is logged and nothing more: the work is done, and the alarms take silence for a failure."""
     try:
         with aws_call("putting metrics into CloudWatch"):
-            cloudwatch = boto3.client("cloudwatch")
+            cloudwatch = boto3.client("cloudwatch", config=_IMPATIENT)
             counts.values["StageSeconds", None] = seconds
             counts.values["Slowdown", None] = _slowdown(cloudwatch, project, job, seconds)
             cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=counts.data(project, job))

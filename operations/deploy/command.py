@@ -21,11 +21,11 @@ from totesys.errors import PipelineError
 from totesys.store import Bucket
 
 from operations.console import make_console, make_table
-from operations.deploy.artifacts import code_version, collect_artifacts, present_artifacts
+from operations.deploy.artifacts import collect_artifacts, present_artifacts
 from operations.deploy.compatible import check_contracts
 from operations.deploy.databases import pipeline_databases, set_credentials
 from operations.deploy.parameters import chosen_parameters, code_parameters
-from operations.deploy.plan import Plan
+from operations.deploy.plan import Plan, has_changes, plan_table
 from operations.deploy.proof import prove_stack
 from operations.deploy.register import register_tables
 from operations.deploy.stacks import Template, check_config, deploy_stack, parameter_values
@@ -85,7 +85,10 @@ def main(argv: Sequence[str]) -> int:
         if environment.get(CONFIG):
             check_config(Path(environment[CONFIG]))
         if arguments.plan:
-            console.print(Plan(aws_session(), environment).table())
+            rows = Plan(aws_session(), environment).rows()
+            console.print(plan_table(project_name(environment), rows))
+            if not has_changes(rows):
+                console.print("no changes")
             return 0
         report = Report(console)
         deployment = deploy(aws_session(), environment, report)
@@ -113,9 +116,7 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
         template = Template.read(name)
         with report.step(f"stack {project}-{name}") as outcome:
             parameters = parameter_values(template, {**chosen, **known}, environment)
-            # The version is a tag of one stack, so that a new one touches no other.
-            version = code_version() if name == "jobs" else None
-            outcome.append(deploy_stack(session, f"{project}-{name}", template, parameters, version))
+            outcome.append(deploy_stack(session, f"{project}-{name}", template, parameters))
 
     with report.step("contracts") as outcome:  # before anything changes: code and tables come from the same contracts
         outputs = stack_outputs(session, f"{project}-catalog") if describe_stack(session, f"{project}-catalog") else None

@@ -8,7 +8,7 @@ import boto3
 from totesys.errors import FatalError
 from totesys.secrets import Credentials
 
-from operations.deploy.artifacts import Artifacts
+from operations.deploy.artifacts import Artifacts, code_version
 from operations.deploy.stacks import variable
 from operations.deployment import describe_stack, project_name
 
@@ -26,11 +26,22 @@ def code_parameters(session: boto3.Session, project: str, artifacts: Artifacts, 
     """What the jobs' stack is told besides; `credentials` are of the source and the warehouse."""
     return {
         **artifacts.parameters(),
+        "CodeVersion": deployed_version(session, f"{project}-jobs", artifacts) or code_version(),
         "SourceJdbcUrl": jdbc_url(credentials["source"]),
         "WarehouseJdbcUrl": jdbc_url(credentials["warehouse"]),
         "EnforceTls": flag(all(own.sslmode in TLS for own in credentials.values())),
         "CreateLogGroups": flag(may_create_log_groups(session, f"{project}-jobs")),
     }
+
+
+def deployed_version(session: boto3.Session, jobs_stack: str, artifacts: Artifacts) -> str | None:
+    """The version that the stack's code was deployed as; None if its code is not this one.
+
+    A commit that leaves the code as it was changes nothing of a deployment.
+    """
+    stack = describe_stack(session, jobs_stack) or {}
+    deployed = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack.get("Parameters", ())}
+    return deployed.get("CodeVersion") if artifacts.parameters().items() <= deployed.items() else None
 
 
 def check_network(environment: Mapping[str, str]) -> bool:

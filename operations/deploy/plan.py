@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -15,16 +15,17 @@ from totesys.secrets import Credentials
 from totesys.store import Bucket
 
 from operations.console import make_table
-from operations.deploy.artifacts import code_version, collect_artifacts, present_artifacts
+from operations.deploy.artifacts import collect_artifacts, present_artifacts
 from operations.deploy.compatible import check_contracts
 from operations.deploy.databases import pipeline_databases, planned_credentials, read_secret
 from operations.deploy.parameters import chosen_parameters, code_parameters
 from operations.deploy.register import registrations
-from operations.deploy.stacks import VERSION_TAG, Template, parameter_values
+from operations.deploy.stacks import Template, parameter_values
 from operations.deploy.views import current_views, find_table, is_current, view_digest
 from operations.deployment import STACKS, describe_stack, stack_outputs
 
 Row = tuple[str, str, str]  # what it is, what happens to it, and more about that
+_NO_CHANGE = {"unchanged", "kept", "checked"}
 _UNKNOWN = Credentials("asked-for-by-the-deploy", 5432, "unknown", "", "", "require")
 
 
@@ -51,13 +52,10 @@ class Plan:
         present = present_artifacts(Bucket(session.client("s3"), bucket)) if bucket else set()
         self._artifacts = collect_artifacts(bucket or "artifacts", present, lambda path, key: None)
 
-    def table(self) -> Table:
+    def rows(self) -> list[Row]:
         """All that would change; of what stays as it is, how much there is. FatalError when a deploy would refuse the contracts."""
         self._check_contracts()
-        rows = [*self._credentials(), *self._code(), *self._stacks(), *self._tables(), *self._views()]
-        return make_table(
-            [("what", "left"), ("change", "left"), ("more", "left")], rows, title=f"plan for {self._project}: nothing is changed"
-        )
+        return [*self._credentials(), *self._code(), *self._stacks(), *self._tables(), *self._views()]
 
     def _check_contracts(self) -> None:
         registered = None
@@ -68,22 +66,22 @@ class Plan:
     def _credentials(self) -> Iterator[Row]:
         for database in self._databases:
             current, planned = self._current[database.name], self._planned[database.name]
-            what = "kept" if planned is current and current else "checked, or made" if planned else "asked for"
+            is_there = current and planned and current.place == planned.place
+            what = "kept" if planned is current and current else "checked" if is_there else "checked, or made" if planned else "asked for"
             yield f"credentials of the {database.name}", what, f"secret {database.secret}" + (f", {planned.place}" if planned else "")
 
     def _code(self) -> Iterator[Row]:
         yield from (("code", "upload", key) for key in self._artifacts.new)
         if not self._artifacts.new:
-            yield "code", "unchanged", code_version()
+            yield "code", "unchanged", self._outputs.get("CodeVersion", "")
 
     def _stacks(self) -> Iterator[Row]:
         credentials = {name: planned or _UNKNOWN for name, planned in self._planned.items()}
         known = {**self._chosen, **code_parameters(self._session, self._project, self._artifacts, credentials)}
         for name in STACKS:
             template = Template.read(name)
-            tags = {VERSION_TAG: code_version()} if name == "jobs" else {}
             parameters = parameter_values(template, known, self._environment)
-            yield from stack_changes(self._session, f"{self._project}-{name}", template, parameters, tags)
+            yield from stack_changes(self._session, f"{self._project}-{name}", template, parameters)
 
     def _tables(self) -> Iterator[Row]:
         prefix = self._project.replace("-", "_")
@@ -109,6 +107,16 @@ class Plan:
         yield from counted("views", len(queries) - len(stale))
 
 
+def plan_table(project: str, rows: Sequence[Row]) -> Table:
+    """The rows as they are shown."""
+    return make_table([("what", "left"), ("change", "left"), ("more", "left")], rows, title=f"plan for {project}: nothing is changed")
+
+
+def has_changes(rows: Sequence[Row]) -> bool:
+    """Whether a deploy would change anything, as far as a plan sees. It does not ask the databases whether the credentials still work."""
+    return any(change not in _NO_CHANGE for _, change, _ in rows)
+
+
 def counted(what: str, unchanged: int) -> list[Row]:
     return [(what, "unchanged", f"{unchanged}")] if unchanged else []
 
@@ -119,9 +127,7 @@ def is_there(session: boto3.Session, stack: str) -> bool:
     return found is not None and found["StackStatus"] not in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
 
 
-def stack_changes(
-    session: boto3.Session, stack: str, template: Template, parameters: Mapping[str, str], tags: Mapping[str, str]
-) -> list[Row]:
+def stack_changes(session: boto3.Session, stack: str, template: Template, parameters: Mapping[str, str]) -> list[Row]:
     """The changes of one stack. Its change set is deleted again, and with it the empty stack that one for a new stack makes."""
     new = f"stack {stack}", "create", ", ".join(template.resources)
     before = describe_stack(session, stack)
@@ -132,7 +138,7 @@ def stack_changes(
         StackName=stack, ChangeSetName=name, ChangeSetType="CREATE" if is_new else "UPDATE", Capabilities=["CAPABILITY_NAMED_IAM"],
         TemplateBody=template.path.read_text("utf-8"),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        Tags=[],  # as the AWS CLI deploys: a stack has none
     )  # fmt: skip
     try:
         changes, refusal = described_changes(client, stack, name)

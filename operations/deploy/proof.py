@@ -32,6 +32,7 @@ LOOKUPS: dict[str, Lookup] = {
     "AWS::Glue::Job": lambda client, name: client("glue").get_job(JobName=name),
     "AWS::Glue::Trigger": lambda client, name: activate(client("glue"), name),  # as CloudFormation does at creation only
     "AWS::Glue::Workflow": lambda client, name: client("glue").get_workflow(Name=name),
+    "AWS::IAM::ManagedPolicy": lambda client, name: client("iam").get_policy(PolicyArn=name),
     "AWS::IAM::Role": lambda client, name: client("iam").get_role(RoleName=name),
     "AWS::KMS::Key": lambda client, name: client("kms").describe_key(KeyId=name),
     "AWS::Lambda::Function": lambda client, name: client("lambda").get_function(FunctionName=name),

@@ -20,11 +20,10 @@ from totesys.errors import FatalError
 from operations import settings
 from operations.deployment import STACKS, describe_stack
 
-VERSION_TAG = "totesys:version"
 TEMPLATES = Path(__file__).parents[2] / "cloudformation"
 DECIDED = {  # parameters that the deploy decides, and nobody chooses
     "IngestScript", "TransformScript", "LoadScript", "IngestWheels", "SparkWheels", "SourceJdbcUrl", "WarehouseJdbcUrl", "EnforceTls",
-    "CreateLogGroups", "InVpc",
+    "CreateLogGroups", "InVpc", "CodeVersion",
 }  # fmt: skip
 
 
@@ -79,11 +78,8 @@ def parameter_values(template: Template, known: Mapping[str, str], environment: 
     return values
 
 
-def deploy_stack(session: boto3.Session, stack: str, template: Template, parameters: Mapping[str, str], version: str | None = None) -> str:
-    """Creates or updates a stack and waits; answers created, updated or unchanged. FatalError with the first reason when it fails.
-
-    A `version` becomes the stack's tag, and so its resources'.
-    """
+def deploy_stack(session: boto3.Session, stack: str, template: Template, parameters: Mapping[str, str]) -> str:
+    """Creates or updates a stack and waits; answers created, updated or unchanged. FatalError with the first reason when it fails."""
     before = describe_stack(session, stack)
     if before and before["StackStatus"] == "ROLLBACK_COMPLETE":
         delete_stack(session, stack)  # A creation that failed leaves a stack that can be deleted and nothing else.
@@ -92,7 +88,6 @@ def deploy_stack(session: boto3.Session, stack: str, template: Template, paramet
         "--region", session.region_name, "cloudformation", "deploy", "--no-fail-on-empty-changeset",
         "--stack-name", stack, "--template-file", str(template.path), "--capabilities", "CAPABILITY_NAMED_IAM",
         "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items()),
-        *(["--tags", f"{VERSION_TAG}={version}"] if version else []),
     ])  # fmt: skip
     if returncode:
         raise FatalError(f"stack {stack} could not be deployed: {_failure(session, stack) or _last_line(output)}")

@@ -15,6 +15,7 @@ from operations.run.display import JobState, RunDisplay
 
 _FIRST_POLL, _LONGEST_POLL = 0.2, 2.0  # seconds
 _EVENT_ARRIVES_WITHIN = 60.0  # seconds from an announcement to the run that it starts; on AWS it takes a few
+_PAGE = 1000  # the most runs that Glue returns at once
 _LONGEST_ERROR = 400  # characters: ours are one line, while Spark's bring the JVM's stack with them
 
 
@@ -55,7 +56,7 @@ class Workflows:
             return None
 
     def publish_ids(self) -> set[str]:
-        """The newest runs of the publish workflow, to tell a later one from."""
+        """The runs of the publish workflow so far, to tell a later one from."""
         return {run["WorkflowRunId"] for run in self._runs(self.publish)}
 
     def announced_publish(self, known: Container[str], is_waiting: Callable[[], bool]) -> str | None:
@@ -94,9 +95,15 @@ class Workflows:
             pause()
 
     def _runs(self, workflow: str) -> list[Any]:
-        """The newest runs of a workflow."""
-        runs: list[Any] = self._glue.get_workflow_runs(Name=workflow, MaxResults=25)["Runs"]
-        return runs
+        """All runs of a workflow that Glue still knows, the newest first. Glue promises no order, so every page is read."""
+        runs: list[Any] = []
+        request = {"Name": workflow, "MaxResults": _PAGE}
+        while True:
+            page = self._glue.get_workflow_runs(**request)
+            runs += page["Runs"]
+            if not page.get("NextToken"):
+                return sorted(runs, key=lambda run: run["StartedOn"], reverse=True)
+            request["NextToken"] = page["NextToken"]
 
 
 class Pause:

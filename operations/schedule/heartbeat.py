@@ -1,4 +1,7 @@
-"""The alarm that tells of silence: ignored while the schedule is paused, and given its time again when it goes on."""
+"""The alarm that tells of silence: ignored while the schedule is paused, and given its time again when it goes on.
+
+It is silent until the first run: its state for silence, INSUFFICIENT_DATA, is also the one in which it is created.
+"""
 
 from __future__ import annotations
 

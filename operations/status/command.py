@@ -57,7 +57,7 @@ def needs_a_person(status: Status, project: str, now: datetime) -> Iterator[str]
     for table, count in status.dead.items():
         yield f"{table} has {count:,} {'row' if count == 1 else 'rows'} in the dead letter: scripts/deadletters.sh"
     for alarm in status.alarms:
-        yield f"alarm {alarm} is in ALARM"
+        yield f"alarm {alarm} rings"
 
 
 def _failures(job: Job, is_load: bool, now: datetime) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
@@ -22,7 +22,6 @@ from totesys.store import Bucket
 from totesys.warehouse_state import loaded_through
 
 from operations.dead_letters.letters import Letters
-from operations.deploy.stacks import VERSION_TAG
 from operations.deployment import STACKS, Deployment, describe_stack
 from operations.run.display import JobState
 from operations.run.workflows import job_state
@@ -30,7 +29,7 @@ from operations.run.workflows import job_state
 SHOWN = 5  # batches with rows
 ON_EVENT = "ON EVENT"
 MOST = 50  # the most batches with rows that are read: a lost warehouse lacks every batch
-_RUNS = 5  # of each job, in one request
+_RUNS = 5  # of each job
 _PATIENCE = 3  # seconds, with the warehouse
 
 
@@ -137,7 +136,7 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
     batches = [Batch(batch.seq, moment(batch), rows(batch), stage(batch.seq, published, loaded)) for batch in with_rows]
     waiting = [] if loaded is None else [batch for batch in batches if batch.seq > loaded]
     return Status(
-        version=next((tag["Value"] for tag in stack.get("Tags", ()) if tag["Key"] == VERSION_TAG), "unknown"),
+        version=next((output["OutputValue"] for output in stack.get("Outputs", ()) if output["OutputKey"] == "CodeVersion"), "unknown"),
         deployed_at=stack.get("LastUpdatedTime", stack["CreationTime"]),
         triggers={name: trigger_state(glue, name) for name in resources(session, deployment, "AWS::Glue::Trigger")},
         jobs=jobs,
@@ -151,7 +150,7 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
         fresh_to=fresh_to(ingestion, newest, loaded, waiting),
         held=newest.held if newest else {},
         dead=dead_letters(ingestion, newest),
-        alarms=alarms(session.client("cloudwatch"), resources(session, deployment, "AWS::CloudWatch::Alarm")),
+        alarms=alarms(session.client("cloudwatch"), resources(session, deployment, "AWS::CloudWatch::Alarm"), has_run=newest is not None),
     )
 
 
@@ -169,10 +168,18 @@ def resources(session: boto3.Session, deployment: Deployment, kind: str) -> list
 
 
 def last_runs(glue: Any, deployment: Deployment) -> Jobs:
-    """Return the last runs of each job, with one request per job."""
+    """Return the last runs of each job, usually with one request per job. Glue returns the newest first, but a page may be shorter."""
 
     def of(job: str, workflow: str) -> Job:
-        return Job(job, tuple(job_state(workflow, job, run) for run in glue.get_job_runs(JobName=job, MaxResults=_RUNS)["JobRuns"]))
+        runs: list[JobState] = []
+        request = {"JobName": job, "MaxResults": _RUNS}
+        while len(runs) < _RUNS:
+            page = glue.get_job_runs(**request)
+            runs += [job_state(workflow, job, run) for run in page["JobRuns"]]
+            if not page.get("NextToken"):
+                break
+            request["NextToken"] = page["NextToken"]
+        return Job(job, tuple(runs[:_RUNS]))
 
     return Jobs(
         of(deployment.ingest_job, deployment.ingest_workflow),
@@ -236,12 +243,17 @@ def dead_letters(ingestion: Bucket, newest: BatchManifest | None) -> dict[str, i
     return {table: count for table in newest.tables if (count := len(letters.of(table).open))}
 
 
-def alarms(cloudwatch: Any, names: Sequence[str]) -> list[str]:
-    """Those of the alarms that are in ALARM."""
+def alarms(cloudwatch: Any, names: Sequence[str], *, has_run: bool) -> list[str]:
+    """Those of the alarms that ring: in ALARM, or without data if that is what they tell people. Before the first run none has data."""
     if not names:
         return []
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNames=list(names))
-    return [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"] if alarm["StateValue"] == "ALARM"]
+    found = [alarm for page in pages for alarm in page["MetricAlarms"]]
+    return [alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM" or (has_run and _tells_of_silence(alarm))]
+
+
+def _tells_of_silence(alarm: Mapping[str, Any]) -> bool:
+    return alarm["StateValue"] == "INSUFFICIENT_DATA" and alarm["ActionsEnabled"] and bool(alarm["InsufficientDataActions"])
 
 
 def ask_warehouse(session: boto3.Session, deployment: Deployment) -> Warehouse | NotAsked:

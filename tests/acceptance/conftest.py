@@ -119,8 +119,14 @@ def tick(stack: Stack, script: str = "run.sh") -> Round:
         done,
         stack.script("reconcile.sh"),
         {fact: stack.rows(f"SELECT * FROM {fact} ORDER BY 1") for fact in FACTS} if done.code == 0 else {},
-        {job: len(glue.get_job_runs(JobName=f"totesys-{job}")["JobRuns"]) for job in ("ingest", "transform", "load")},
+        {job: len(pages(glue, "get_job_runs", JobName=f"totesys-{job}")["JobRuns"]) for job in ("ingest", "transform", "load")},
     )
+
+
+def pages(client: Any, operation: str, **request: Any) -> dict[str, Any]:
+    """The answer of an operation, all its pages in one."""
+    answer: dict[str, Any] = client.get_paginator(operation).paginate(**request).build_full_result()
+    return answer
 
 
 @contextmanager
@@ -305,7 +311,7 @@ def resumed(stack: Stack, orders: Orders, quiet: Round) -> Resumed:
         os.kill(wait_until("transform runs", lambda: job_process(stack, "transform.py")), signal.SIGKILL)
         killed = running.result()
     workflow, glue = "totesys-publish", stack.client("glue")
-    run = glue.get_workflow_runs(Name=workflow, MaxResults=1, IncludeGraph=True)["Runs"][0]
+    run = max(pages(glue, "get_workflow_runs", Name=workflow, IncludeGraph=True)["Runs"], key=lambda run: run["StartedOn"])
     failed = [node["UniqueId"] for node in run["Graph"]["Nodes"] if node["Type"] == "JOB" and node["JobDetails"].get("JobRuns")]
     resumed = glue.resume_workflow_run(Name=workflow, RunId=run["WorkflowRunId"], NodeIds=failed)["RunId"]
     deployed = stack.script("deploy.sh")

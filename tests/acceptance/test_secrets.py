@@ -36,7 +36,7 @@ def catalog(stack: Stack) -> Iterator[Any]:
     glue = stack.client("glue")
     for job in glue.get_jobs()["Jobs"]:
         yield job
-        yield glue.get_job_runs(JobName=job["Name"])
+        yield from glue.get_paginator("get_job_runs").paginate(JobName=job["Name"])
     yield glue.get_triggers()
     yield glue.get_connections()
     for database in glue.get_databases()["DatabaseList"]:

@@ -41,7 +41,8 @@ def messages(stack: Stack) -> Iterator[Messages]:
         def look() -> str | None:
             received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
             seen.extend(received["Body"] for received in received)
-            return next((body for body in seen if body.startswith((f'"{beginning}', f'{{"AlarmName": "{beginning}"'))), None)
+            beginnings = (f'"{beginning}', f'{{"AlarmName": "{beginning}"', f'{{"alert": "{beginning}')
+            return next((body for body in seen if body.startswith(beginnings)), None)
 
         return str(wait_until(f"a message of {beginning}", look, 30))
 
@@ -85,10 +86,31 @@ def test_silence_is_told_once_it_has_lasted_twenty_minutes(stack: Stack, message
 
     def is_silent() -> bool:
         put(stack, "RowsRead", 0, Job="ingest")
-        return state(stack, "no-heartbeat") == "ALARM"
+        return state(stack, "no-heartbeat") == "INSUFFICIENT_DATA"
 
     wait_until("20 minutes without a value", is_silent)
     assert json.loads(messages(f"{PROJECT}-no-heartbeat"))["AlarmDescription"].endswith(" docs/runbook.md#no-heartbeat")
+
+
+def test_silence_is_not_told_before_the_first_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in aws_environment(stack.aws.endpoint).items():
+        monkeypatch.setenv(name, value)
+    deploy_stack(stack.session, "new-alerts", Template.read("alerts"), {"Project": "new"})
+    sqs = stack.aws.client("sqs")
+    url = sqs.create_queue(QueueName="told-of-new")["QueueUrl"]
+    topic, queue = stack_outputs(stack.session, "new-alerts")["AlertsTopic"], "arn:aws:sqs:eu-west-2:000000000000:told-of-new"
+    stack.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, Attributes={"RawMessageDelivery": "true"})
+
+    deploy_stack(stack.session, "new-alarms", Template.read("alarms"), {"Project": "new"})
+
+    def told() -> list[str]:
+        put(stack, "RowsRead", 0, Job="ingest")  # every alarm looks now
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        return [json.loads(message["Body"])["AlarmName"] for message in messages]
+
+    assert told() == []
+    put(stack, "CaughtUp", 1, ago=timedelta(minutes=19, seconds=57), Project="new")  # the first run succeeds
+    assert wait_until("20 minutes without a value", told, 30) == ["new-no-heartbeat"]
 
 
 @pytest.fixture
@@ -109,7 +131,7 @@ def test_a_paused_schedule_is_silent_and_a_resumed_one_has_twenty_minutes(stack:
     cloudwatch, name = stack.aws.client("cloudwatch"), heartbeat_alarm(PROJECT)
     assert command(pause) == 0
     assert not tells(stack)
-    cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a night without a run")
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue="INSUFFICIENT_DATA", StateReason="a night without a run")
     assert command(resume) == 0
     assert tells(stack)
     assert state(stack, "no-heartbeat") == "OK"
@@ -131,12 +153,13 @@ def test_an_alarm_that_is_missing_fails_the_proof(stack: Stack) -> None:
 
 
 def test_a_job_that_fails_is_told_with_its_reason(stack: Stack, messages: Messages) -> None:
-    run = stack.aws.glue.start_job_run(JobName=f"{PROJECT}-ingest", Arguments={"--source_secret": "nowhere"})["JobRunId"]
+    secret = 'no "where" \\ else'  # what a job, Spark or Glue says may hold double quotes and backslashes
+    run = stack.aws.glue.start_job_run(JobName=f"{PROJECT}-ingest", Arguments={"--source_secret": secret})["JobRunId"]
     ended(stack, run)
-    headline, reason, link = messages(f"{PROJECT}-ingest: FAILED, run {run}").splitlines()
-    assert headline.startswith(f'"{PROJECT}-ingest: FAILED, run {run}, 20')
-    assert "nowhere" in reason
-    assert link == '"docs/runbook.md#a-job-failed"'
+    told = json.loads(messages(f"{PROJECT}-ingest: FAILED, run {run}"))
+    assert told["alert"].startswith(f"{PROJECT}-ingest: FAILED, run {run}, 20")
+    assert secret in told["detail"]["message"]
+    assert told["see"] == "docs/runbook.md#a-job-failed"
 
 
 def test_a_job_that_somebody_stops_is_told(stack: Stack, messages: Messages) -> None:

@@ -97,7 +97,7 @@ def test_jobs_get_their_code_under_keys_that_change_with_it(stack: Stack) -> Non
     job = stack.aws.glue.get_job(JobName=f"{PROJECT}-ingest")["Job"]
     wheels = job["DefaultArguments"]["--extra-py-files"].split(",")
     assert job["Command"]["ScriptLocation"].startswith(f"s3://{stack.deployment.artifacts_bucket}/scripts/")
-    assert [name for name in wheels if "/totesys_pipeline-" in name] and [name for name in wheels if "/psycopg2_binary-" in name]
+    assert [name for name in wheels if "/totesys_pipeline-" in name] and [name for name in wheels if "/totesys_vendor-" in name]
     for address in [job["Command"]["ScriptLocation"], *wheels]:
         bucket, _, key = address[len("s3://") :].partition("/")
         assert stack.aws.s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from totesys.contracts import load_contracts
 
-from operations.deploy import stacks
+from operations.deploy.artifacts import Artifacts
+from operations.deploy.parameters import deployed_version
 from operations.deploy.plan import stack_changes
 from operations.deploy.stacks import Template
+from operations.deployment import STACKS, stack_outputs
 from tests.deploy.test_compatible import registered_as
 from tests.deploy.test_deploy import versions
 from tests.stack_fixtures import PROJECT, Stack
@@ -70,11 +74,40 @@ def test_a_plan_of_contracts_that_a_deploy_refuses_says_why(stack: Stack) -> Non
 def test_a_stack_that_needs_one_that_is_not_there_yet_is_shown_by_its_template(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = "No export named later-storage-IngestionBucket found."  # AWS says so; the local one makes the change set all the same
     monkeypatch.setattr("operations.deploy.plan.described_changes", lambda *arguments: ([], refusal))
-    shown = stack_changes(stack.session, "later-secrets", Template.read("secrets"), {"Project": "later"}, {})
+    shown = stack_changes(stack.session, "later-secrets", Template.read("secrets"), {"Project": "later"})
     assert shown == [("stack later-secrets", "create", "SourceSecret, WarehouseSecret")]
 
 
-def test_the_version_of_the_code_is_the_jobs_stacks_tag(stack: Stack) -> None:
-    (found,) = stack.aws.cloudformation.describe_stacks(StackName=f"{PROJECT}-jobs")["Stacks"]
-    (tag,) = found["Tags"]
-    assert tag["Key"] == stacks.VERSION_TAG and tag["Value"]
+@pytest.fixture
+def next_commit(tmp_path: Path) -> str:
+    """A PATH with a git that calls the same files by the name of another commit."""
+    git = tmp_path / "git"
+    git.write_text("#!/bin/sh\necho v9.0.0-1-g0a1b2c3\n")
+    git.chmod(0o755)
+    return f"{tmp_path}:{os.environ['PATH']}"
+
+
+def test_another_commit_with_the_same_code_and_templates_changes_nothing(stack: Stack, next_commit: str) -> None:
+    before, version = versions(stack), stack_outputs(stack.session, f"{PROJECT}-jobs")["CodeVersion"]
+    planned = stack.deploy("--plan", PATH=next_commit)
+    assert planned.returncode == 0, planned.stderr
+    assert planned.stdout.splitlines()[-1] == "no changes"
+    deployed = stack.deploy(PATH=next_commit)
+    assert deployed.returncode == 0, deployed.stderr
+    assert versions(stack) == before
+    assert stack_outputs(stack.session, f"{PROJECT}-jobs")["CodeVersion"] == version
+
+
+def test_other_code_comes_with_its_own_version(stack: Stack) -> None:
+    deployed = stack.aws.cloudformation.describe_stacks(StackName=f"{PROJECT}-jobs")["Stacks"][0]["Parameters"]
+    values = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in deployed}
+    scripts = {job: values[f"{job.capitalize()}Script"] for job in ("ingest", "transform", "load")}
+    same = Artifacts(scripts, tuple(values["IngestWheels"].split(",")), tuple(values["SparkWheels"].split(",")), ())
+    assert deployed_version(stack.session, f"{PROJECT}-jobs", same) == values["CodeVersion"]
+    assert deployed_version(stack.session, f"{PROJECT}-jobs", replace(same, spark_wheels=("s3://b/wheels/0/other.whl",))) is None
+    assert deployed_version(stack.session, "elsewhere-jobs", same) is None
+
+
+def test_no_stack_has_a_tag_since_that_would_be_a_tag_of_all_its_resources(stack: Stack) -> None:
+    stacks = [stack.aws.cloudformation.describe_stacks(StackName=f"{PROJECT}-{name}")["Stacks"][0] for name in STACKS]
+    assert [tag for body in stacks for tag in body.get("Tags", ())] == []

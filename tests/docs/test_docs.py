@@ -16,7 +16,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").glob("*.sh"))
 DECIDED_BY_THE_DEPLOY = {
     "IngestScript", "TransformScript", "LoadScript", "IngestWheels", "SparkWheels", "SourceJdbcUrl", "WarehouseJdbcUrl", "EnforceTls",
-    "CreateLogGroups", "InVpc",
+    "CreateLogGroups", "InVpc", "CodeVersion",
 }  # fmt: skip
 
 

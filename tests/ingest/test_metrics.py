@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
@@ -55,6 +58,26 @@ def test_what_a_job_logs_is_counted_and_put_when_it_ends(cloudwatch: Any) -> Non
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("answers", [False, True], ids=["no connection", "no answer"])
+def test_a_job_that_cannot_reach_cloudwatch_ends_within_seconds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, answers: bool
+) -> None:
+    """A subnet without an endpoint for `monitoring` drops every packet: nothing is refused."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as server, ExitStack() as connections:
+        if not answers:  # a full queue of connections: the next one waits for ever
+            for _ in range(3):
+                waiting = connections.enter_context(closing(socket.socket()))
+                waiting.setblocking(False)
+                waiting.connect_ex(server.getsockname())
+        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH", f"http://127.0.0.1:{server.getsockname()[1]}")
+        for name, value in {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-west-2"}.items():
+            monkeypatch.setenv(name, value)
+        started = time.monotonic()
+        metrics.put("p", "ingest", metrics.Counts(), seconds=600)  # such a long run asks for yesterday's first
+        assert time.monotonic() - started < 10
+    assert "no metrics of this run" in caplog.text
+
+
 def test_a_job_that_fails_puts_nothing(cloudwatch: Any) -> None:
     def main(argv: Sequence[str]) -> None:
         log.info("caught up", extra=said("nothing new", {"CaughtUp": 1}))
@@ -67,7 +90,7 @@ def test_a_job_that_fails_puts_nothing(cloudwatch: Any) -> None:
 
 def test_metrics_that_cannot_be_put_fail_no_job(client: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr(metrics.boto3, "client", lambda name: metrics.boto3.Session("a", "b", region_name="eu-west-2").client(name))
+    monkeypatch.setattr(metrics.boto3, "client", lambda name, config: metrics.boto3.Session("a", "b", region_name="eu-west-2").client(name))
     run_job("load", lambda argv: None, ["--project", "p"])
     assert "no metrics of this run" in json.loads(capsys.readouterr().out.splitlines()[-1])["message"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -43,6 +44,20 @@ def test_an_alarm_has_the_state_that_its_periods_ask_for(
     aws: LocalAws, name: str, minutes_ago: list[float], settings: dict[str, object], state: str
 ) -> None:
     assert raised(aws, name, minutes_ago, **settings) == state
+
+
+@pytest.mark.parametrize(("treated", "state"), [("missing", "INSUFFICIENT_DATA"), ("ignore", "OK"), ("breaching", "ALARM")])
+def test_an_alarm_whose_data_ends_takes_that_as_it_says(aws: LocalAws, treated: str, state: str) -> None:
+    name = f"ended-{treated}"
+    assert raised(aws, name, [2.9], TreatMissingData=treated, Threshold=99) == "OK"
+
+    def has_changed() -> bool:
+        put(aws, "nothing", "us", [])
+        (found,) = aws.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
+        return str(found["StateValue"]) == state
+
+    time.sleep(8)
+    assert has_changed()
 
 
 def test_values_with_other_dimensions_are_another_metric(aws: LocalAws) -> None:

@@ -135,3 +135,20 @@ def test_a_lifecycle_rule_that_would_be_dropped_is_refused() -> None:
 def test_a_flag_of_a_lifecycle_rule_is_written_as_s3_reads_it() -> None:
     body = ElementTree.fromstring(lifecycle_xml({"Rules": [{"Status": "Enabled", "ExpiredObjectDeleteMarker": True}]}))
     assert body.findtext("Rule/Expiration/ExpiredObjectDeleteMarker") == "true"
+
+
+def test_a_role_has_the_boundary_that_its_template_names_until_it_names_none(aws: LocalAws) -> None:
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    most = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
+    policy = {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"ManagedPolicyName": "most", "PolicyDocument": most}}
+
+    def boundary_with(**properties: Any) -> str | None:
+        role = {"RoleName": "bounded", "AssumeRolePolicyDocument": trust, **properties}
+        aws.stack("bounded", {"Resources": {"Most": policy, "Role": {"Type": "AWS::IAM::Role", "Properties": role}}})
+        found = aws.client("iam").get_role(RoleName="bounded")["Role"].get("PermissionsBoundary", {})
+        return found.get("PermissionsBoundaryArn")
+
+    arn = "arn:aws:iam::000000000000:policy/most"
+    assert boundary_with(PermissionsBoundary={"Ref": "Most"}) == arn
+    assert boundary_with(Description="changed", PermissionsBoundary={"Ref": "Most"}) == arn
+    assert boundary_with() is None

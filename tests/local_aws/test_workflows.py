@@ -124,7 +124,7 @@ def test_a_matching_event_starts_the_workflow_and_its_limit_holds(aws: LocalAws,
     assert json.loads(run["WorkflowRunProperties"]["aws:eventIds"]) == [event_id]
 
     announce(aws, "on-event", {"waiting": True})
-    refused = aws.glue.get_workflow_runs(Name="on-event")["Runs"][0]
+    refused = next(other for other in aws.glue.get_workflow_runs(Name="on-event")["Runs"] if other["WorkflowRunId"] != run["WorkflowRunId"])
     assert (refused["Status"], refused["ErrorMessage"]) == ("ERROR", "Concurrent runs exceeded for workflow: `on-event`.")
     with pytest.raises(aws.glue.exceptions.ConcurrentRunsExceededException):
         aws.glue.start_workflow_run(Name="on-event")
@@ -216,3 +216,20 @@ def test_a_trigger_that_the_service_would_refuse_is_refused(aws: LocalAws, prope
         aws.glue.create_trigger(Name="strict-start", Type="ON_DEMAND", WorkflowName="strict", Actions=[{"JobName": "a"}])
     with pytest.raises(aws.glue.exceptions.InvalidInputException, match=reason):
         aws.glue.create_trigger(Name="refused", WorkflowName="strict", Actions=[{"JobName": "a"}], **properties)
+
+
+def test_runs_of_a_workflow_come_in_any_order_and_five_a_page(aws: LocalAws, scripts: dict[str, str]) -> None:
+    resources = {"Flow": workflow("often"), "Work": job(scripts["say"], ExecutionProperty={"MaxConcurrentRuns": 9})}
+    aws.stack("often", {"Resources": {**resources, "Begin": trigger("ON_DEMAND", "Work")}})
+    started = [aws.glue.start_workflow_run(Name="often")["RunId"] for _ in range(7)]
+    pages = list(aws.glue.get_paginator("get_workflow_runs").paginate(Name="often", PaginationConfig={"PageSize": 1000}))
+    assert [len(page["Runs"]) for page in pages] == [5, 2]
+    found = [run["WorkflowRunId"] for page in pages for run in page["Runs"]]
+    assert (sorted(found), found != started[::-1]) == (sorted(started), True)
+    assert len(aws.glue.get_workflow_runs(Name="often", MaxResults=2)["Runs"]) == 2
+
+    (name,) = {node["Name"] for node in aws.workflow_ended("often", started[0])["Graph"]["Nodes"] if node["Type"] == "JOB"}
+    runs = aws.glue.get_paginator("get_job_runs").paginate(JobName=name).build_full_result()["JobRuns"]
+    assert len(runs) == 7
+    assert [run["StartedOn"] for run in runs] == sorted((run["StartedOn"] for run in runs), reverse=True)
+    assert len(aws.glue.get_job_runs(JobName=name)["JobRuns"]) == 3

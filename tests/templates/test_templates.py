@@ -83,6 +83,7 @@ def test_every_parameter_says_what_it_is_and_what_it_may_be(name: str) -> None:
 # Their value is an address that only the deploy knows; and the repository, which only a person does.
 REQUIRED = {
     "IngestScript", "TransformScript", "LoadScript", "IngestWheels", "SparkWheels", "SourceJdbcUrl", "WarehouseJdbcUrl", "Repository",
+    "CodeVersion",
 }  # fmt: skip
 
 
@@ -167,7 +168,21 @@ def test_no_rule_ends_the_life_of_data_only_of_old_versions_unfinished_uploads_a
     for name, bucket in resources("storage", "AWS::S3::Bucket").items():
         expiring = [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in rule]
         assert [rule["Prefix"] for rule in expiring] == (["athena-results/"] if name == "ArtifactsBucket" else [])
-        assert {rule["Id"] for rule in bucket["LifecycleConfiguration"]["Rules"]} >= {"noncurrent-versions", "unfinished-uploads"}
+        ids = {rule["Id"] for rule in bucket["LifecycleConfiguration"]["Rules"]}
+        assert ids >= {"noncurrent-versions", "unfinished-uploads", "delete-markers"}
+
+
+def test_a_delete_marker_goes_once_it_hides_nothing() -> None:
+    for bucket in resources("storage", "AWS::S3::Bucket").values():
+        (rule,) = (rule for rule in bucket["LifecycleConfiguration"]["Rules"] if "ExpiredObjectDeleteMarker" in rule)
+        # S3 refuses a rule that also expires objects after days, and a prefix would leave the other markers.
+        assert rule == {"Id": "delete-markers", "Status": "Enabled", "ExpiredObjectDeleteMarker": True}
+
+
+def test_the_subnets_needs_are_all_that_the_jobs_call() -> None:
+    description = template("jobs")["Parameters"]["SubnetId"]["Description"]
+    for service in ("S3", "Glue", "Secrets Manager", "EventBridge", "CloudWatch (monitoring)", "CloudWatch Logs"):
+        assert service in description
 
 
 def test_no_bucket_goes_with_its_stack() -> None:

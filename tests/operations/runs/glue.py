@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import boto3
@@ -19,6 +19,7 @@ STARTED = datetime(2026, 3, 2, 8, tzinfo=timezone.utc)
 SNAPSHOT_AT = "2026-03-02T08:00:00+00:00"
 INGEST, PUBLISH = "p-ingest", "p-publish"
 _LOOKS_BEFORE_AN_EVENT = 5
+_PAGE = 5  # runs
 DEPLOYMENT = Deployment(
     "p", "eu-west-2", None, "ingestion", "processed", "artifacts", "i_db", "c_db", "p_db", "group",
     "ingest", "transform", "load", INGEST, PUBLISH, "p/source", "p/warehouse",
@@ -56,7 +57,9 @@ class Run:
         return self.summary() | {"Graph": {"Nodes": [{"Type": "TRIGGER", "Name": "start"}, *self._nodes()], "Edges": []}}
 
     def summary(self) -> dict[str, Any]:
-        return {"WorkflowRunId": self.id, "Status": self.status if self.has_ended else "RUNNING", "ErrorMessage": self.error}
+        started = STARTED + timedelta(minutes=int(self.id.rpartition("-")[2]))
+        status = self.status if self.has_ended else "RUNNING"
+        return {"WorkflowRunId": self.id, "Status": status, "ErrorMessage": self.error, "StartedOn": started}
 
     def _nodes(self) -> Iterator[dict[str, Any]]:
         for job, state in self.jobs.items():
@@ -130,12 +133,16 @@ class Glue:
     def get_workflow_run(self, Name: str, RunId: str, IncludeGraph: bool) -> dict[str, Any]:
         return {"Run": next(run for run in self.runs[Name] if run.id == RunId).ask()}
 
-    def get_workflow_runs(self, Name: str, MaxResults: int) -> dict[str, Any]:
+    def get_workflow_runs(self, Name: str, MaxResults: int, NextToken: str = "0") -> dict[str, Any]:
+        """A page, the oldest first: Glue promises no order."""
         is_idle = all(run.has_ended for runs in self.runs.values() for run in runs)
         self._idle_looks = self._idle_looks + 1 if is_idle else 0
         if self._idle_looks > _LOOKS_BEFORE_AN_EVENT and self.underway:
             self.underway.pop(0)()
-        return {"Runs": [run.summary() for run in self.runs[Name][:MaxResults]]}
+        start, oldest_first = int(NextToken), self.runs[Name][::-1]
+        end = start + min(MaxResults, _PAGE)
+        page = {"Runs": [run.summary() for run in oldest_first[start:end]]}
+        return page if end >= len(oldest_first) else {**page, "NextToken": str(end)}
 
 
 @dataclass

@@ -16,6 +16,7 @@ from operations.console import make_console
 from operations.run import command as run
 from operations.run import workflows
 from operations.run.command import parse_demands
+from operations.run.display import RunDisplay
 from operations.run.report import print_outcome
 from operations.run.tick import Outcome, Tick
 from operations.run.workflows import RunFailedError
@@ -74,6 +75,17 @@ def test_a_tick_follows_the_publish_that_its_batch_starts(glue: Glue, lake: Lake
     glue.on_ingest = [lambda: (lake.land(1), glue.publishes(through=1))]
     outcome = tick(glue)
     assert outcome == Outcome(1, 1, landed=Counter(sales_order=3), loaded=Counter(fact_sales_order=3, dim_date=0), misses=Counter())
+
+
+def test_runs_are_found_on_whatever_page_and_sorted_by_their_start(glue: Glue) -> None:
+    for number in range(12):
+        glue.add(PUBLISH, asked=2)
+        glue.add(INGEST, asked=2 if number else 0)
+    found = workflows.Workflows(glue, DEPLOYMENT, RunDisplay(make_console()))
+    assert found.running() == [(INGEST, "p-ingest-1")], "the oldest run is the one in progress"
+    assert [run["WorkflowRunId"] for run in found._runs(PUBLISH)] == [f"{PUBLISH}-{number}" for number in range(12, 0, -1)]
+    glue.add(PUBLISH)
+    assert found.announced_publish(found.publish_ids() - {f"{PUBLISH}-13"}, lambda: True) == f"{PUBLISH}-13"
 
 
 def test_what_a_person_demands_of_the_run_is_in_its_properties(glue: Glue) -> None:

@@ -92,7 +92,7 @@ def test_nobody_is_needed_when_all_is_well() -> None:
         ),
         ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}; {HELD.settle}"),
         ({"dead": {"design": 1}}, "design has 1 row in the dead letter: scripts/deadletters.sh"),
-        ({"alarms": ["p-late"]}, "alarm p-late is in ALARM"),
+        ({"alarms": ["p-late"]}, "alarm p-late rings"),
     ],
     ids=["paused", "trigger", "never loaded", "late", "differences", "another lake", "held", "dead letter", "alarm"],
 )
@@ -319,6 +319,17 @@ def test_a_jobs_last_runs_are_one_small_request() -> None:
     ]  # fmt: skip
 
 
+def test_a_jobs_last_runs_may_come_in_several_pages() -> None:
+    runs = [{"Id": f"jr_{number}", "JobRunState": "SUCCEEDED", "StartedOn": NOW - timedelta(minutes=number)} for number in range(9)]
+
+    class Glue:
+        def get_job_runs(self, JobName: str, MaxResults: int, NextToken: str = "0") -> dict[str, Any]:
+            start = int(NextToken)
+            return {"JobRuns": runs[start : start + 2], "NextToken": str(start + 2)}
+
+    assert [run.run_id for run in last_runs(Glue(), DEPLOYMENT).ingest.runs] == ["jr_0", "jr_1", "jr_2", "jr_3", "jr_4"]
+
+
 def test_the_warehouse_says_what_it_holds_what_waits_and_what_the_last_comparison_found(warehouse: Database) -> None:
     assert read_warehouse(warehouse.credentials) == Warehouse(0)
     engine = warehouse_engine(warehouse.credentials, "test")
@@ -348,14 +359,26 @@ def test_a_warehouse_that_is_not_there_says_why(warehouse: Database, lake: Lake)
     assert isinstance(reason, NotAsked) and reason.is_refused and 'database "gone" does not exist' in reason.reason
 
 
-def test_only_alarms_of_the_deployment_that_are_in_alarm_are_shown() -> None:
+def test_only_alarms_of_the_deployment_that_ring_are_shown() -> None:
     with mock_aws():
         client = boto3.client("cloudwatch", region_name="eu-west-2", aws_access_key_id="test", aws_secret_access_key="test")
-        for name, state in (("p-late", "ALARM"), ("p-no-heartbeat", "OK"), ("p-other-late", "ALARM")):
+        topic = "arn:aws:sns:eu-west-2:123456789012:p-alerts"
+        for name, state, actions in (
+            ("p-late", "ALARM", []), ("p-slow", "OK", []), ("p-new", "INSUFFICIENT_DATA", []), ("p-other-late", "ALARM", []),
+            ("p-no-heartbeat", "INSUFFICIENT_DATA", [topic]),
+        ):  # fmt: skip
             client.put_metric_alarm(
                 AlarmName=name, Namespace="n", MetricName="m", Statistic="Sum", Period=60, EvaluationPeriods=1, Threshold=1,
-                ComparisonOperator="GreaterThanThreshold",
+                ComparisonOperator="GreaterThanThreshold", InsufficientDataActions=actions, ActionsEnabled=True,
             )  # fmt: skip
             client.set_alarm_state(AlarmName=name, StateValue=state, StateReason="test")
-        assert alarms(client, ["p-late", "p-no-heartbeat"]) == ["p-late"]
-        assert alarms(client, []) == []
+        names = ["p-late", "p-slow", "p-new", "p-no-heartbeat"]
+        assert alarms(client, names, has_run=True) == ["p-late", "p-no-heartbeat"]
+        assert alarms(client, names, has_run=False) == ["p-late"], "the heartbeat is silent until the first run"
+        client.put_metric_alarm(
+            AlarmName="p-no-heartbeat", Namespace="n", MetricName="m", Statistic="Sum", Period=60, EvaluationPeriods=1, Threshold=1,
+            ComparisonOperator="GreaterThanThreshold", InsufficientDataActions=[topic], ActionsEnabled=False,
+        )  # fmt: skip
+        client.set_alarm_state(AlarmName="p-no-heartbeat", StateValue="INSUFFICIENT_DATA", StateReason="paused")
+        assert alarms(client, names, has_run=True) == ["p-late"], "a pause has muted it"
+        assert alarms(client, [], has_run=True) == []
