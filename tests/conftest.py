@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import count
@@ -80,6 +81,16 @@ class Database:
     def connect(self) -> Any:
         """A psycopg2 connection as the owner."""
         return self.server.connect(self.dbname)
+
+    def connect_as_superuser(self) -> Any:
+        """A psycopg2 connection for what only a superuser may do."""
+        return self.server.connect_as_superuser(self.dbname)
+
+    def execute_as_superuser(self, *statements: str) -> None:
+        """Commits statements that only a superuser may run."""
+        with closing(self.connect_as_superuser()) as connection, connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import pytest
 import tomllib
 from totesys.errors import FatalError
 
-from operations.deploy.databases import parse_url
 from operations.deploy.stacks import DECIDED, Template, check_config, variable
+from operations.deploy.urls import parse_url
 from operations.deployment import STACKS, project_name
 from operations.settings import settings
 

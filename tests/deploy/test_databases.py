@@ -5,18 +5,23 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import psycopg2
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 from psycopg2 import sql
+from totesys.contracts import load_contracts
 from totesys.errors import FatalError, RetriableError
 
-from operations.deploy.databases import Database, parse_url, pipeline_databases, read_secret, set_credentials, works
+from operations.deploy.databases import Database, pipeline_databases, read_secret, set_credentials, works
+from operations.deploy.urls import parse_url
 from tests import conftest
 
 SOURCE, WAREHOUSE = pipeline_databases("credentials-test")
@@ -59,6 +64,93 @@ def test_a_password_that_no_longer_works_is_replaced(secrets: Any, source: conft
     assert works(second) and not works(first)
 
 
+def loses_the_answer(client: Any) -> Any:
+    """A client that dies before it stores a value."""
+    dying = Mock(wraps=client, exceptions=client.exceptions)
+    dying.put_secret_value.side_effect = EndpointConnectionError(endpoint_url="https://secretsmanager.example")
+    return dying
+
+
+@pytest.mark.parametrize("lost", ["emptied", "deleted and made again", "never stored"])
+@pytest.mark.parametrize("database", [SOURCE, WAREHOUSE], ids=["source", "warehouse"])
+def test_after_a_lost_secret_the_role_gets_a_new_password(
+    secrets: Any, source: conftest.Database, warehouse: conftest.Database, database: Database, lost: str
+) -> None:
+    environment = {"TOTESYS_SOURCE_URL": source.url, "TOTESYS_WAREHOUSE_URL": warehouse.url}
+    if lost == "never stored":
+        with pytest.raises(EndpointConnectionError):
+            set_credentials(loses_the_answer(secrets), database, environment)
+        assert read_secret(secrets, database.secret) is None
+    else:
+        set_credentials(secrets, database, environment)
+        secrets.put_secret_value(SecretId=database.secret, SecretString="{}")
+    if lost == "deleted and made again":
+        secrets.delete_secret(SecretId=database.secret, ForceDeleteWithoutRecovery=True)
+        secrets.create_secret(Name=database.secret)
+
+    credentials, outcome = set_credentials(secrets, database, environment)
+
+    assert (credentials.username, outcome) == (database.role, "created")
+    assert works(credentials)
+    assert set_credentials(secrets, database, environment) == (credentials, "unchanged")
+
+
+def test_a_deploy_after_a_load_leaves_the_owner_the_rights_to_what_the_load_has_made(secrets: Any, warehouse: conftest.Database) -> None:
+    environment = {"TOTESYS_WAREHOUSE_URL": warehouse.url}
+    loads, _ = set_credentials(secrets, WAREHOUSE, environment)
+    with closing(psycopg2.connect(**loads.libpq())) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA etl; CREATE TABLE etl.load_ledger (load_seq int); CREATE TABLE fact_payment (payment_id int)")
+
+    assert set_credentials(secrets, WAREHOUSE, environment) == (loads, "unchanged")
+
+    execute(warehouse, sql.SQL("SELECT * FROM fact_payment; DROP SCHEMA etl CASCADE; DROP TABLE fact_payment"))
+
+
+@pytest.mark.parametrize("database", [SOURCE, WAREHOUSE], ids=["source", "warehouse"])
+def test_a_role_that_another_has_made_is_named_with_its_cure(
+    secrets: Any, source: conftest.Database, warehouse: conftest.Database, database: Database
+) -> None:
+    """As after a change of the master user: since PostgreSQL 16, CREATEROLE gives no right to the roles of others."""
+    environment = {"TOTESYS_SOURCE_URL": source.url, "TOTESYS_WAREHOUSE_URL": warehouse.url}
+    database = replace(database, role=f"others_{database.name}")
+    name = sql.Identifier(database.role)
+    source.server.execute(sql.SQL("CREATE ROLE former CREATEROLE"))
+    source.server.execute(sql.SQL("CREATE ROLE {}").format(name))
+    source.server.execute(sql.SQL("GRANT {} TO former WITH ADMIN OPTION").format(name))
+    try:
+        with pytest.raises(FatalError) as caught:
+            set_credentials(secrets, database, environment)
+        assert str(caught.value) == (
+            f"role {database.role} exists on 127.0.0.1:{source.server.port}, and user owner may not change it, because another role made it:"
+            f" run as former or a superuser: GRANT {database.role} TO owner WITH ADMIN OPTION. Then deploy again"
+        )
+        source.server.execute(sql.SQL("GRANT {} TO owner WITH ADMIN OPTION").format(name))
+        assert works(set_credentials(secrets, database, environment)[0])
+    finally:
+        for place in (source, warehouse):
+            place.execute_as_superuser(f"DROP OWNED BY {database.role}")
+        source.server.execute(sql.SQL("DROP ROLE {}, former").format(name))
+
+
+def test_rights_that_the_owner_of_the_tables_may_not_pass_on_are_named(secrets: Any, source: conftest.Database) -> None:
+    """A role with CREATEROLE owns the tables and not the database, whose schema public is therefore not its own."""
+    tables = (f"ALTER TABLE {table} OWNER TO keeper" for table in load_contracts().source)
+    source.execute_as_superuser("CREATE ROLE keeper LOGIN CREATEROLE PASSWORD 'plain'", *tables)
+    environment = {"TOTESYS_SOURCE_URL": source.server.url(source.dbname, "keeper", "plain")}
+    database = replace(SOURCE, role="keepers_ingest")
+    try:
+        assert works(set_credentials(secrets, database, environment)[0])  # everybody has USAGE on public, and CONNECT
+        execute(source, sql.SQL("REVOKE USAGE ON SCHEMA public FROM PUBLIC; GRANT USAGE ON SCHEMA public TO keeper"))
+        with pytest.raises(FatalError) as caught:
+            set_credentials(secrets, database, environment)
+        assert str(caught.value) == (
+            "keepers_ingest did not get its rights on schema public of owner, because user keeper does not own them:"
+            " let TOTESYS_SOURCE_URL name that owner, or make keeper a member of that owner"
+        )
+    finally:
+        source.execute_as_superuser("DROP OWNED BY keepers_ingest, keeper", "DROP ROLE keepers_ingest, keeper")
+
+
 def test_a_password_is_kept_where_the_server_cannot_say_whether_it_works(secrets: Any, source: conftest.Database) -> None:
     environment = {"TOTESYS_SOURCE_URL": source.url}
     first, _ = set_credentials(secrets, SOURCE, environment)
@@ -73,7 +165,8 @@ def test_a_role_that_may_make_roles_and_not_grant_is_named_with_its_cure(secrets
     execute(source, sql.SQL("DROP ROLE IF EXISTS maker"))
     execute(source, sql.SQL("CREATE ROLE maker LOGIN CREATEROLE PASSWORD 'plain'"))
     with pytest.raises(FatalError, match=r"forbids user maker .*42501.*: let TOTESYS_SOURCE_URL name a role that may"):
-        set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": source.server.url(source.dbname, "maker", "plain")})
+        url = source.server.url(source.dbname, "maker", "plain")
+        set_credentials(secrets, replace(SOURCE, role="makers"), {"TOTESYS_SOURCE_URL": url})
     execute(source, sql.SQL("DROP ROLE maker"))
 
 
