@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import count
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from botocore.loaders import JSONFileLoader
 from totesys.secrets import Credentials
 
-from local_totesys.postgres import HOST, OWNER, PostgresServer
+from local_totesys.postgres import HOST, OWNER, SUPERUSER, PostgresServer
 from local_totesys.schema import create_source
 from tests.servers import postgres_server
 
@@ -77,6 +77,10 @@ class Database:
     def credentials(self) -> Credentials:
         """The owner's."""
         return Credentials(HOST, self.server.port, self.dbname, OWNER, self.server.password, sslmode="disable")
+
+    @property
+    def superuser_credentials(self) -> Credentials:
+        return replace(self.credentials, username=SUPERUSER, password=self.server.superuser_password)
 
     def connect(self) -> Any:
         """A psycopg2 connection as the owner."""
