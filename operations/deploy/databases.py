@@ -10,8 +10,10 @@ import json
 import secrets
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg2
 from psycopg2 import sql
@@ -20,7 +22,7 @@ from totesys.postgres_errors import Server
 from totesys.secrets import Credentials
 
 from operations.deploy.rights import grant_loading, grant_reading, refuse_other_encodings, set_password
-from operations.deploy.urls import parse_url
+from operations.deploy.urls import parse_url, read_certificates
 
 Grants = Callable[[Any, sql.Identifier], None]
 Check = Callable[[Any], None]
@@ -28,13 +30,15 @@ Check = Callable[[Any], None]
 
 @dataclass(frozen=True)
 class Database:
-    """The source or the warehouse: its name in messages, the variable with its URL, its secret, and the rights of the pipeline's role.
+    """The source or the warehouse: its name in messages, the variables with its URL and with the path of the certificates that it must
+    be verified by, its secret, and the rights of the pipeline's role.
 
     `check` raises a FatalError when the database cannot be used at all.
     """
 
     name: str
     variable: str
+    ca_variable: str
     secret: str
     role: str
     grant: Grants
@@ -45,8 +49,18 @@ def pipeline_databases(project: str) -> tuple[Database, Database]:
     """Source and warehouse of a project."""
     prefix = project.replace("-", "_")
     return (
-        Database("source", "TOTESYS_SOURCE_URL", f"{project}/source", f"{prefix}_ingest", grant_reading, lambda cursor: None),
-        Database("warehouse", "TOTESYS_WAREHOUSE_URL", f"{project}/warehouse", f"{prefix}_load", grant_loading, refuse_other_encodings),
+        Database(
+            "source", "TOTESYS_SOURCE_URL", "TOTESYS_SOURCE_CA", f"{project}/source", f"{prefix}_ingest", grant_reading, lambda cursor: None
+        ),
+        Database(
+            "warehouse",
+            "TOTESYS_WAREHOUSE_URL",
+            "TOTESYS_WAREHOUSE_CA",
+            f"{project}/warehouse",
+            f"{prefix}_load",
+            grant_loading,
+            refuse_other_encodings,
+        ),
     )
 
 
@@ -55,15 +69,19 @@ def set_credentials(client: Any, database: Database, environment: Mapping[str, s
 
     With a URL that has a password, the pipeline gets a role of its own if the URL's role may make one, else the URL's role itself. With
     none, or one without a password, a value that is there stays, unless it is for another database; else a person at a terminal is asked
-    for what lacks. FatalError when nobody can say.
+    for what lacks. FatalError when nobody can say. Other certificates change the value and need no password.
     """
     current = read_secret(client, database.secret)
-    if current and planned_credentials(current, database, environment) is current:
+    planned = planned_credentials(current, database, environment)
+    if current and planned is current:
         return current, "unchanged"
+    if current and planned and planned != current and planned == replace(current, sslmode=planned.sslmode, ca=planned.ca):
+        refuse_other_certificates(database, planned)
+        return planned, store(client, database, planned, current)
     url = environment.get(database.variable) or _ask(f"URL of the {database.name} (postgresql://user:password@host:port/dbname)")
     if not url:
         raise FatalError(f"secret {database.secret} has no value: set {database.variable} to postgresql://user:password@host:port/dbname")
-    admin = parse_url(url, database.variable)
+    admin = given_credentials(current, database, {**environment, database.variable: url})
     if not admin.password:
         admin = replace(admin, password=_ask(f"Password of {admin.username} in the {database.name}, {admin.place}"))
     if not admin.password:
@@ -71,17 +89,47 @@ def set_credentials(client: Any, database: Database, environment: Mapping[str, s
     wanted = pipeline_credentials(database, admin, current)
     if wanted == current:
         return wanted, "unchanged"
-    client.put_secret_value(SecretId=database.secret, SecretString=json.dumps(asdict(wanted)))
-    return wanted, "updated" if current else "created"
+    return wanted, store(client, database, wanted, current)
+
+
+def store(client: Any, database: Database, wanted: Credentials, current: Credentials | None) -> str:
+    """Put the credentials into the secret, and return created or updated. FatalError with the way back when the secret was deleted."""
+    try:
+        client.put_secret_value(SecretId=database.secret, SecretString=json.dumps(asdict(wanted)))
+    except client.exceptions.ResourceNotFoundException as error:
+        project = database.secret.partition("/")[0]
+        raise FatalError(
+            f"secret {database.secret} was deleted, and its stack cannot make it again while other stacks use it",
+            f"run scripts/destroy.sh --keep-data, then aws cloudformation delete-stack --stack-name {project}-secrets, then deploy again."
+            " The data in the lake and the warehouse stay",
+        ) from error
+    return "updated" if current else "created"
 
 
 def planned_credentials(current: Credentials | None, database: Database, environment: Mapping[str, str]) -> Credentials | None:
     """What a deploy begins with, without looking at the database: what the secret holds, or what the URL says; None when neither says."""
-    url = environment.get(database.variable)
-    given = parse_url(url, database.variable) if url else None
+    given = given_credentials(current, database, environment) if environment.get(database.variable) else None
     if given is None or (current and not given.password and current.place == given.place):
-        return current
+        ca = given_certificates(database, environment)
+        wanted = replace(current, sslmode=given.sslmode if given else "verify-full", ca=ca) if current and ca else current
+        return current if wanted == current else wanted
     return given
+
+
+def given_credentials(current: Credentials | None, database: Database, environment: Mapping[str, str]) -> Credentials:
+    """What the URL says. Certificates that the secret holds for the same database stay until others are given, or the URL has an
+    sslmode."""
+    url = environment[database.variable]
+    given = parse_url(url, database.variable, given_certificates(database, environment), database.ca_variable)
+    if current and current.ca and not given.ca and current.place == given.place and "sslmode=" not in urlsplit(url).query:
+        return replace(given, sslmode=current.sslmode, ca=current.ca)
+    return given
+
+
+def given_certificates(database: Database, environment: Mapping[str, str]) -> str:
+    """The certificates of the file that the environment names; empty for none."""
+    path = environment.get(database.ca_variable)
+    return read_certificates(path, database.ca_variable) if path else ""
 
 
 def _ask(what: str) -> str:
@@ -90,12 +138,18 @@ def _ask(what: str) -> str:
 
 
 def read_secret(client: Any, secret: str) -> Credentials | None:
-    """The credentials that a secret holds; None while it has no value, or one that is not of our form."""
+    """The credentials that a secret holds; None while it has no value, or one that is not of our form. FatalError when the secret is
+    scheduled for deletion."""
     try:
         text = client.get_secret_value(SecretId=secret).get("SecretString")
         return Credentials(**json.loads(text)) if text else None
     except client.exceptions.ResourceNotFoundException:  # so AWS answers for a secret without a value
         return None
+    except client.exceptions.InvalidRequestException as error:
+        raise FatalError(
+            f"secret {secret} is scheduled for deletion",
+            f"run aws secretsmanager restore-secret --secret-id {secret}, then deploy again",
+        ) from error
     except (ValueError, TypeError):
         return None
 
@@ -110,8 +164,9 @@ def pipeline_credentials(database: Database, admin: Credentials, current: Creden
             if not cursor.fetchone()[0]:
                 return admin
             own = Credentials(admin.host, admin.port, admin.dbname, database.role, secrets.token_urlsafe(24), admin.sslmode, admin.ca)
-            if current and {**asdict(current), "password": ""} == {**asdict(own), "password": ""} and works(current):
-                own = current
+            kept = replace(own, password=current.password) if current else own
+            if current and (current.username, current.place) == (own.username, own.place) and works(kept):
+                own = kept
             else:
                 set_password(cursor, own)
             database.grant(cursor, sql.Identifier(own.username))
@@ -128,12 +183,22 @@ def connect(database: Database, credentials: Credentials) -> Any:
     try:
         return psycopg2.connect(**credentials.libpq())
     except psycopg2.Error as error:
+        variables = f"{database.variable} or {database.ca_variable}" if credentials.ca else database.variable
         ways = (
-            f"correct {database.variable}; when only the jobs can reach it, unset {database.variable} and put its credentials "
+            f"correct {variables}; when only the jobs can reach it, unset {database.variable} and put its credentials "
             f"into secret {database.secret} yourself, as JSON with host, port, dbname, username, password and sslmode"
         )
         hints = {"08001": f"start it or {ways}", "28": ways, "3D": ways}
         raise server(database, credentials, hints).error(error) from error
+
+
+def refuse_other_certificates(database: Database, credentials: Credentials) -> None:
+    """Raise FatalError when the server refuses the credentials, or its certificate does not come from those that are to be trusted.
+
+    A server that cannot be reached from here is trusted to fit: the jobs may reach it.
+    """
+    with suppress(RetriableError):
+        connect(database, credentials).close()
 
 
 def works(credentials: Credentials) -> bool:
