@@ -20,7 +20,12 @@ import psycopg2
 from psycopg2 import sql
 
 HOST = "127.0.0.1"
+
+# As on a managed server, the role that owns the databases may make databases and roles, and is no superuser. The superuser administers
+# the server itself, and nothing that is deployed ever sees it.
 OWNER = "owner"
+SUPERUSER = "postgres"
+
 STOP_SECONDS = 30.0
 CRASH_SECONDS = 10.0
 
@@ -52,7 +57,7 @@ class PostgresError(Exception):
 
 
 class PostgresServer:
-    """A server whose data, password and log stand in `folder`. It outlives the process that started it: stop it."""
+    """A server whose data, passwords and log stand in `folder`. It outlives the process that started it: stop it."""
 
     def __init__(self, folder: Path, port: int, pid: int) -> None:
         self.folder = folder
@@ -70,6 +75,7 @@ class PostgresServer:
         folder, data = folder.resolve(), folder.resolve() / "data"
         port = port or free_port()
         log = log or folder / "server.log"
+        is_new = not (data / "PG_VERSION").exists()
         settings = {**SETTINGS, "port": str(port), **(options or {})}
         arguments = " ".join(shlex.quote(f"--{name}={value}") for name, value in settings.items())
         # A server that was killed holds its port and its lock until the last of its processes is gone, which takes a moment.
@@ -81,20 +87,24 @@ class PostgresServer:
                 if not (data / "PG_VERSION").exists():
                     initialise(folder)
                 run(["pg_ctl", "start", "--wait", "--silent", f"--pgdata={data}", f"--log={log}", f"--options={arguments}"], folder, log)
-                return cls.attach(folder)
+                server = cls.attach(folder)
+                break
             except PostgresError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
+        if is_new:
+            server.create_owner()
+        return server
 
     @classmethod
     def standby_of(cls, primary: PostgresServer, folder: Path, port: int | None = None) -> PostgresServer:
         """Starts a copy of a running server, made in a new folder: it can only be read, and follows its primary until it is promoted."""
         folder = folder.resolve()
-        data = make_folder(folder, primary.password)
-        source = [f"--host={HOST}", f"--port={primary.port}", f"--username={OWNER}", "--no-password"]
+        data = make_folder(folder, primary.password, primary.superuser_password)
+        source = [f"--host={HOST}", f"--port={primary.port}", f"--username={SUPERUSER}", "--no-password"]
         copy = ["pg_basebackup", f"--pgdata={data}", *source, "--write-recovery-conf", "--checkpoint=fast", "--no-manifest", "--no-sync"]
-        run(copy, folder, environment={"PGPASSWORD": primary.password})
+        run(copy, folder, environment={"PGPASSWORD": primary.superuser_password})
         return cls.start(folder, port)
 
     @classmethod
@@ -115,17 +125,35 @@ class PostgresServer:
         """The password of the owner's role."""
         return (self.folder / "password").read_text()
 
+    @property
+    def superuser_password(self) -> str:
+        """The password of the superuser."""
+        try:
+            return (self.folder / "superuser_password").read_text()
+        except FileNotFoundError as error:
+            raise PostgresError(
+                f"PostgreSQL in {self.folder} was made by an earlier version, and has no superuser of its own: delete it and make it again"
+            ) from error
+
     def url(self, dbname: str, user: str = OWNER, password: str | None = None) -> str:
         """A URL that psql and SQLAlchemy understand; the owner's password unless another is given."""
         return f"postgresql://{user}:{password or self.password}@{HOST}:{self.port}/{dbname}"
+
+    def superuser_url(self, dbname: str) -> str:
+        """The URL for what only a superuser may do."""
+        return self.url(dbname, SUPERUSER, self.superuser_password)
 
     def connect(self, dbname: str) -> Any:
         """A psycopg2 connection as the owner."""
         return psycopg2.connect(self.url(dbname))
 
+    def connect_as_superuser(self, dbname: str) -> Any:
+        """A psycopg2 connection for what only a superuser may do."""
+        return psycopg2.connect(self.superuser_url(dbname))
+
     def execute(self, statement: sql.Composed) -> None:
-        """Runs a statement about databases, which cannot stand in a transaction."""
-        connection = self.connect("postgres")
+        """Runs a statement about the server, as its superuser and outside a transaction."""
+        connection = self.connect_as_superuser("postgres")
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
@@ -133,11 +161,16 @@ class PostgresServer:
         finally:
             connection.close()
 
+    def create_owner(self) -> None:
+        """Creates the owner's role, with the rights of a managed server's master user."""
+        statement = sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}")
+        self.execute(statement.format(sql.Identifier(OWNER), sql.Literal(self.password)))
+
     def create_database(self, name: str, template: str | None = None) -> None:
-        """Creates a database, as a copy of `template` (which nobody may be using) when one is given."""
+        """Creates a database of the owner, as a copy of `template` (which nobody may be using) when one is given."""
         # Files are copied, not logged page by page: less than half the time here.
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
-        self.execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template1")))
+        statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY FILE_COPY")
+        self.execute(statement.format(sql.Identifier(name), sql.Identifier(OWNER), sql.Identifier(template or "template1")))
 
     def drop_database(self, name: str) -> None:
         """Drops a database and ends the sessions that are still in it."""
@@ -173,24 +206,26 @@ class PostgresServer:
 
 
 def initialise(folder: Path) -> None:
-    """Makes the data of a new server, whose owner has a fresh password."""
-    data = make_folder(folder, secrets.token_urlsafe(18))
+    """Makes the data of a new server, with fresh passwords for its owner and its superuser."""
+    data = make_folder(folder, secrets.token_urlsafe(18), secrets.token_urlsafe(18))
     locale = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-    login = ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}", *(f"--set={name}={value}" for name, value in LOGIN.items())]
-    run(["initdb", f"--pgdata={data}", f"--username={OWNER}", *login, "--no-sync", *locale], folder)
+    login = [f"--username={SUPERUSER}", f"--pwfile={folder / 'superuser_password'}", "--auth=scram-sha-256"]
+    settings = [f"--set={name}={value}" for name, value in LOGIN.items()]
+    run(["initdb", f"--pgdata={data}", *login, *settings, "--no-sync", *locale], folder)
 
 
-def make_folder(folder: Path, owners_password: str) -> Path:
-    """Makes a server's folder with an empty data folder, which is returned, and the password, which only the caller can read."""
+def make_folder(folder: Path, password: str, superuser_password: str) -> Path:
+    """Makes a server's folder with an empty data folder, which is returned, and both passwords, which only the caller can read."""
     folder.mkdir(parents=True, exist_ok=True)
-    data, password = folder / "data", folder / "password"
+    data = folder / "data"
     shutil.rmtree(data, ignore_errors=True)  # What an initdb that was killed has left.
     data.mkdir(mode=0o700)
     if os.geteuid() == 0:
         stand_in = pwd.getpwnam(ROOTS_STAND_IN)
         os.chown(data, stand_in.pw_uid, stand_in.pw_gid)
-    password.touch(mode=0o600)
-    password.write_text(owners_password)
+    for name, value in (("password", password), ("superuser_password", superuser_password)):
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(value)
     return data
 
 

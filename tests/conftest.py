@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import count
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from botocore.loaders import JSONFileLoader
 from totesys.secrets import Credentials
 
-from local_totesys.postgres import HOST, OWNER, PostgresServer
+from local_totesys.postgres import HOST, OWNER, SUPERUSER, PostgresServer
 from local_totesys.schema import create_source
 from tests.servers import postgres_server
 
@@ -77,9 +78,23 @@ class Database:
         """The owner's."""
         return Credentials(HOST, self.server.port, self.dbname, OWNER, self.server.password, sslmode="disable")
 
+    @property
+    def superuser_credentials(self) -> Credentials:
+        return replace(self.credentials, username=SUPERUSER, password=self.server.superuser_password)
+
     def connect(self) -> Any:
         """A psycopg2 connection as the owner."""
         return self.server.connect(self.dbname)
+
+    def connect_as_superuser(self) -> Any:
+        """A psycopg2 connection for what only a superuser may do."""
+        return self.server.connect_as_superuser(self.dbname)
+
+    def execute_as_superuser(self, *statements: str) -> None:
+        """Commits statements that only a superuser may run."""
+        with closing(self.connect_as_superuser()) as connection, connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
 
 
 @pytest.fixture(scope="session")

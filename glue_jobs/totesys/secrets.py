@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from tempfile import NamedTemporaryFile
@@ -13,13 +14,15 @@ from typing import Any
 from totesys.aws import aws_call
 from totesys.errors import FatalError
 
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
 
 @dataclass(frozen=True)
 class Credentials:
     """How to reach a PostgreSQL database. The password stays out of repr, and so out of logs and tracebacks.
 
-    ca  the certificate (PEM) of the authority that the server's certificate must come from, for sslmode verify-ca and verify-full;
-        empty for none
+    ca  certificates (PEM) of the authorities, from one of which the server's certificate must come, for sslmode verify-ca and
+        verify-full; empty for none
     """
 
     host: str
@@ -43,9 +46,14 @@ class Credentials:
         }  # fmt: skip
 
 
+def certificates(pem: str) -> list[str]:
+    """Return each certificate of a text in PEM, without what stands between them."""
+    return [f"{found}\n" for found in _CERTIFICATE.findall(pem)]
+
+
 @cache
 def _file(ca: str) -> str:
-    """The path of a file with the certificate, which libpq takes only so; for as long as the process lives."""
+    """The path of a file with the certificates, which libpq takes only so; for as long as the process lives."""
     with NamedTemporaryFile("w", prefix="totesys-ca-", suffix=".pem", delete=False) as file:
         file.write(ca)
     atexit.register(os.unlink, file.name)

@@ -42,6 +42,8 @@ _EPILOG = """
   TOTESYS_SOURCE_URL            postgresql://user:password@host:port/dbname of totesys, and of the warehouse:
   TOTESYS_WAREHOUSE_URL         a role that may create roles gets the pipeline one of its own; any other is used as it is.
                                 Without a password, what the secret <project>/source or <project>/warehouse holds is kept.
+  TOTESYS_SOURCE_CA             path of a file (PEM) with the certificates of the authorities that sign the server's certificate,
+  TOTESYS_WAREHOUSE_CA          such as the vendor's bundle of one region: every connection then verifies the server (verify-full)
   TOTESYS_ACCEPT_BREAKING       tables, with commas between, whose contracts may break their readers in this deploy
 """
 

@@ -59,7 +59,8 @@ def variable(parameter: str) -> str:
 def check_config(path: Path) -> None:
     """FatalError that names the known keys, when a config file has others."""
     parameters = {parameter for name in STACKS for parameter in Template.read(name).parameters} - DECIDED
-    known = {"TOTESYS_SOURCE_URL", "TOTESYS_WAREHOUSE_URL", *map(variable, parameters)}
+    databases = {f"TOTESYS_{name}_{what}" for name in ("SOURCE", "WAREHOUSE") for what in ("URL", "CA")}
+    known = {*databases, *map(variable, parameters)}
     unknown = sorted(settings.read_config(path).keys() - known)
     if unknown:
         raise FatalError(

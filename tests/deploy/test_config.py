@@ -9,8 +9,8 @@ import pytest
 import tomllib
 from totesys.errors import FatalError
 
-from operations.deploy.databases import parse_url
 from operations.deploy.stacks import DECIDED, Template, check_config, variable
+from operations.deploy.urls import parse_url
 from operations.deployment import STACKS, project_name
 from operations.settings import settings
 
@@ -73,7 +73,8 @@ def test_the_example_explains_every_key_with_its_default() -> None:
     lines = EXAMPLE.read_text("utf-8").splitlines()
     keys = tomllib.loads("\n".join(line.removeprefix("# ") if " = " in line else "" for line in lines))
     defaults = {key: value for name in STACKS for key, value in Template.read(name).parameters.items() if key not in DECIDED}
-    assert {*map(variable, defaults), "TOTESYS_SOURCE_URL", "TOTESYS_WAREHOUSE_URL"} == {f"TOTESYS_{key.upper()}" for key in keys}
+    databases = {f"TOTESYS_{name}_{what}" for name in ("SOURCE", "WAREHOUSE") for what in ("URL", "CA")}
+    assert {*map(variable, defaults), *databases} == {f"TOTESYS_{key.upper()}" for key in keys}
     commented = tomllib.loads("\n".join(line.removeprefix("# ") for line in lines if line.startswith("# ") and " = " in line))
     for parameter, default in defaults.items():
         key = variable(parameter).removeprefix("TOTESYS_").lower()

@@ -5,18 +5,24 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import psycopg2
 import pytest
+import trustme
+from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 from psycopg2 import sql
+from totesys.contracts import load_contracts
 from totesys.errors import FatalError, RetriableError
 
-from operations.deploy.databases import Database, parse_url, pipeline_databases, read_secret, set_credentials, works
+from operations.deploy.databases import Database, given_credentials, pipeline_databases, read_secret, set_credentials, works
+from operations.deploy.urls import parse_url, read_certificates
 from tests import conftest
 
 SOURCE, WAREHOUSE = pipeline_databases("credentials-test")
@@ -59,6 +65,105 @@ def test_a_password_that_no_longer_works_is_replaced(secrets: Any, source: conft
     assert works(second) and not works(first)
 
 
+def loses_the_answer(client: Any) -> Any:
+    """A client that dies before it stores a value."""
+    dying = Mock(wraps=client, exceptions=client.exceptions)
+    dying.put_secret_value.side_effect = EndpointConnectionError(endpoint_url="https://secretsmanager.example")
+    return dying
+
+
+@pytest.mark.parametrize("lost", ["emptied", "deleted and made again", "never stored"])
+@pytest.mark.parametrize("database", [SOURCE, WAREHOUSE], ids=["source", "warehouse"])
+def test_after_a_lost_secret_the_role_gets_a_new_password(
+    secrets: Any, source: conftest.Database, warehouse: conftest.Database, database: Database, lost: str
+) -> None:
+    environment = {"TOTESYS_SOURCE_URL": source.url, "TOTESYS_WAREHOUSE_URL": warehouse.url}
+    if lost == "never stored":
+        with pytest.raises(EndpointConnectionError):
+            set_credentials(loses_the_answer(secrets), database, environment)
+        assert read_secret(secrets, database.secret) is None
+    else:
+        set_credentials(secrets, database, environment)
+        secrets.put_secret_value(SecretId=database.secret, SecretString="{}")
+    if lost == "deleted and made again":
+        secrets.delete_secret(SecretId=database.secret, ForceDeleteWithoutRecovery=True)
+        secrets.create_secret(Name=database.secret)
+
+    credentials, outcome = set_credentials(secrets, database, environment)
+
+    assert (credentials.username, outcome) == (database.role, "created")
+    assert works(credentials)
+    assert set_credentials(secrets, database, environment) == (credentials, "unchanged")
+
+
+def test_a_secret_that_is_scheduled_for_deletion_is_named_with_its_cure(secrets: Any, source: conftest.Database) -> None:
+    secrets.delete_secret(SecretId=SOURCE.secret)
+    with pytest.raises(FatalError, match=r"is scheduled for deletion: run aws secretsmanager restore-secret --secret-id credentials-test"):
+        set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": source.url})
+
+
+def test_a_secret_that_was_deleted_is_named_with_the_way_back(secrets: Any, source: conftest.Database) -> None:
+    secrets.delete_secret(SecretId=SOURCE.secret, ForceDeleteWithoutRecovery=True)
+    with pytest.raises(FatalError, match=r"was deleted.*: run scripts/destroy\.sh --keep-data, then aws cloudformation delete-stack"):
+        set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": source.url})
+
+
+def test_a_deploy_after_a_load_leaves_the_owner_the_rights_to_what_the_load_has_made(secrets: Any, warehouse: conftest.Database) -> None:
+    environment = {"TOTESYS_WAREHOUSE_URL": warehouse.url}
+    loads, _ = set_credentials(secrets, WAREHOUSE, environment)
+    with closing(psycopg2.connect(**loads.libpq())) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA etl; CREATE TABLE etl.load_ledger (load_seq int); CREATE TABLE fact_payment (payment_id int)")
+
+    assert set_credentials(secrets, WAREHOUSE, environment) == (loads, "unchanged")
+
+    execute(warehouse, sql.SQL("SELECT * FROM fact_payment; DROP SCHEMA etl CASCADE; DROP TABLE fact_payment"))
+
+
+@pytest.mark.parametrize("database", [SOURCE, WAREHOUSE], ids=["source", "warehouse"])
+def test_a_role_that_another_has_made_is_named_with_its_cure(
+    secrets: Any, source: conftest.Database, warehouse: conftest.Database, database: Database
+) -> None:
+    """As after a change of the master user: since PostgreSQL 16, CREATEROLE gives no right to the roles of others."""
+    environment = {"TOTESYS_SOURCE_URL": source.url, "TOTESYS_WAREHOUSE_URL": warehouse.url}
+    database = replace(database, role=f"others_{database.name}")
+    name = sql.Identifier(database.role)
+    source.server.execute(sql.SQL("CREATE ROLE former CREATEROLE"))
+    source.server.execute(sql.SQL("CREATE ROLE {}").format(name))
+    source.server.execute(sql.SQL("GRANT {} TO former WITH ADMIN OPTION").format(name))
+    try:
+        with pytest.raises(FatalError) as caught:
+            set_credentials(secrets, database, environment)
+        assert str(caught.value) == (
+            f"role {database.role} exists on 127.0.0.1:{source.server.port}, and user owner may not change it, because another role made"
+            f" it: run as former or a superuser: GRANT {database.role} TO owner WITH ADMIN OPTION. Then deploy again"
+        )
+        source.server.execute(sql.SQL("GRANT {} TO owner WITH ADMIN OPTION").format(name))
+        assert works(set_credentials(secrets, database, environment)[0])
+    finally:
+        for place in (source, warehouse):
+            place.execute_as_superuser(f"DROP OWNED BY {database.role}")
+        source.server.execute(sql.SQL("DROP ROLE {}, former").format(name))
+
+
+def test_rights_that_the_owner_of_the_tables_may_not_pass_on_are_named(secrets: Any, source: conftest.Database) -> None:
+    """A role with CREATEROLE owns the tables and not the database, whose schema public is therefore not its own."""
+    tables = (f"ALTER TABLE {table} OWNER TO keeper" for table in load_contracts().source)
+    source.execute_as_superuser("CREATE ROLE keeper LOGIN CREATEROLE PASSWORD 'plain'", *tables)
+    environment = {"TOTESYS_SOURCE_URL": source.server.url(source.dbname, "keeper", "plain")}
+    database = replace(SOURCE, role="keepers_ingest")
+    try:
+        assert works(set_credentials(secrets, database, environment)[0])  # everybody has USAGE on public, and CONNECT
+        execute(source, sql.SQL("REVOKE USAGE ON SCHEMA public FROM PUBLIC; GRANT USAGE ON SCHEMA public TO keeper"))
+        with pytest.raises(FatalError) as caught:
+            set_credentials(secrets, database, environment)
+        assert str(caught.value) == (
+            "keepers_ingest did not get its rights on schema public of owner, because user keeper does not own them:"
+            " let TOTESYS_SOURCE_URL name that owner, or make keeper a member of that owner"
+        )
+    finally:
+        source.execute_as_superuser("DROP OWNED BY keepers_ingest, keeper", "DROP ROLE keepers_ingest, keeper")
+
+
 def test_a_password_is_kept_where_the_server_cannot_say_whether_it_works(secrets: Any, source: conftest.Database) -> None:
     environment = {"TOTESYS_SOURCE_URL": source.url}
     first, _ = set_credentials(secrets, SOURCE, environment)
@@ -73,7 +178,8 @@ def test_a_role_that_may_make_roles_and_not_grant_is_named_with_its_cure(secrets
     execute(source, sql.SQL("DROP ROLE IF EXISTS maker"))
     execute(source, sql.SQL("CREATE ROLE maker LOGIN CREATEROLE PASSWORD 'plain'"))
     with pytest.raises(FatalError, match=r"forbids user maker .*42501.*: let TOTESYS_SOURCE_URL name a role that may"):
-        set_credentials(secrets, SOURCE, {"TOTESYS_SOURCE_URL": source.server.url(source.dbname, "maker", "plain")})
+        url = source.server.url(source.dbname, "maker", "plain")
+        set_credentials(secrets, replace(SOURCE, role="makers"), {"TOTESYS_SOURCE_URL": url})
     execute(source, sql.SQL("DROP ROLE maker"))
 
 
@@ -143,18 +249,62 @@ def test_a_warehouse_that_is_not_utf8_is_refused_before_a_role_is_made(secrets: 
     warehouse.server.drop_database(other.dbname)
 
 
-def test_an_authority_is_taken_from_the_url_and_the_server_is_then_verified(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
-    credentials = parse_url(f"postgresql://reader:p@db.example/totesys?sslrootcert={tmp_path}/ca.pem", "TOTESYS_SOURCE_URL")
-    assert (credentials.sslmode, credentials.ca) == ("verify-full", (tmp_path / "ca.pem").read_text())
+AUTHORITY = trustme.CA().cert_pem.bytes().decode()
 
 
-@pytest.mark.parametrize("text", [None, "no certificate", "-----BEGIN CERTIFICATE-----\n" * 2])
-def test_an_authority_that_is_no_single_certificate_is_refused(tmp_path: Path, text: str | None) -> None:
-    if text:
-        (tmp_path / "ca.pem").write_text(text)
-    with pytest.raises(FatalError, match=r"TOTESYS_SOURCE_URL names .*ca\.pem"):
-        parse_url(f"postgresql://reader:p@db.example/totesys?sslrootcert={tmp_path}/ca.pem", "TOTESYS_SOURCE_URL")
+def bundle(folder: Path, text: str | None) -> str:
+    """The path of a file with this text; of none when there is none."""
+    path = folder / "ca.pem"
+    if text is not None:
+        path.write_text(text, "utf-8")
+    return str(path)
+
+
+def test_certificates_are_taken_from_a_file_and_the_server_is_then_verified(tmp_path: Path) -> None:
+    other = trustme.CA().cert_pem.bytes().decode()
+    path = bundle(tmp_path, f"# Réunion\n{AUTHORITY}\nanother:\n{other}")
+    environment = {"TOTESYS_SOURCE_URL": "postgresql://reader:p@db.example/totesys", "TOTESYS_SOURCE_CA": path}
+    credentials = given_credentials(None, SOURCE, environment)
+    assert (credentials.sslmode, credentials.ca) == ("verify-full", AUTHORITY + other)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, r"cannot be read \(No such file or directory\): correct the path"),
+        ("no certificate", "holds no certificate in PEM: name the authority's, or a bundle"),
+        ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", r"cannot be read \(.+\): correct the path, or the file"),
+        (AUTHORITY * 120, r"with 120 certificates, which are more than a secret can hold .* region, such as eu-west-2-bundle\.pem"),
+    ],
+    ids=["no file", "no certificate", "damaged", "too many"],
+)
+def test_a_file_whose_certificates_cannot_be_used_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
+    with pytest.raises(FatalError, match=rf"TOTESYS_SOURCE_CA names .*ca\.pem.*{said}"):
+        read_certificates(bundle(tmp_path, text), "TOTESYS_SOURCE_CA")
+
+
+@pytest.mark.parametrize(
+    ("query", "ca", "said"),
+    [
+        ("sslrootcert=ca.pem", "", "has sslrootcert, which is not read: take it out, and set CA to that path"),
+        (
+            "sslmode=require",
+            AUTHORITY,
+            "says sslmode=require, which checks no certificate, and CA names certificates: take one of them out",
+        ),
+        ("sslmode=verify-full", "", "says sslmode=verify-full, and nothing says which authorities to trust: set CA to the path"),
+    ],
+)
+def test_a_url_that_says_something_else_than_the_certificates_is_refused(query: str, ca: str, said: str) -> None:
+    with pytest.raises(FatalError, match=f"URL {said}"):
+        parse_url(f"postgresql://reader:p@db.example/totesys?{query}", "URL", ca, "CA")
+
+
+@pytest.mark.parametrize(("query", "kept"), [("", True), ("?sslmode=require", False)])
+def test_certificates_of_the_secret_stay_until_the_url_says_otherwise(query: str, kept: bool) -> None:
+    current = parse_url("postgresql://reader:p@db.example/totesys", "URL", AUTHORITY)
+    given = given_credentials(current, SOURCE, {"TOTESYS_SOURCE_URL": f"postgresql://owner:p@db.example/totesys{query}"})
+    assert (given.sslmode, bool(given.ca)) == (("verify-full", True) if kept else ("require", False))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +312,7 @@ def test_an_authority_that_is_no_single_certificate_is_refused(tmp_path: Path, t
     [
         ("postgresql://reader:p%40ss@db.example/totesys", "require"),
         ("postgresql://reader:p%40ss@localhost:5432/totesys", "disable"),
-        ("postgresql://reader:p%40ss@db.example:5432/totesys?sslmode=verify-full", "verify-full"),
+        ("postgresql://reader:p%40ss@db.example:5432/totesys?sslmode=prefer", "prefer"),
     ],
 )
 def test_tls_is_required_unless_the_server_is_here_or_the_url_says_otherwise(url: str, sslmode: str) -> None:

@@ -132,6 +132,10 @@ class Ingest:
             for statement in statements:
                 cursor.execute(statement)
 
+    def execute_as_superuser(self, *statements: str) -> None:
+        """Commits statements at the source that its owner may not run."""
+        self.source.execute_as_superuser(*statements)
+
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Asks the source."""
         with closing(self.source.connect()) as connection, connection.cursor() as cursor:
@@ -184,7 +188,9 @@ def reader(postgres: PostgresServer) -> str:
 
 
 def create_reader(server: PostgresServer) -> str:
-    server.execute(sql.SQL("CREATE ROLE ingest_reader LOGIN PASSWORD {}").format(sql.Literal(READER_PASSWORD)))
+    """Creates the role as the deploy does: by the owner, who may change it therefore."""
+    with closing(server.connect("postgres")) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(sql.SQL("CREATE ROLE ingest_reader LOGIN PASSWORD {}").format(sql.Literal(READER_PASSWORD)))
     return "ingest_reader"
 
 

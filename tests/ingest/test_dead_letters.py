@@ -25,7 +25,7 @@ SET = "UPDATE payment SET {} WHERE payment_id = {}"
 @pytest.fixture
 def payments(ingest: Any) -> Any:
     """Ingest of payments alone, with payments 1, 2 and 3 read already."""
-    ingest.only("payment").execute(f"ALTER DATABASE {ingest.source.dbname} SET session_replication_role = 'replica'")
+    ingest.only("payment").execute_as_superuser(f"ALTER DATABASE {ingest.source.dbname} SET session_replication_role = 'replica'")
     ingest.execute(INSERT.format(1, 3))
     assert ingest.keys(ingest.tick(), "payment") == [1, 2, 3]
     ingest.announced()

@@ -113,7 +113,8 @@ def turn_soon(folder: Path, next_transaction: int) -> None:
 
 
 def outside_transactions(source: Database, statement: str) -> None:
-    with closing(source.connect()) as connection, connection.cursor() as cursor:
+    """Runs a statement that only a superuser may run, or that no transaction may hold."""
+    with closing(source.connect_as_superuser()) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         cursor.execute(statement)
 

@@ -38,7 +38,7 @@ BAD_ROWS = {row: (examples, outcome) for row, examples, outcome in table("bad ro
 def ten(ingest: Any) -> Any:
     """Ingest of four tables, with rows 1 to 10 of three of them read already. Foreign keys are none of the matter here."""
     ingest.only("design", "payment", "transaction", "currency")
-    ingest.execute(f"ALTER DATABASE {ingest.source.dbname} SET session_replication_role = 'replica'")
+    ingest.execute_as_superuser(f"ALTER DATABASE {ingest.source.dbname} SET session_replication_role = 'replica'")
     keys = range(1, 11)
     ingest.execute(insert(*keys), *(PAYMENT.format(key) for key in keys), *(TRANSACTION.format(key) for key in keys))
     ingest.tick()

@@ -28,7 +28,7 @@ class Replica:
 
     def ask(self, query: str, database: Database | None = None) -> Any:
         """The value of a query at the standby, or elsewhere."""
-        with closing(database.connect() if database else self.server.connect("postgres")) as connection, connection.cursor() as cursor:
+        with closing((database or Database(self.server, "postgres")).connect_as_superuser()) as connection, connection.cursor() as cursor:
             connection.autocommit = True
             cursor.execute(query)
             return cursor.fetchone()[0] if cursor.description else None

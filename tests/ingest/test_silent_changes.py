@@ -36,7 +36,7 @@ def read(ingest: Any, column: str = "design_name") -> tuple[str, list[Any]]:
 @pytest.fixture
 def transactions(ingest: Any) -> Any:
     """Ingest of the table transaction, with two sales and a purchase read already. Foreign keys are none of the matter here."""
-    ingest.only("transaction").execute(f"ALTER DATABASE {ingest.source.dbname} SET session_replication_role = 'replica'")
+    ingest.only("transaction").execute_as_superuser(f"ALTER DATABASE {ingest.source.dbname} SET session_replication_role = 'replica'")
     ingest.execute(TRANSACTION.format(1, "SALE"), TRANSACTION.format(2, "SALE"), TRANSACTION.format(3, "PURCHASE"))
     assert ingest.keys(ingest.tick(), "transaction") == [1, 2, 3]
     return ingest
@@ -123,8 +123,8 @@ def test_an_exchanged_table_that_inherits_is_read(ingest: Any) -> None:
 
 
 def test_a_foreign_table_that_inherits_holds_the_table(designs: Any) -> None:
+    designs.execute_as_superuser("CREATE FOREIGN DATA WRAPPER elsewhere", "GRANT USAGE ON FOREIGN DATA WRAPPER elsewhere TO owner")
     designs.execute(
-        "CREATE FOREIGN DATA WRAPPER elsewhere",
         "CREATE SERVER elsewhere FOREIGN DATA WRAPPER elsewhere",
         "CREATE FOREIGN TABLE design_elsewhere () INHERITS (design) SERVER elsewhere",
     )

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from types import SimpleNamespace
 from typing import IO, Any
 
@@ -79,7 +80,9 @@ def test_a_transaction_that_a_crash_ends_is_never_read_and_nothing_beside_it_is_
 
 def test_what_a_batch_has_seen_no_crash_of_the_source_takes_back(designs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     server, commit = designs.source.server, job.commit
-    [(writer,)] = designs.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
+    with closing(designs.source.connect_as_superuser()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
+        [(writer,)] = cursor.fetchall()
 
     def writer_goes_on(seconds: float) -> None:
         os.kill(writer, signal.SIGCONT)

@@ -118,7 +118,8 @@ def damaged(designs_elsewhere: Any) -> Iterator[Any]:
     """Ingest of designs and currencies of a server on whose disk the long name of design 4 got lost; designs 1 to 3 are read already."""
     ingest = designs_elsewhere.only("design", "currency")
     server = ingest.source.server
-    ingest.execute("ALTER TABLE design ALTER design_name SET STORAGE EXTERNAL", insert(4), rename(4, "n" * 10_000), "CHECKPOINT")
+    ingest.execute("ALTER TABLE design ALTER design_name SET STORAGE EXTERNAL", insert(4), rename(4, "n" * 10_000))
+    ingest.execute_as_superuser("CHECKPOINT")
     ((path,),) = ingest.query("SELECT pg_relation_filepath(reltoastrelid) FROM pg_class WHERE relname = 'design'")
     server.stop()
     file: Path = server.folder / "data" / path

@@ -40,7 +40,7 @@ def test_text_nulls_and_empty_strings_arrive_as_they_are(ingest: Any) -> None:
 @pytest.fixture
 def payment(ingest: Any) -> Any:
     """A source with one payment and what it refers to."""
-    ingest.execute(
+    ingest.execute_as_superuser(
         "SET session_replication_role = replica",
         "INSERT INTO payment (payment_id, transaction_id, counterparty_id, payment_amount, currency_id, payment_type_id, paid, "
         "payment_date, company_ac_number, counterparty_ac_number, created_at, last_updated) "
@@ -134,7 +134,7 @@ def test_a_day_in_place_of_a_text_date_is_checked_like_the_text(ingest: Any, day
     order = ingest.only("sales_order").contracts["sales_order"]
     columns = [replace(column, source_type="date") if column.name == "agreed_payment_date" else column for column in order.columns]
     ingest.contracts["sales_order"] = replace(order, columns=tuple(columns))
-    ingest.execute(
+    ingest.execute_as_superuser(
         "SET session_replication_role = replica",
         "ALTER TABLE sales_order ALTER agreed_payment_date TYPE date USING agreed_payment_date::date",
         "INSERT INTO sales_order (sales_order_id, created_at, last_updated, design_id, staff_id, counterparty_id, units_sold, unit_price,"

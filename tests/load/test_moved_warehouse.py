@@ -61,7 +61,7 @@ def deploy(admin: str, warehouse: Database) -> Iterator[Callable[..., Credential
 
 def execute(database: Database, statement: str) -> list[tuple[Any, ...]]:
     """As the server's superuser."""
-    with closing(database.connect()) as connection, connection, connection.cursor() as cursor:
+    with closing(database.connect_as_superuser()) as connection, connection, connection.cursor() as cursor:
         cursor.execute(statement)
         return list(cursor.fetchall()) if cursor.description else []
 
@@ -108,7 +108,9 @@ def test_a_warehouse_that_was_dumped_without_owners_is_loaded_after_a_deploy(
     moved.server.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(moved.dbname), sql.Identifier(admin)))
     environment = {**os.environ, "PGPASSWORD": "admin"}
     dump = tmp_path / "dump"
-    subprocess.run([PROGRAMS / "pg_dump", "--format=custom", f"--file={dump}", warehouse.url], check=True)
+    subprocess.run(
+        [PROGRAMS / "pg_dump", "--format=custom", f"--file={dump}", warehouse.server.superuser_url(warehouse.dbname)], check=True
+    )
     url = warehouse.server.url(moved.dbname, admin, "admin")
     subprocess.run([PROGRAMS / "pg_restore", "--no-owner", "--no-acl", f"--dbname={url}", dump], check=True, env=environment)
     at_moved = replace(loaded, dbname=moved.dbname)
@@ -120,7 +122,7 @@ def test_a_warehouse_that_was_dumped_without_owners_is_loaded_after_a_deploy(
     assert credentials == at_moved
     assert execute(moved, UNOWNED) == []
     assert_loads(lake, new_job, moved, credentials)
-    with closing(moved.server.connect(moved.dbname)) as connection, connection.cursor() as cursor:
+    with closing(moved.connect_as_superuser()) as connection, connection.cursor() as cursor:
         cursor.execute("SET ROLE moved_admin")
         cursor.execute("SELECT count(*) FROM current_sales_order")
         assert cursor.fetchone() == (1,), "the admin can still read what it owned"
@@ -142,7 +144,7 @@ def test_a_superuser_takes_the_objects_of_a_third_role_over_and_leaves_it_its_ri
     execute(warehouse, "CREATE ROLE moved_third")
     execute(warehouse, "REASSIGN OWNED BY moved_test_load TO moved_third; DROP OWNED BY moved_test_load")
 
-    credentials = pipeline_credentials(WAREHOUSE, warehouse.credentials, loaded)
+    credentials = pipeline_credentials(WAREHOUSE, warehouse.superuser_credentials, loaded)
 
     assert_loads(lake, new_job, warehouse, credentials)
     execute(warehouse, "SET ROLE moved_third; SELECT * FROM fact_sales_order; DELETE FROM fact_payment")

@@ -29,7 +29,6 @@ SETTINGS = {
     "quote_all_identifiers": "on",
     "DateStyle": "SQL, DMY",
     "client_encoding": "LATIN1",
-    "session_replication_role": "replica",
 }
 
 
@@ -47,45 +46,49 @@ def test_a_setting_of_the_database_does_not_disturb_a_load(
     assert query(COUNTS) == [(2, 365)]
 
 
-def test_a_parent_is_checked_whatever_the_role_of_replication(
-    lake: Lake, load: Callable[..., Any], warehouse: Database, query: Query
+def test_a_superusers_load_checks_a_parent_whatever_the_role_of_replication(
+    lake: Lake, new_job: Callable[..., Any], warehouse: Database
 ) -> None:
-    query(f"ALTER DATABASE {warehouse.dbname} SET session_replication_role = replica")
+    warehouse.execute_as_superuser(f"ALTER DATABASE {warehouse.dbname} SET session_replication_role = replica")
     lake.publish(1, sales_star(sales_order(1)))
-    load()
-    query("SET session_replication_role = origin; ALTER TABLE fact_sales_order ADD COLUMN other int REFERENCES dim_design")
-    query("ALTER TABLE fact_sales_order ALTER COLUMN other SET DEFAULT 7")
+    new_job(warehouse.superuser_credentials).run()
+    warehouse.execute_as_superuser(
+        "SET session_replication_role = origin",
+        "ALTER TABLE fact_sales_order ADD COLUMN other int REFERENCES dim_design",
+        "ALTER TABLE fact_sales_order ALTER COLUMN other SET DEFAULT 7",
+    )
     lake.publish(2, {"fact_sales_order": [sales_order(2)]})
 
     with pytest.raises(Exception, match="fact_sales_order_other_fkey"):
-        load()
+        new_job(warehouse.superuser_credentials).run()
 
 
 @pytest.fixture
 def plain(warehouse: Database, query: Query) -> Iterator[Credentials]:
-    """A role that may do what the load does, and is no superuser."""
+    """A role that may do what the load does, and no more."""
     query("CREATE ROLE plain_load LOGIN PASSWORD 'plain'")
     query(f"GRANT CREATE, CONNECT ON DATABASE {warehouse.dbname} TO plain_load; GRANT ALL ON SCHEMA public TO plain_load")
     yield Credentials(
         warehouse.credentials.host, warehouse.credentials.port, warehouse.dbname, "plain_load", "plain", warehouse.credentials.sslmode
     )
-    query("DROP OWNED BY plain_load; DROP ROLE plain_load")
+    warehouse.execute_as_superuser("DROP OWNED BY plain_load", "DROP ROLE plain_load")
 
 
 def test_a_role_of_replication_that_the_load_may_not_change_is_named_with_its_cure(
-    lake: Lake, new_job: Callable[..., Any], plain: Credentials, warehouse: Database, query: Query
+    lake: Lake, new_job: Callable[..., Any], plain: Credentials, warehouse: Database
 ) -> None:
-    query("ALTER ROLE plain_load SET session_replication_role = replica")
+    warehouse.execute_as_superuser("ALTER ROLE plain_load SET session_replication_role = replica")
     lake.publish(1, sales_star(sales_order(1)))
 
     with pytest.raises(FatalError, match=r"session_replication_role is replica for user plain_load.*RESET session_replication_role"):
         new_job(plain).run()
 
 
-def test_rows_that_a_policy_hides_stop_a_load(lake: Lake, new_job: Callable[..., Any], plain: Credentials, query: Query) -> None:
+def test_rows_that_a_policy_hides_stop_a_load(lake: Lake, new_job: Callable[..., Any], plain: Credentials, warehouse: Database) -> None:
     lake.publish(1, sales_star(sales_order(1)))
     new_job(plain).run()
-    query("ALTER TABLE dim_design ENABLE ROW LEVEL SECURITY; ALTER TABLE dim_design FORCE ROW LEVEL SECURITY")
+    policy = "ALTER TABLE dim_design {} ROW LEVEL SECURITY"
+    warehouse.execute_as_superuser(policy.format("ENABLE"), policy.format("FORCE"))
     lake.publish(2, {"fact_sales_order": [sales_order(2)]})
 
     with pytest.raises(FatalError, match='row-level security policy for table "dim_design"'):

@@ -64,7 +64,8 @@ def test_an_order_is_found_by_the_index(session, query):
 
 @pytest.mark.usefixtures("session")
 def test_whoever_may_read_public_may_read_a_view_without_rights_on_our_schema(query, warehouse):
-    query("CREATE ROLE views_reader; GRANT SELECT ON ALL TABLES IN SCHEMA public TO views_reader")
+    query("CREATE ROLE views_reader; GRANT views_reader TO CURRENT_USER WITH INHERIT TRUE, SET TRUE")
+    query("GRANT SELECT ON ALL TABLES IN SCHEMA public TO views_reader")
     try:
         connection = warehouse.connect()
         with connection.cursor() as cursor:

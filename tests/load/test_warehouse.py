@@ -278,8 +278,7 @@ def test_a_table_that_the_loads_role_does_not_own_is_named_with_the_statement_to
     query("ALTER TABLE etl.waiting_payment ALTER COLUMN payment_id TYPE bigint")
     with warehouse_engine(credentials, staging.session_name("00000002")).connect() as other:
         assert "current_payment" in prepare_warehouse(other, with_types("fact_payment", payment_id=("bigint", "bigint")))
-    query("DROP OWNED BY widening_load")
-    query("DROP ROLE widening_load")
+    warehouse.execute_as_superuser("DROP OWNED BY widening_load", "DROP ROLE widening_load")
 
 
 def test_a_view_of_somebody_else_is_named_when_it_stands_in_the_way(session, query):

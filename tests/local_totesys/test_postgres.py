@@ -30,7 +30,7 @@ def test_a_wrong_password_is_refused(postgres: PostgresServer) -> None:
 
 
 def test_it_listens_on_loopback_alone_and_keeps_utc(postgres: PostgresServer) -> None:
-    connection = postgres.connect("postgres")
+    connection = postgres.connect_as_superuser("postgres")
     with connection.cursor() as cursor:
         names = ["listen_addresses", "unix_socket_directories", "timezone", "server_encoding", "wal_level", "max_prepared_transactions"]
         cursor.execute("SELECT name, setting FROM pg_settings WHERE lower(name) = ANY (%s)", (names,))
@@ -39,14 +39,23 @@ def test_it_listens_on_loopback_alone_and_keeps_utc(postgres: PostgresServer) ->
     assert [found[name] for name in names] == ["127.0.0.1", "", "UTC", "UTF8", "replica", "10"]
 
 
+def test_the_owner_has_the_rights_of_a_managed_servers_master_user(server: PostgresServer) -> None:
+    server.create_database("owned")
+    attributes = "SELECT rolcanlogin, rolcreatedb, rolcreaterole, rolsuper, rolreplication, rolbypassrls FROM pg_roles"
+    assert rows(server, f"{attributes} WHERE rolname = current_user") == [(True, True, True, False, False, False)]
+    assert rows(server, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'owned'") == [("owner",)]
+    assert rows(server, "SELECT roleid::regrole FROM pg_auth_members WHERE member = 'owner'::regrole") == []
+
+
 def test_a_busy_port_is_named_in_one_line(postgres: PostgresServer, tmp_path: Path) -> None:
     with pytest.raises(PostgresError, match=rf"^port {postgres.port} of 127.0.0.1 is busy: .*$"):
         PostgresServer.start(tmp_path / "other", postgres.port)
 
 
-def test_folders_above_keep_their_modes_and_the_password_is_private(server: PostgresServer) -> None:
+def test_folders_above_keep_their_modes_and_the_passwords_are_private(server: PostgresServer) -> None:
     assert stat.S_IMODE(server.folder.parent.stat().st_mode) == 0o700
-    assert stat.S_IMODE((server.folder / "password").stat().st_mode) == 0o600
+    for file in ("password", "superuser_password"):
+        assert stat.S_IMODE((server.folder / file).stat().st_mode) == 0o600
 
 
 def test_a_killed_server_starts_again_on_its_port_with_its_data(server: PostgresServer) -> None:

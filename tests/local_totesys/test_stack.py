@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -63,6 +64,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
     finally:
         local_sh(folder, "down")
+
+
+@pytest.mark.parametrize("name", ["SOURCE", "WAREHOUSE"])
+def test_the_urls_are_of_an_owner_who_is_no_superuser(stack: Path, name: str) -> None:
+    with closing(psycopg2.connect(exported(stack)[f"TOTESYS_{name}_URL"])) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT rolcreatedb, rolcreaterole, rolsuper, datdba = r.oid FROM pg_roles AS r, pg_database"
+            " WHERE rolname = current_user AND datname = current_database()"
+        )
+        assert cursor.fetchone() == (True, True, False, True)
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("ALTER ROLE owner NOSUPERUSER")
 
 
 def test_env_has_all_that_the_other_scripts_need(stack: Path) -> None:

@@ -22,6 +22,7 @@ from totesys.contracts import Contracts
 from totesys.demands import NO_DEMANDS, Demands
 from totesys.errors import RetriableError
 from totesys.load import backfill, ledger, session, staging
+from totesys.load.authority import with_one_certificate
 from totesys.load.failures import warehouse_errors
 from totesys.load.freshness import changed_since
 from totesys.load.merge import Staged, Tell, merge
@@ -121,7 +122,8 @@ class LoadJob:
         publish = plan.publish
         _log.info("loading publish %d: batches above %d through %d", publish.seq, plan.after_batch_seq, publish.through_batch_seq)
         options = session.writer_options(connection.connection.dbapi_connection)  # type: ignore[arg-type]
-        stage = Stage(self.processed.name, self.contracts, self.spark, staging.StagingWriter(self.credentials, self.attempt, options))
+        writer = staging.StagingWriter(with_one_certificate(self.credentials), self.attempt, options)
+        stage = Stage(self.processed.name, self.contracts, self.spark, writer)
         tables = stage.tables(plan)
         staging.create(connection, tables.values())
         staged = stage.fill(plan, tables)

@@ -57,7 +57,10 @@ def drop(connection: Connection, tables: Iterable[Table]) -> None:
 
 @dataclass(frozen=True)
 class StagingWriter:
-    """Writes frames into staging tables over JDBC. `options` are the settings of its sessions (session.py)."""
+    """Writes frames into staging tables over JDBC. `options` are the settings of its sessions (session.py).
+
+    The credentials have one certificate at most (authority.py).
+    """
 
     credentials: Credentials
     attempt: str
