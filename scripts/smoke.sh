@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Removes a deployment: stacks, buckets with every version, catalog, logs. The two databases stay as they are. Safe to run again.
+# Proves an account: deploys under a name of its own, runs twice, checks, and removes everything again, also after Ctrl-C or a failure.
 # Needs: what scripts/setup.sh installs; credentials, region and, for a local stack, AWS_ENDPOINT_URL in the environment
 # (eval "$(scripts/local.sh env)" sets them). Options: --help tells them.
-# Exits: 0 removed; 1 failed half way; 2 could not start, or not confirmed; 130 interrupted.
+# Exits: 0 proved and removed; 1 a step failed, or not everything was removed; 2 could not start, or not confirmed; 130 interrupted.
 set -euo pipefail
 unset CDPATH  # with it, cd may go to another folder, and prints which
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody

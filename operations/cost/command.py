@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tomllib
 from rich.table import Table
@@ -23,16 +24,19 @@ def main(argv: Sequence[str]) -> int:
         prog="scripts/cost.sh",
         description=f"Prints what the pipeline costs on AWS: prices and usage stand in operations/{FOLDER.name}/.",
     ).parse_args(argv)
-    priced = tomllib.loads((FOLDER / "prices.toml").read_text("utf-8"))
+    priced, prices = read_prices()
     usage = tomllib.loads((FOLDER / "usage.toml").read_text("utf-8"))
-    prices: dict[str, float] = {
-        name: price["usd" if "usd" in price else "seconds"] for name, price in priced.items() if isinstance(price, dict)
-    }
     console = make_console()
     console.print(f"USD in {priced['region']}, prices noted on {priced['noted']}: check them before you rely on them")
     console.print(cost_table(prices, usage))
     console.print(lever_table(prices, usage))
     return 0
+
+
+def read_prices() -> tuple[dict[str, Any], Prices]:
+    """Return prices.toml as it is, and the prices alone by their names."""
+    priced = tomllib.loads((FOLDER / "prices.toml").read_text("utf-8"))
+    return priced, {name: price["usd" if "usd" in price else "seconds"] for name, price in priced.items() if isinstance(price, dict)}
 
 
 def cost_table(prices: Prices, usage: Usage) -> Table:

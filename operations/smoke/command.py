@@ -30,7 +30,7 @@ from operations.smoke.spent import Spent
 _DESCRIPTION = (
     "Proves an account: deploys under a name of its own, runs, changes one design of the source, runs again, reconciles, asks Athena, raises"
     " an alert, and removes everything again, also after Ctrl-C or a failure. The report holds no secret, and can be pasted into a bug"
-    " report. It needs TOTESYS_SOURCE_URL, a totesys database, and TOTESYS_WAREHOUSE_URL, an empty database, each with its owner's password."
+    " report. It needs TOTESYS_SOURCE_URL, a totesys database, and TOTESYS_WAREHOUSE_URL, an empty one, each with its owner's password."
 )
 
 
@@ -70,15 +70,13 @@ def _confirm() -> None:
 class Smoke:
     """One smoke test. Every step adds a row to the report: what it was, its result, its seconds, and what AWS asks for it in USD."""
 
-    def __init__(
-        self, session: boto3.Session, project: str, databases: Databases, environment: dict[str, str], console: Console
-    ) -> None:
+    def __init__(self, session: boto3.Session, project: str, databases: Databases, environment: dict[str, str], console: Console) -> None:
         self._session = session
         self._project = project
         self._databases = databases
         self._environment = environment
         self._console = console
-        self._spent = Spent(session, project, read_prices())
+        self._spent = Spent(session, project, read_prices()[1])
         self._steps: list[tuple[str, str, float, float]] = []
         self._answers: list[tuple[str, str]] = []
         self._changed: ChangedDesign | None = None

@@ -1,4 +1,4 @@
-"""The two databases that a smoke test is given: checked before, one row of the source changed and changed back, all of the pipeline removed."""
+"""The two databases of a smoke test: checked first, one row of the source changed and changed back, what the pipeline made removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from totesys.errors import FatalError
 from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA
 from totesys.secrets import Credentials
 
-from operations.deploy.databases import Database, connect, join, parse_url, pipeline_databases, present_tables, server
+from operations.deploy.databases import Database, connect, given_credentials, pipeline_databases, server
+from operations.deploy.rights import join, present_tables
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,7 @@ class Databases:
 
 
 def _owner(database: Database, environment: Mapping[str, str]) -> Credentials:
-    url = environment.get(database.variable)
-    owner = parse_url(url, database.variable) if url else None
+    owner = given_credentials(None, database, environment) if environment.get(database.variable) else None
     if owner is None or not owner.password:
         raise FatalError(f"{database.variable} is not set, or has no password: set it to postgresql://user:password@host:port/dbname")
     return owner
