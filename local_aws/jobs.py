@@ -23,7 +23,7 @@ from local_aws.wheels import NotAWheel
 
 ACTIVE = frozenset({"STARTING", "RUNNING", "STOPPING"})
 _SEND_LOGS_EVERY = 1.0  # seconds
-_CAPACITY = ("GlueVersion", "MaxCapacity", "NumberOfWorkers", "WorkerType")
+_CAPACITY: dict[str, Callable[[Any], Any]] = {"GlueVersion": str, "MaxCapacity": float, "NumberOfWorkers": int, "WorkerType": str}
 _DEFAULT_TIMEOUT = 2880  # minutes, as Glue's
 _PAGE = 3  # the most runs in one answer
 
@@ -65,7 +65,8 @@ class JobRun:
             "Timeout": self.timeout,
             "LogGroupName": _log_group(self.job),
         }
-        answer.update({name: self.job[name] for name in _CAPACITY if self.job.get(name)})
+        # CloudFormation turns a template's text into the property's type, which ministack leaves to us.
+        answer.update({name: convert(self.job[name]) for name, convert in _CAPACITY.items() if self.job.get(name)})
         if self.trigger:
             answer["TriggerName"] = self.trigger
         if self.completed_on is not None:

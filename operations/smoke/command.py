@@ -28,9 +28,9 @@ from operations.smoke.databases import ChangedDesign, Databases
 from operations.smoke.spent import Spent
 
 _DESCRIPTION = (
-    "Proves an account: deploys under a name of its own, runs, changes one design of the source, runs again, reconciles, asks Athena, raises"
-    " an alert, and removes everything again, also after Ctrl-C or a failure. The report holds no secret, and can be pasted into a bug"
-    " report. It needs TOTESYS_SOURCE_URL, a totesys database, and TOTESYS_WAREHOUSE_URL, an empty one, each with its owner's password."
+    "Proves an account: deploys under a name of its own, runs, renames one design of the source, runs again, reconciles, asks Athena,"
+    " raises an alert, and removes everything again, also after Ctrl-C or a failure. The report holds no secret, and can be pasted into a"
+    " bug report. TOTESYS_SOURCE_URL must name a totesys database and TOTESYS_WAREHOUSE_URL an empty one, each with a password."
 )
 
 
@@ -151,7 +151,7 @@ class Smoke:
             if done.returncode:
                 self._console.print(done.stdout, markup=False, emoji=False, soft_wrap=True)
                 raise FatalError(f"scripts/{script} ended with {done.returncode}: {lines[-1]}")
-            results.append(lines[-1].strip())
+            results.append(" ".join(lines[-1].split()))
 
     @contextmanager
     def _step(self, what: str) -> Iterator[list[str]]:
