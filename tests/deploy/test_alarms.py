@@ -97,7 +97,7 @@ def test_silence_is_not_told_before_the_first_run(stack: Stack, monkeypatch: pyt
         monkeypatch.setenv(name, value)
     deploy_stack(stack.session, "new-alerts", Template.read("alerts"), {"Project": "new"})
     sqs = stack.aws.client("sqs")
-    url = sqs.create_queue(QueueName="told-of-new")["QueueUrl"]
+    url = stack.aws.queue("told-of-new", "sns.amazonaws.com")
     topic, queue = stack_outputs(stack.session, "new-alerts")["AlertsTopic"], "arn:aws:sqs:eu-west-2:000000000000:told-of-new"
     stack.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, Attributes={"RawMessageDelivery": "true"})
 

@@ -16,7 +16,7 @@ class Rule:
 
     def __init__(self, aws: LocalAws) -> None:
         self._aws = aws
-        self._urls = {name: aws.client("sqs").create_queue(QueueName=name)["QueueUrl"] for name in ("delivered", "undelivered")}
+        self._urls = {name: aws.queue(name, "events.amazonaws.com") for name in ("delivered", "undelivered")}
         aws.client("events").put_rule(Name="strict", EventPattern=json.dumps({"source": ["a.test"]}))
 
     def deliver(self, template: str, text: str) -> None:
