@@ -106,7 +106,7 @@ SELECT format('table %%s.%%s of %%s', schemaname, tablename, tableowner) FROM pg
 WHERE schemaname = %(public)s AND tablename = ANY(%(tables)s)
     AND NOT has_table_privilege(%(role)s, format('%%I.%%I', schemaname, tablename), 'SELECT')
 ORDER BY 1
-"""
+"""  # nosec B608  # what is put in is a constant
 
 _LACKS_FOR_LOADING = f"""
 SELECT format('database %%s of %%s', datname, pg_get_userbyid(datdba)) FROM pg_database
@@ -123,7 +123,7 @@ WHERE (schemaname = %(public)s AND tablename = ANY(%(stars)s) OR schemaname = %(
     AND NOT (SELECT bool_and(has_table_privilege(%(role)s, format('%%I.%%I', schemaname, tablename), wanted))
              FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS wanted)
 ORDER BY 1
-"""
+"""  # nosec B608  # what is put in is a constant
 
 
 def refuse_lacking_rights(cursor: Any, role: sql.Identifier, lacks: str, values: Mapping[str, Any], variable: str) -> None:
