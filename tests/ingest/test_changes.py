@@ -123,9 +123,9 @@ def beside() -> Iterator[ThreadPoolExecutor]:
 
 
 def until_a_session_waits(source: Any) -> None:
-    """Returns once a session of the source waits for a lock."""
+    """Returns once a session of the source waits for a lock. Only a superuser sees what other roles' sessions wait for."""
     deadline = time.monotonic() + 30
-    with closing(source.connect()) as connection, connection.cursor() as cursor:
+    with closing(source.connect_as_superuser()) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         while not cursor.rowcount > 0:
             assert time.monotonic() < deadline
