@@ -23,7 +23,9 @@ from local_aws.wheels import NotAWheel
 
 ACTIVE = frozenset({"STARTING", "RUNNING", "STOPPING"})
 _SEND_LOGS_EVERY = 1.0  # seconds
-_CAPACITY: dict[str, Callable[[Any], Any]] = {"GlueVersion": str, "MaxCapacity": float, "NumberOfWorkers": int, "WorkerType": str}
+_CAPACITY = ("GlueVersion", "MaxCapacity", "NumberOfWorkers", "WorkerType")
+# CloudFormation turns the text of a template's parameter into the property's type; ministack leaves it as text.
+_NUMBERS: dict[str, Callable[[Any], float]] = {"MaxCapacity": float, "MaxRetries": int, "NumberOfWorkers": int, "Timeout": int}
 _DEFAULT_TIMEOUT = 2880  # minutes, as Glue's
 _PAGE = 3  # the most runs in one answer
 
@@ -65,8 +67,7 @@ class JobRun:
             "Timeout": self.timeout,
             "LogGroupName": _log_group(self.job),
         }
-        # CloudFormation turns a template's text into the property's type, which ministack leaves to us.
-        answer.update({name: convert(self.job[name]) for name, convert in _CAPACITY.items() if self.job.get(name)})
+        answer.update({name: self.job[name] for name in _CAPACITY if self.job.get(name)})
         if self.trigger:
             answer["TriggerName"] = self.trigger
         if self.completed_on is not None:
@@ -206,7 +207,7 @@ class Jobs:
         if (data.get("Command") or {}).get("Name") not in GROUPS:
             raise invalid(f"Command.Name of {name} must be one of {', '.join(GROUPS)}: other kinds of job do not run on this machine")
         now = time.time()
-        glue._jobs[name] = {"Timeout": _DEFAULT_TIMEOUT, **data, "CreatedOn": now, "LastModifiedOn": now}
+        glue._jobs[name] = {"Timeout": _DEFAULT_TIMEOUT, **_typed(data), "CreatedOn": now, "LastModifiedOn": now}
         glue._job_runs[name] = []
         if data.get("Tags"):
             glue._tags[glue._arn("job", name)] = dict(data["Tags"])
@@ -216,7 +217,8 @@ class Jobs:
         """Replace the whole definition, as Glue does: what the update leaves out falls back to its default."""
         job = _job(data["JobName"])
         kept = {name: job[name] for name in ("Name", "CreatedOn", "Tags") if name in job}
-        glue._jobs[job["Name"]] = {"Timeout": _DEFAULT_TIMEOUT, **data["JobUpdate"], **kept, "LastModifiedOn": time.time()}
+        changed: Record = {"Timeout": _DEFAULT_TIMEOUT, **_typed(data["JobUpdate"]), **kept, "LastModifiedOn": time.time()}
+        glue._jobs[job["Name"]] = changed
         return {"JobName": job["Name"]}
 
     def _start_job_run(self, data: Record) -> Record:
@@ -253,6 +255,10 @@ class Jobs:
         if end < len(newest_first):
             answer["NextToken"] = str(end)
         return answer
+
+
+def _typed(definition: Record) -> Record:
+    return {**definition, **{name: convert(definition[name]) for name, convert in _NUMBERS.items() if name in definition}}
 
 
 def _job(name: str) -> Record:

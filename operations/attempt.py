@@ -12,10 +12,14 @@ from operations.deployment import explain
 
 
 class Attempt:
-    """Around all that a command does. `exit_code`: 0 done; 1 failed after `has_started` was set; 2 could not start; 130 interrupted."""
+    """Around all that a command does.
 
-    def __init__(self, command: str) -> None:
+    `exit_code`: 0 done; 1 failed after `has_started` was set; 2 could not start; 130 interrupted, told in the words of `interrupted`.
+    """
+
+    def __init__(self, command: str, interrupted: str = "no longer waiting; what was started goes on") -> None:
         self._command = command
+        self._interrupted = interrupted
         self.has_started = False
         self.exit_code = 0
 
@@ -25,7 +29,7 @@ class Attempt:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         """Swallows what it can say in one line: a PipelineError, an error of AWS, an interruption."""
         if isinstance(error, KeyboardInterrupt):
-            return self._ends(130, "no longer waiting; what was started goes on")
+            return self._ends(130, self._interrupted)
         if not isinstance(error, (PipelineError, BotoCoreError, ClientError)):
             return False
         reason = str(error) if isinstance(error, PipelineError) else explain(error)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up, lints, and runs every test: tests/ingest on Glue's Python 3.9, where that can be found, and all else on 3.11, which runs
-# ingest as well, with coverage of the jobs' package.
+# Sets up, lints, and runs every test: tests/ingest on Python 3.9, on which Glue runs that job, and all else on 3.11, with coverage of the
+# jobs' package.
 # Needs: what scripts/setup.sh needs. Exits: 0 all passed; 1 not, and the first failure is printed.
 set -euo pipefail
 unset CDPATH  # with it, cd may go to another folder, and prints which
@@ -34,29 +34,24 @@ main() {
   results="$(mktemp --directory --tmpdir="$(place_of_files)")"
   export TMPDIR="${results}"
   trap 'kill ${ingest:-} 2> /dev/null || true; wait; rm -rf "${results}"' EXIT
-  local elsewhere=(--ignore tests/templates)  # the linters ask them
-  if [[ -x .venv/ingest/bin/python ]]; then
-    # Glue runs ingest on 3.9: so do its tests, beside the rest. What they print comes at the end.
-    log "ingest on $(.venv/ingest/bin/python --version), in the background"
-    .venv/ingest/bin/python -m pytest -p no:cacheprovider tests/ingest > "${results}/ingest" 2>&1 &
-    ingest=$!
-    elsewhere+=(--ignore tests/ingest)
-  fi
+  # What the tests of ingest print comes at the end.
+  log "ingest on $(.venv/ingest/bin/python --version), in the background"
+  .venv/ingest/bin/python -m pytest -p no:cacheprovider tests/ingest > "${results}/ingest" 2>&1 &
+  ingest=$!
   scripts/setup.sh
   log "linters"
   scripts/lint.sh
   log "everything else on $(.venv/main/bin/python --version)"
   # In the order of the tests: tests/conftest.py puts the long ones first, and says what one process runs.
   .venv/main/bin/python -m slipcover --json --out "${results}/covered" \
-    -m pytest --numprocesses "$(nproc)" --dist loadscope --no-loadscope-reorder "${elsewhere[@]}"
+    -m pytest --numprocesses "$(nproc)" --dist loadscope --no-loadscope-reorder \
+    --ignore tests/ingest --ignore tests/templates  # the linters run the templates' tests
   .venv/main/bin/python -m slipcover --fail-under "${LEAST_COVERAGE}" --skip-covered --out "${results}/covered" --merge "${results}/covered"
-  if [[ -n "${ingest:-}" ]]; then
-    local ended=0
-    wait "${ingest}" || ended=$?
-    log "ingest on $(.venv/ingest/bin/python --version)"
-    cat "${results}/ingest"
-    (( ended == 0 )) || exit 1
-  fi
+  local ended=0
+  wait "${ingest}" || ended=$?
+  log "ingest on $(.venv/ingest/bin/python --version)"
+  cat "${results}/ingest"
+  (( ended == 0 )) || exit 1
 }
 
 main "$@"

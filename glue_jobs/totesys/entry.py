@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def run_job(job: str, main: Callable[[Sequence[str]], None], argv: Sequence[str], glues_boto3: str = "none") -> None:
     """Run a job's main. Return when it succeeded: Glue counts every SystemExit as a failure, whatever its code.
 
-    `glues_boto3` is the version that the shipped boto3 takes the place of: the first log line tells it.
+    `glues_boto3` is the version of Glue's own boto3. The first log line names it, beside the shipped version that is used.
 
     Raises SystemExit with one line that says what happened, where and what to do. The traceback of an unforeseen error is printed before.
     """
@@ -36,7 +36,7 @@ def run_job(job: str, main: Callable[[Sequence[str]], None], argv: Sequence[str]
     logging.basicConfig(level=logging.INFO, handlers=[handler, counts], force=True)
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it would say of every client where it found its endpoint
     python, glibc = platform.python_version(), platform.libc_ver()[1]
-    log.info("runs on Python %s, glibc %s, boto3 %s in the place of Glue's %s", python, glibc, boto3.__version__, glues_boto3)
+    log.info("runs on Python %s, glibc %s, boto3 %s instead of Glue's %s", python, glibc, boto3.__version__, glues_boto3)
     started = time.monotonic()
     try:
         main(argv)

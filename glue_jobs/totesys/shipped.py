@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _CHECKED = ("boto3", "botocore")  # Glue has these too, and its own lack conditional writes
 
 
 def put_shipped_packages_first() -> str:
-    """Make every later import take the packages of totesys_vendor. Call it before the first import of any of them.
+    """Make every later import take the packages of totesys_vendor. Return the version of boto3 that Glue has itself, or "none".
 
-    Return the version of boto3 that Glue has itself, or "none".
-
-    Glue puts its own packages first on the path, and may have imported some before our first line: those are forgotten.
+    Call it before the first import of any of them. Glue puts its own packages first on the path, and may have imported some before our
+    first line: those are forgotten.
     Raises SystemExit with one line when the vendor wheel is missing, or another boto3 would be imported all the same.
     """
     try:
@@ -23,7 +23,10 @@ def put_shipped_packages_first() -> str:
         raise SystemExit(
             "FatalError: the job's packages are missing: the wheel totesys_vendor is not installed. Run scripts/deploy.sh again"
         ) from None
-    glues_own = _version("boto3")
+    try:
+        glues_own = version("boto3")  # of the path as Glue made it
+    except PackageNotFoundError:
+        glues_own = "none"
     shipped = {path.name.partition(".")[0] for path in folder.iterdir()}
     for name in list(sys.modules):
         if name.partition(".")[0] in shipped:
@@ -33,14 +36,7 @@ def put_shipped_packages_first() -> str:
         module = importlib.import_module(name)
         if folder not in Path(module.__file__ or "").parents:
             raise SystemExit(
-                f"FatalError: {name} {_version(name)} of {module.__file__} was imported in place of"
+                f"FatalError: {name} {module.__version__} of {module.__file__} was imported in place of"
                 f" the shipped one in {folder}. Run scripts/deploy.sh again"
             )
     return glues_own
-
-
-def _version(name: str) -> str:
-    try:
-        return str(importlib.import_module(name).__version__)
-    except ImportError:
-        return "none"

@@ -96,14 +96,8 @@ class Workflows:
 
     def _runs(self, workflow: str) -> list[Any]:
         """All runs of a workflow that Glue still knows, the newest first. Glue promises no order, so every page is read."""
-        runs: list[Any] = []
-        request = {"Name": workflow, "MaxResults": _PAGE}
-        while True:
-            page = self._glue.get_workflow_runs(**request)
-            runs += page["Runs"]
-            if not page.get("NextToken"):
-                return sorted(runs, key=lambda run: run["StartedOn"], reverse=True)
-            request["NextToken"] = page["NextToken"]
+        pages = self._glue.get_paginator("get_workflow_runs").paginate(Name=workflow, PaginationConfig={"PageSize": _PAGE})
+        return sorted((run for page in pages for run in page["Runs"]), key=lambda run: run["StartedOn"], reverse=True)
 
 
 class Pause:

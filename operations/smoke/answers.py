@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import boto3
 from totesys.alerts import Alert, send
@@ -25,7 +24,8 @@ def answers(session: boto3.Session, deployment: Deployment) -> Iterator[tuple[st
     """Yield pairs of a question and its answer."""
     glue, project = session.client("glue"), deployment.project
     trigger = glue.get_trigger(Name=f"{project}-publish-start")["Trigger"]
-    runs = [run for page in workflow_pages(glue, deployment.publish_workflow) for run in page]
+    pages = glue.get_paginator("get_workflow_runs").paginate(Name=deployment.publish_workflow)
+    runs = [run for page in pages for run in page["Runs"]]
     by_event = [run for run in runs if "aws:eventIds" in run.get("WorkflowRunProperties", {})]
     yield "state of the EVENT trigger, and runs that it started", f"{trigger['State']}; {len(by_event)} of {len(runs)} publish runs"
     started = [run["StartedOn"] for run in runs]
@@ -36,21 +36,9 @@ def answers(session: boto3.Session, deployment: Deployment) -> Iterator[tuple[st
     yield f"alarm {alarm['AlarmName']}", alarm["StateValue"]
 
 
-def workflow_pages(glue: Any, workflow: str) -> Iterator[list[dict[str, Any]]]:
-    """Yield the runs of a workflow page by page, in the order in which the service answers."""
-    request = {"Name": workflow}
-    while True:
-        answer = glue.get_workflow_runs(**request)
-        yield answer["Runs"]
-        if not answer.get("NextToken"):
-            return
-        request["NextToken"] = answer["NextToken"]
-
-
 def job_environment(session: boto3.Session, job: str, log_group: str) -> str:
     """Return what the first log line of a job's last run says of its Python, its glibc and its SDK."""
-    runs = session.client("glue").get_job_runs(JobName=job)["JobRuns"]
-    last = max(runs, key=lambda run: run["StartedOn"])
+    last = session.client("glue").get_job_runs(JobName=job)["JobRuns"][0]  # Glue answers the newest first
     request = {"logGroupName": log_group, "logStreamName": last["Id"], "startFromHead": True, "limit": 100}
     for event in session.client("logs").get_log_events(**request)["events"]:
         if _ENVIRONMENT in event["message"]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 
 import boto3
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask before a design of the source is changed, and changed back")
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)
-    with Attempt("smoke") as attempt:
+    with Attempt("smoke", "interrupted; the table above says what was removed") as attempt:
         session = aws_session()
         project = f"totesys-smoke-{secrets.token_hex(3)}"
         environment = {**settings(os.environ), "TOTESYS_PROJECT": project}
@@ -117,28 +117,33 @@ class Smoke:
         """Remove everything, whatever fails on the way; return the failures. Ctrl-C is ignored meanwhile."""
         before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self._say("removing everything; Ctrl-C is ignored until that is done")
+        removals: list[Callable[[], None]] = [
+            lambda: self._script("destroy", "destroy.sh", "--yes"),
+            lambda: self._drop("source"),
+            lambda: self._drop("warehouse"),
+        ]
+        if self._changed:
+            removals.insert(0, self._change_back)
         failures = []
-
-        def attempt(what: str, remove: Callable[[], object]) -> None:
+        for remove in removals:
             try:
-                with self._step(what) as results:
-                    remove()
-                    results.append("done")
+                remove()
             except PipelineError as error:
-                failures.append(f"{what}: {error}")
-
-        changed = self._changed
-        if changed:
-            attempt("the design gets its name back", lambda: self._databases.change_back(changed))
-        try:
-            self._script("destroy", "destroy.sh", "--yes")
-        except PipelineError as error:
-            failures.append(f"destroy: {error}")
-        for name in ("source", "warehouse"):
-            attempt(f"role and tables in the {name} are dropped", lambda name=name: self._databases.remove(name))  # type: ignore[misc]
+                failures.append(str(error))
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before):
             signal.signal(number, handler)
         return failures
+
+    def _change_back(self) -> None:
+        with self._step("the design gets its name back") as results:
+            if self._changed:
+                self._databases.change_back(self._changed)
+            results.append("done")
+
+    def _drop(self, name: str) -> None:
+        with self._step(f"role and tables in the {name} are dropped") as results:
+            self._databases.remove(name)
+            results.append("done")
 
     def _script(self, what: str, script: str, *arguments: str) -> None:
         """Run one of our scripts as a step. Raises FatalError with its last line when it fails, after all its output is printed."""
@@ -148,10 +153,11 @@ class Smoke:
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
             )  # fmt: skip
             lines = done.stdout.strip().splitlines() or [""]
+            own = f"{script.removesuffix('.sh')}: "  # how a script begins what it says of its progress
             if done.returncode:
                 self._console.print(done.stdout, markup=False, emoji=False, soft_wrap=True)
                 raise FatalError(f"scripts/{script} ended with {done.returncode}: {lines[-1]}")
-            results.append(" ".join(lines[-1].split()))
+            results.append(next((line.removeprefix(own) for line in reversed(lines) if line.startswith(own)), lines[-1].strip()))
 
     @contextmanager
     def _step(self, what: str) -> Iterator[list[str]]:
@@ -166,8 +172,7 @@ class Smoke:
             raise
         finally:
             seconds = time.monotonic() - began
-            with suppress(PipelineError):
-                self._steps.append((what, results[0], seconds, self._spent.since_last()))
+            self._steps.append((what, results[0], seconds, self._spent.since_last()))
             self._say(f"{what}: {results[0]} ({seconds:.1f} s)")
 
     def _report(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.cost.model import SHELL_DPU, WORKER_DPU, Prices
 
@@ -18,14 +18,15 @@ class Spent:
         self._counted: set[str] = set()
 
     def since_last(self) -> float:
-        """Return the USD of the job runs that have ended since the last call. A job that is not there has cost nothing."""
+        """Return the USD of the job runs that have ended since the last call. A job that cannot be asked counts as
+        nothing."""
         usd = 0.0
         for job in self._jobs:
             try:
-                runs = self._glue.get_job_runs(JobName=job)["JobRuns"]
-            except ClientError:
+                pages = list(self._glue.get_paginator("get_job_runs").paginate(JobName=job))
+            except (BotoCoreError, ClientError):  # its stack is not there yet, or no longer
                 continue
-            for run in runs:
+            for run in (run for page in pages for run in page["JobRuns"]):
                 if run.get("CompletedOn") and run["Id"] not in self._counted:
                     self._counted.add(run["Id"])
                     dpus = run["NumberOfWorkers"] * WORKER_DPU[run["WorkerType"]] if "WorkerType" in run else SHELL_DPU

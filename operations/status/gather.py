@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any
 
 import boto3
@@ -171,15 +171,9 @@ def last_runs(glue: Any, deployment: Deployment) -> Jobs:
     """Return the last runs of each job, usually with one request per job. Glue returns the newest first, but a page may be shorter."""
 
     def of(job: str, workflow: str) -> Job:
-        runs: list[JobState] = []
-        request = {"JobName": job, "MaxResults": _RUNS}
-        while len(runs) < _RUNS:
-            page = glue.get_job_runs(**request)
-            runs += [job_state(workflow, job, run) for run in page["JobRuns"]]
-            if not page.get("NextToken"):
-                break
-            request["NextToken"] = page["NextToken"]
-        return Job(job, tuple(runs[:_RUNS]))
+        pages = glue.get_paginator("get_job_runs").paginate(JobName=job, PaginationConfig={"PageSize": _RUNS})
+        newest = islice((run for page in pages for run in page["JobRuns"]), _RUNS)
+        return Job(job, tuple(job_state(workflow, job, run) for run in newest))
 
     return Jobs(
         of(deployment.ingest_job, deployment.ingest_workflow),

@@ -56,7 +56,7 @@ def test_it_proves_every_step_and_leaves_nothing_behind(undeployed: Stack) -> No
     assert "the new name is in the warehouse: yes" in done.out
     assert re.search(r"an alert reaches a subscriber: after \d", done.out)
     assert re.search(r"state of the EVENT trigger, and runs that it started +CREATED; 2 of 2 publish runs", done.out)
-    assert re.search(r"what ingest runs on +Python 3\.9\.\d+, glibc \S+, boto3 1\.42\.97 in the place of Glue's 1\.21\.21", done.out)
+    assert re.search(r"what ingest runs on +Python 3\.9\.\d+, glibc \S+, boto3 1\.42\.97 instead of Glue's 1\.21\.21", done.out)
     assert left_behind(undeployed) == []
     for name in ("SOURCE", "WAREHOUSE"):
         password = undeployed.environment[f"TOTESYS_{name}_URL"].split(":")[2].split("@")[0]

@@ -18,7 +18,7 @@ def test_a_job_that_succeeds_ends_without_an_exit_and_logs_json_in_utc(capsys: p
 
     run_job("ingest", main, ["design", "--JOB_RUN_ID", "jr_1"], "1.21.21")
     first, line = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert first["message"].endswith(f"boto3 {boto3.__version__} in the place of Glue's 1.21.21")
+    assert first["message"].endswith(f"boto3 {boto3.__version__} instead of Glue's 1.21.21")
     assert line.pop("time").endswith("+00:00")
     assert line == {
         "level": "INFO", "job": "ingest", "run": "jr_1", "batch": None, "table": None, "event": None, "rows": None, "seconds": None,

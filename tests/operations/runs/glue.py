@@ -26,6 +26,20 @@ DEPLOYMENT = Deployment(
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Pages:
+    """boto3's paginator of an operation."""
+
+    ask: Callable[..., dict[str, Any]]
+
+    def paginate(self, PaginationConfig: dict[str, int], **request: Any) -> Iterator[dict[str, Any]]:
+        page = self.ask(**request, MaxResults=PaginationConfig["PageSize"])
+        yield page
+        while "NextToken" in page:
+            page = self.ask(**request, MaxResults=PaginationConfig["PageSize"], NextToken=page["NextToken"])
+            yield page
+
+
 class RefusedError(Exception):
     """ConcurrentRunsExceededException."""
 
@@ -132,6 +146,9 @@ class Glue:
 
     def get_workflow_run(self, Name: str, RunId: str, IncludeGraph: bool) -> dict[str, Any]:
         return {"Run": next(run for run in self.runs[Name] if run.id == RunId).ask()}
+
+    def get_paginator(self, operation: str) -> Pages:
+        return Pages(getattr(self, operation))
 
     def get_workflow_runs(self, Name: str, MaxResults: int, NextToken: str = "0") -> dict[str, Any]:
         """A page, the oldest first: Glue promises no order."""

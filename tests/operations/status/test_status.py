@@ -41,7 +41,7 @@ from operations.status.gather import (
     stage,
 )
 from tests.conftest import Database
-from tests.operations.runs.glue import DEPLOYMENT, SNAPSHOT_AT, Lake
+from tests.operations.runs.glue import DEPLOYMENT, SNAPSHOT_AT, Lake, Pages
 
 NOW = datetime(2026, 3, 2, 8, 10, tzinfo=timezone.utc)
 READ = datetime.fromisoformat(SNAPSHOT_AT)
@@ -304,10 +304,17 @@ def test_aws_shows_the_publish_that_the_last_successful_load_found(lake: Lake) -
     assert loaded_as_aws_shows(lake.processed, Job("p-load", (HICCUP, HICCUP))) is None, "an older load may have succeeded"
 
 
+class Paginating:
+    """A client of boto3 that has nothing but paginators."""
+
+    def get_paginator(self, operation: str) -> Pages:
+        return Pages(getattr(self, operation))
+
+
 def test_a_jobs_last_runs_are_one_small_request() -> None:
     asked = []
 
-    class Glue:
+    class Glue(Paginating):
         def get_job_runs(self, **request: Any) -> dict[str, Any]:
             asked.append(request)
             return {"JobRuns": [{"Id": "jr_1", "JobRunState": "FAILED", "StartedOn": NOW, "ErrorMessage": "why"}]}
@@ -322,7 +329,7 @@ def test_a_jobs_last_runs_are_one_small_request() -> None:
 def test_a_jobs_last_runs_may_come_in_several_pages() -> None:
     runs = [{"Id": f"jr_{number}", "JobRunState": "SUCCEEDED", "StartedOn": NOW - timedelta(minutes=number)} for number in range(9)]
 
-    class Glue:
+    class Glue(Paginating):
         def get_job_runs(self, JobName: str, MaxResults: int, NextToken: str = "0") -> dict[str, Any]:
             start = int(NextToken)
             return {"JobRuns": runs[start : start + 2], "NextToken": str(start + 2)}
