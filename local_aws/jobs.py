@@ -216,9 +216,8 @@ class Jobs:
     def _update(self, data: Record) -> Record:
         """Replace the whole definition, as Glue does: what the update leaves out falls back to its default."""
         job = _job(data["JobName"])
-        kept = {name: job[name] for name in ("Name", "CreatedOn", "Tags") if name in job}
-        changed: Record = {"Timeout": _DEFAULT_TIMEOUT, **_typed(data["JobUpdate"]), **kept, "LastModifiedOn": time.time()}
-        glue._jobs[job["Name"]] = changed
+        kept: Record = {name: job[name] for name in ("Name", "CreatedOn", "Tags") if name in job}
+        glue._jobs[job["Name"]] = {"Timeout": _DEFAULT_TIMEOUT, **_typed(data["JobUpdate"]), **kept, "LastModifiedOn": time.time()}
         return {"JobName": job["Name"]}
 
     def _start_job_run(self, data: Record) -> Record:
