@@ -1,6 +1,7 @@
 """A proxy before the local AWS that names every call, and can lose any of them.
 
-Clients take its address for AWS's endpoint. Nobody checks signatures here, so requests go on with another host in them.
+Clients take its address for AWS's endpoint. It sends requests on with another host in them: ministack checks no signature in a header. A
+presigned URL has to be signed for AWS's own endpoint.
 """
 
 from __future__ import annotations

@@ -62,11 +62,12 @@ def test_objects_come_whole_through_the_proxy(way: Way) -> None:
 
 
 def test_a_chunked_body_comes_whole_through_the_proxy(way: Way) -> None:
-    signed = way.s3.generate_presigned_url("put_object", Params={"Bucket": way.bucket, "Key": "chunked"})
+    signed = urlsplit(way.direct.generate_presigned_url("put_object", Params={"Bucket": way.bucket, "Key": "chunked"}))
     connection = HTTPConnection(urlsplit(way.proxy.endpoint).netloc)
-    connection.request("PUT", signed.removeprefix(way.proxy.endpoint), body=iter([b"one, ", b"two"]), encode_chunked=True)
+    connection.request("PUT", f"{signed.path}?{signed.query}", body=iter([b"one, ", b"two"]), encode_chunked=True)
 
-    assert connection.getresponse().status == 200
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
     assert way.s3.get_object(Bucket=way.bucket, Key="chunked")["Body"].read() == b"one, two"
 
 
