@@ -31,9 +31,10 @@ CREATE TABLE payment (LIKE payment_low INCLUDING DEFAULTS, PRIMARY KEY (payment_
   FOREIGN KEY (transaction_id) REFERENCES transaction ON UPDATE CASCADE,
   FOREIGN KEY (counterparty_id) REFERENCES counterparty ON UPDATE CASCADE, FOREIGN KEY (currency_id) REFERENCES currency ON UPDATE CASCADE,
   FOREIGN KEY (payment_type_id) REFERENCES payment_type ON UPDATE CASCADE) PARTITION BY RANGE (payment_id);
+CREATE TABLE payment_high PARTITION OF payment FOR VALUES FROM (100000) TO (MAXVALUE);
+WITH moved AS (DELETE FROM payment_low WHERE payment_id >= 100000 RETURNING *) INSERT INTO payment SELECT * FROM moved;
 ALTER TABLE payment ATTACH PARTITION payment_low FOR VALUES FROM (MINVALUE) TO (100000);
 ALTER SEQUENCE payment_payment_id_seq OWNED BY payment.payment_id;
-CREATE TABLE payment_high PARTITION OF payment FOR VALUES FROM (100000) TO (MAXVALUE);
 """
 # Its rows as they are now, paid and unpaid changed about: written long before the partition that they stand in is exchanged for them.
 _PREPARE_EXCHANGE = """
