@@ -10,11 +10,11 @@ import jsonschema
 import pytest
 from awsglue.utils import getResolvedOptions
 from pyspark.sql.types import StructField
-from totesys.arguments import IngestArguments, LoadArguments, TransformArguments, parse_arguments
-from totesys.arrow_types import arrow_schema
-from totesys.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
 from totesys.contracts import MIRROR_LINEAGE, RAW_LINEAGE, Contract, load_contracts, parse_contract
-from totesys.spark_types import spark_schema
+from totesys.contracts.arrow_types import arrow_schema
+from totesys.contracts.spark_types import spark_schema
+from totesys.lake.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
+from totesys.runtime.arguments import IngestArguments, LoadArguments, TransformArguments, parse_arguments
 from totesys.transform.tables import TABLES
 
 CATALOG = Path(__file__).parents[2] / "catalog"

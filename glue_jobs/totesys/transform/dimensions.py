@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 
 from pyspark.sql import functions as F
 
-from totesys import layout
 from totesys.contracts import MIRROR_LINEAGE, Contract, Contracts
-from totesys.manifests import PartitionState
-from totesys.spark_session import name_jobs
+from totesys.lake import layout
+from totesys.lake.manifests import PartitionState
+from totesys.runtime.spark_session import name_jobs
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, TableChange, count_partitions, table_change
-from totesys.transform.lake import Lake, divided, key_range
+from totesys.transform.spark_lake import Lake, divided, key_range
 from totesys.transform.tables import TABLES
 from totesys.transform.tables.dim_date import dim_date
 

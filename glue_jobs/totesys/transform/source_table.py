@@ -10,13 +10,13 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
-from totesys import layout
 from totesys.contracts import MIRROR_LINEAGE, RAW_LINEAGE, Contract, Contracts
 from totesys.errors import BadDataError
-from totesys.manifests import PartitionState, TableCapture
+from totesys.lake import layout
+from totesys.lake.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
-from totesys.transform.lake import ROWS_PER_FILE, Lake, are_few, check_rows, divided, key_range
 from totesys.transform.merge import first_states, merge
+from totesys.transform.spark_lake import ROWS_PER_FILE, Lake, are_few, check_rows, divided, key_range
 from totesys.transform.tables import TABLES
 
 _XID_MASK = 2**32 - 1  # rows carry the lower 32 bits of the transaction that wrote them

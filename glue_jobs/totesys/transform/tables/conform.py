@@ -8,14 +8,14 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from totesys.contracts import load_contracts
-from totesys.spark_types import spark_type
+from totesys.contracts.spark_types import spark_schema
 
 
 def conform(rows: DataFrame, table: str, made: Mapping[str, Column]) -> DataFrame:
     """The select that is the contract: every lake column of `table` in order, cast to its type, from `made` or from its namesake."""
     columns = load_contracts().warehouse[table].file_columns
     # Types by name: PySpark asks the JVM for five things to pass on a type as an object.
-    types = {column.name: spark_type(column.type).simpleString() for column in columns}
+    types = {field.name: field.dataType.simpleString() for field in spark_schema(columns)}
     return rows.select(*[made.get(name, F.col(name)).cast(type_).alias(name) for name, type_ in types.items()])
 
 
