@@ -52,7 +52,7 @@ class TransformJob:
     now: datetime
 
     def run(self) -> PublishManifest | None:
-        """Publish the pending batches, and let the catalog follow the newest publish. None when no batch was pending, or another run was first."""
+        """Publish the pending batches, and let the catalog follow. None when no batch was pending, or another run was first."""
         found = newest = manifests.newest_publish(self._processed)
         published = None
         if self.demands.backfill and newest:
