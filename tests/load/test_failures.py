@@ -155,7 +155,7 @@ def test_files_with_other_rows_than_the_manifest_says_are_refused(lake, load):
 
 def test_files_that_are_gone_are_named(lake, load):
     lake.publish(1, sales_star(sales_order(1)))
-    lake.remove_files("dim_staff")
+    lake.remove_files("star/dim_staff")
 
     with pytest.raises(BadDataError, match=r"dim_staff/publish_id=0000000001-00000000/key_range=0.* no files"):
         load()

@@ -34,7 +34,7 @@ NO_TABLE = LiveTable(oid=0, kind="", hides_rows=False, columns={}, key=())
 
 
 @dataclass(frozen=True)
-class Clients:
+class IngestClients:
     """The AWS clients that ingest uses."""
 
     s3: Any
@@ -43,7 +43,7 @@ class Clients:
     secretsmanager: Any
 
 
-def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> None:
+def run(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], demands: Demands) -> None:
     """Run one tick, unless another ingest is faster. A PipelineError leaves nothing behind that anybody reads."""
     for _ in range(_ATTEMPTS):
         try:
@@ -57,7 +57,7 @@ def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Co
     raise RetriableError(f"another ingest was faster {_ATTEMPTS} times, and what was demanded is not done: start the run again")
 
 
-def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> BatchManifest:
+def tick(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], demands: Demands) -> BatchManifest:
     """Reads, commits, registers and announces one batch. AlreadyThereError when another ingest took its number meanwhile."""
     started = time.monotonic()
     ingestion = Bucket(clients.s3, arguments.ingestion_bucket)
@@ -82,7 +82,7 @@ def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, C
     return batch
 
 
-def announce_pending(arguments: IngestArguments, clients: Clients, batch: BatchManifest) -> bool:
+def announce_pending(arguments: IngestArguments, clients: IngestClients, batch: BatchManifest) -> bool:
     """Announce the work if the warehouse lacks a batch. Return whether the warehouse has said that it lacks nothing."""
 
     def ask() -> int:

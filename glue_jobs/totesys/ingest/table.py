@@ -16,7 +16,7 @@ from totesys.contracts import RAW_LINEAGE, UNREADABLE, Contract
 from totesys.contracts.arrow_types import arrow_schema
 from totesys.errors import BadDataError
 from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, hold_for, hold_for_error, no_delta_reason, previous_at
-from totesys.ingest.dead_letters import Letters, Sorting, write_whole
+from totesys.ingest.dead_letters import LetterFile, Sorting, write_whole
 from totesys.ingest.drift import NOT_GRANTED, Finding, LiveTable
 from totesys.ingest.keys import add_keys, keys_of, load_keys, save_keys
 from totesys.ingest.landing import Landing
@@ -83,7 +83,7 @@ class TableRead:
         if not (self.live.shows_rows and is_locked):
             return unread
         try:
-            with Letters(self.bucket, self.contract, self.draft) as letters:
+            with LetterFile(self.bucket, self.contract, self.draft) as letters:
                 write_whole(letters, reason, self.source.whole_rows(self.contract, self.live, since))
                 letters.finish()
         except TableError as error:

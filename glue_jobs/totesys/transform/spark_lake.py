@@ -24,7 +24,7 @@ _FEW_ROWS = 100_000  # below it, one task instead of a shuffle: spares tasks, an
 
 
 @dataclass(frozen=True)
-class Lake:
+class SparkLake:
     """The two buckets as Spark sees them."""
 
     spark: SparkSession
