@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from totesys import layout
+from totesys import formats, layout
+from totesys.formats import build, read_object, with_format
 from totesys.store import AlreadyThereError, Bucket
 
 
@@ -62,13 +63,15 @@ class Held:
 class DeadLetters:
     """Rows of a table that are kept out of the lake one by one.
 
-    open  the object that lists them (Parquet: key, source_xid, batch_seq, reason): the newest versions of their keys at the source
-    rows  how many are open, and `new` how many of them this batch found
+    open    the object that lists them (Parquet: key, source_xid, batch_seq, reason): the newest versions of their keys at the source
+    rows    how many are open, and `new` how many of them this batch found
+    format  the format of the object `open`
     """
 
     open: str
     rows: int
     new: int
+    format: int = formats.OPEN_LETTERS
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Observed:
     @staticmethod
     def parse(body: dict[str, Any]) -> Observed:
         parts = body.get("parts")
-        return Observed(**{**body, "parts": None if parts is None else tuple(parts)})
+        return build(Observed, body, parts=None if parts is None else tuple(parts))
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,8 @@ class TableCapture:
     previous_at   the same of the table's previous capture: what was committed before it has been captured; None at first
     full_at       UTC time of the table's last full read
     rows          rows landed by this batch; 0 when nothing changed
-    row_count     rows that the source holds; `keys` is the object with their exact key set (a roaring bitmap)
-    seen          the object with the row versions that the next delta must drop, or None
+    row_count     rows that the source holds; `keys` is the object with their exact key set (a roaring bitmap), in `key_set_format`
+    seen          the object with the row versions that the next delta must drop, in `seen_format`, or None
     since_xmin    of a full read that could have been a delta: where that delta would have started from; None otherwise
     dead          the rows that are kept out of the lake; None when there are none
     """
@@ -124,11 +127,13 @@ class TableCapture:
     files: tuple[LandedFile, ...] = ()
     since_xmin: int | None = None
     dead: DeadLetters | None = None
+    key_set_format: int = formats.KEY_SET
+    seen_format: int = formats.SEEN_VERSIONS
 
     @staticmethod
     def parse(body: dict[str, Any]) -> TableCapture:
-        files = tuple(LandedFile(**landed) for landed in body["files"])
-        return TableCapture(**{**body, "files": files, "dead": DeadLetters(**body["dead"]) if body["dead"] else None})
+        files = tuple(build(LandedFile, landed) for landed in body.get("files", ()))
+        return build(TableCapture, body, files=files, dead=build(DeadLetters, dead) if (dead := body.get("dead")) else None)
 
 
 @dataclass(frozen=True)
@@ -176,14 +181,15 @@ class BatchManifest:
 
     @staticmethod
     def parse(body: dict[str, Any]) -> BatchManifest:
-        parsed = {
-            "source": SourceIdentity(**body["source"]),
-            "tables": {table: TableCapture.parse(capture) for table, capture in body["tables"].items()},
-            "held": {table: Held(**why) for table, why in body["held"].items()},
-            "drift": {table: tuple(texts) for table, texts in body["drift"].items()},
-            "observed": {table: Observed.parse(seen) for table, seen in body["observed"].items()},
-        }
-        return BatchManifest(**{**body, **parsed})
+        return build(
+            BatchManifest,
+            body,
+            source=build(SourceIdentity, body.get("source", {})),
+            tables={table: TableCapture.parse(capture) for table, capture in body.get("tables", {}).items()},
+            held={table: build(Held, why) for table, why in body.get("held", {}).items()},
+            drift={table: tuple(texts) for table, texts in body.get("drift", {}).items()},
+            observed={table: Observed.parse(seen) for table, seen in body.get("observed", {}).items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -236,10 +242,17 @@ class PublishManifest:
     @staticmethod
     def parse(body: dict[str, Any]) -> PublishManifest:
         def states(tables: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, PartitionState]]:
-            return {table: {value: PartitionState(**state) for value, state in partitions.items()} for table, partitions in tables.items()}
+            return {
+                table: {value: build(PartitionState, state) for value, state in partitions.items()} for table, partitions in tables.items()
+            }
 
-        batches = tuple((seq, batch_id) for seq, batch_id in body["batches"])
-        return PublishManifest(**{**body, "batches": batches, "current": states(body["current"]), "warehouse": states(body["warehouse"])})
+        return build(
+            PublishManifest,
+            body,
+            batches=tuple((seq, batch_id) for seq, batch_id in body.get("batches", ())),
+            current=states(body.get("current", {})),
+            warehouse=states(body.get("warehouse", {})),
+        )
 
 
 NO_PUBLISH = PublishManifest(
@@ -249,7 +262,8 @@ NO_PUBLISH = PublishManifest(
 
 def commit(bucket: Bucket, manifest: BatchManifest | PublishManifest) -> None:
     """Writes the manifest exclusively; AlreadyThereError when another run took the number."""
-    key, body = layout.manifest_key(manifest.seq), json.dumps(asdict(manifest), indent=1).encode()
+    number = formats.BATCH_MANIFEST if isinstance(manifest, BatchManifest) else formats.PUBLISH_MANIFEST
+    key, body = layout.manifest_key(manifest.seq), json.dumps(with_format(number, asdict(manifest)), indent=1).encode()
     try:
         bucket.put_if_absent(key, body)
     except AlreadyThereError:
@@ -261,23 +275,23 @@ def commit(bucket: Bucket, manifest: BatchManifest | PublishManifest) -> None:
 def newest_batch(ingestion: Bucket) -> BatchManifest | None:
     """The newest batch, in two requests; None before the first."""
     key = ingestion.first_key(layout.MANIFESTS, layout.is_manifest)
-    return _read(ingestion, key, BatchManifest.parse) if key else None
+    return _read(ingestion, key, formats.BATCH_MANIFEST, BatchManifest.parse) if key else None
 
 
 def read_batch(ingestion: Bucket, seq: int) -> BatchManifest:
     """The batch of that number; FatalError when there is none."""
-    return _read(ingestion, layout.manifest_key(seq), BatchManifest.parse)
+    return _read(ingestion, layout.manifest_key(seq), formats.BATCH_MANIFEST, BatchManifest.parse)
 
 
 def newest_publish(processed: Bucket) -> PublishManifest | None:
     """The newest publish, in two requests; None before the first."""
     key = processed.first_key(layout.MANIFESTS, layout.is_manifest)
-    return _read(processed, key, PublishManifest.parse) if key else None
+    return _read(processed, key, formats.PUBLISH_MANIFEST, PublishManifest.parse) if key else None
 
 
 def read_publish(processed: Bucket, seq: int) -> PublishManifest:
     """The publish of that number; FatalError when there is none."""
-    return _read(processed, layout.manifest_key(seq), PublishManifest.parse)
+    return _read(processed, layout.manifest_key(seq), formats.PUBLISH_MANIFEST, PublishManifest.parse)
 
 
 def batches_after(ingestion: Bucket, through_seq: int) -> list[BatchManifest]:
@@ -297,13 +311,13 @@ def _newest_first(ingestion: Bucket, through_seq: int) -> Iterator[BatchManifest
 _Manifest = TypeVar("_Manifest", BatchManifest, PublishManifest)
 
 
-def _read(bucket: Bucket, key: str, parse: Callable[[dict[str, Any]], _Manifest]) -> _Manifest:
-    """Return the manifest with this key. FatalError that names the key when it does not exist, or is not the manifest of that number."""
-    body = bucket.get_json(key)
-    try:
+def _read(bucket: Bucket, key: str, newest: int, parse: Callable[[dict[str, Any]], _Manifest]) -> _Manifest:
+    """Return the manifest with this key. FatalError that names the key when it is missing, damaged or newer than this code."""
+
+    def make(body: dict[str, Any]) -> _Manifest:
         manifest = parse(body)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:  # a field is missing, unknown or mistyped
-        raise bucket.damaged(key, f"it is not a manifest that this version can read ({type(error).__name__}: {error})") from error
-    if layout.manifest_key(manifest.seq) != key:
-        raise bucket.damaged(key, f"it is the manifest of number {manifest.seq}, but its name has another number")
-    return manifest
+        if layout.manifest_key(manifest.seq) != key:
+            raise ValueError(f"it is the manifest of number {manifest.seq}, but its name has another number")
+        return manifest
+
+    return read_object(bucket, key, newest, make)
