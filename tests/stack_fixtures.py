@@ -52,7 +52,7 @@ class Stack:
     def ask(self, statement: str) -> list[tuple[str | None, ...]]:
         """Athena's answer."""
         deployment = self.deployment
-        answer = ask(self.aws.client("athena"), deployment, statement, deployment.processed_database)
+        answer = ask(self.aws.client("athena"), deployment, statement, deployment.star_database)
         return [tuple(row) for row in answer.rows]
 
     @contextmanager

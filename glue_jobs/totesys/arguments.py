@@ -32,8 +32,8 @@ class TransformArguments:
     project: str
     ingestion_bucket: str
     processed_bucket: str
-    current_database: str
-    processed_database: str
+    mirror_database: str
+    star_database: str
     WORKFLOW_NAME: str | None = None
     WORKFLOW_RUN_ID: str | None = None
 

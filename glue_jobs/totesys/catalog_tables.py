@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from totesys import layout
-from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, RAW_PARTITIONS, Column, Contract, Contracts, Partition
+from totesys.contracts import MIRROR_LINEAGE, RAW_LINEAGE, RAW_PARTITIONS, Column, Contract, Contracts, Partition
 
 CONTRACT = "contract"  # the parameter of a table that holds its contract's body
 OWNER = "totesys"  # some clients cannot read a table without an owner
 
 
-def raw_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
+def raw_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
     """TableInputs of the ingestion database: every row version that a batch read."""
     return [
         table_input(
@@ -29,24 +29,30 @@ def raw_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
     ]
 
 
-def current_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
-    """TableInputs of the current database: the latest row of each key."""
+def mirror_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
+    """TableInputs of the mirror database: the latest row of each key of the source."""
     return [
         table_input(
             contract,
-            (*contract.columns, *CURRENT_LINEAGE),
+            (*contract.columns, *MIRROR_LINEAGE),
             (contract.partition,),
-            layout.uri(bucket, f"current/{contract.table}/"),
+            layout.uri(bucket, f"{layout.mirror_table(contract.table)}/"),
             contract.grain,
         )
         for contract in contracts.source.values()
     ]
 
 
-def warehouse_tables(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
-    """TableInputs of the processed database: the three stars."""
+def star_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
+    """TableInputs of the star database: the three stars."""
     return [
-        table_input(contract, contract.file_columns, (contract.partition,), layout.uri(bucket, f"{contract.table}/"), contract.grain)
+        table_input(
+            contract,
+            contract.file_columns,
+            (contract.partition,),
+            layout.uri(bucket, f"{layout.star_table(contract.table)}/"),
+            contract.grain,
+        )
         for contract in contracts.warehouse.values()
     ]
 

@@ -56,7 +56,7 @@ RAW_LINEAGE = (
     Column("batch_seq", "bigint", False, "Number of the batch that read the row."),
     Column("source_xid", "bigint", False, "Transaction at the source that wrote the row version (its xmin, 32 bits)."),
 )
-CURRENT_LINEAGE = (
+MIRROR_LINEAGE = (
     Column("is_deleted", "boolean", False, "Whether the row is gone from the source; its last values stay."),
     Column("batch_seq", "bigint", False, "Number of the batch that brought this state."),
 )
@@ -72,7 +72,7 @@ WAITS_FOR, WENT_IN_AFTER = "waits_for", "went_in_after"  # the extra columns of 
 # Names that no column of a contract may have, in any table: a batch, a publish or a load adds columns of these names. Frames and queries
 # may use names that begin with an underscore, since no contract has such a name.
 TAKEN_NAMES = frozenset({
-    *(column.name for column in (*RAW_LINEAGE, *CURRENT_LINEAGE, *DIMENSION_LINEAGE, *FACT_LINEAGE)),
+    *(column.name for column in (*RAW_LINEAGE, *MIRROR_LINEAGE, *DIMENSION_LINEAGE, *FACT_LINEAGE)),
     *(partition.name for partition in (KEY_RANGE, *RAW_PARTITIONS)),
     UNREADABLE, WAITS_FOR, WENT_IN_AFTER,
 })  # fmt: skip

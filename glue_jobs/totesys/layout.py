@@ -10,8 +10,8 @@ Ingestion bucket (raw, immutable)
     _manifests/<inverted number>.json                              a batch's manifest: its commit
 
 Processed bucket
-    <warehouse table>/publish_id=<id>/<partition>=<value>/*.parquet
-    current/<source table>/publish_id=<id>/key_range=<n>/*.parquet  the mirror of the source
+    star/<warehouse table>/publish_id=<id>/<partition>=<value>/*.parquet  the three stars
+    mirror/<source table>/publish_id=<id>/key_range=<n>/*.parquet  the mirror of the source
     _manifests/<inverted number>.json                              a publish's manifest: its commit
 
 Manifests are numbered downwards, so that the newest is the first of its prefix: one request finds it however many there are.
@@ -28,8 +28,8 @@ KEYS_OF_32_BITS = ".roaring"  # how earlier releases named key sets
 DATA_FILES = "part-*"  # the names that Spark gives to files of rows, as a glob
 _TOP = 10**10 - 1  # more numbers than five-minute ticks in 95,000 years
 _MANIFEST = re.compile(r"_manifests/[0-9]{10}\.json")
-_DATA_FILE = re.compile(r"(current/)?[^/]+/publish_id=[^/]+/(.+/)?part-[^/]+")
-_BESIDE_DATA = re.compile(r"(current/)?[^/]+/publish_id=[^/]+/(.+/)?(_SUCCESS)?")  # what Spark and S3 clients write there without rows
+_DATA_FILE = re.compile(r"(mirror|star)/[^/]+/publish_id=[^/]+/(.+/)?part-[^/]+")
+_BESIDE_DATA = re.compile(r"(mirror|star)/[^/]+/publish_id=[^/]+/(.+/)?(_SUCCESS)?")  # what Spark and S3 clients write there without rows
 
 
 def run_id(seq: int, attempt: str) -> str:
@@ -92,19 +92,24 @@ def discarded_key(table: str, batch_seq: int, key: int) -> str:
     return f"{discarded_prefix(table)}{batch_seq:010d}-{key}.json"
 
 
-def current_table(table: str) -> str:
+def mirror_table(table: str) -> str:
     """The name of the mirror of a source table, which is also its prefix."""
-    return f"current/{table}"
+    return f"mirror/{table}"
 
 
-def current_prefix(table: str, publish_id: str) -> str:
+def mirror_prefix(table: str, publish_id: str) -> str:
     """Where a publish writes the ranges of a source table's mirror that it touched."""
-    return f"{current_table(table)}/publish_id={publish_id}/"
+    return f"{mirror_table(table)}/publish_id={publish_id}/"
 
 
-def warehouse_prefix(table: str, publish_id: str) -> str:
-    """Where a publish writes the partitions of a warehouse table that it touched."""
-    return f"{table}/publish_id={publish_id}/"
+def star_table(table: str) -> str:
+    """The name of a warehouse table in the lake, which is also its prefix."""
+    return f"star/{table}"
+
+
+def star_prefix(table: str, publish_id: str) -> str:
+    """Where a publish writes the partitions of a star's table that it touched."""
+    return f"{star_table(table)}/publish_id={publish_id}/"
 
 
 def partition_prefix(prefix: str, name: str, value: str) -> str:

@@ -218,8 +218,8 @@ class PublishManifest:
     batches           the batches that it brought in: (number, id), in order
     after_batch_seq   the newest batch that was in before
     through_batch_seq the newest batch that is in
-    current           source table -> partition value -> state
-    warehouse         warehouse table -> partition value -> state
+    mirror            source table -> partition value -> state
+    star              warehouse table -> partition value -> state
     new_rows          warehouse table -> rows with a batch_seq above after_batch_seq
     misses            source table -> rows that a full read found different though no delta would have offered them
     changed_since     source table -> the earliest time, ISO 8601, that its changes in this publish can be of; not of tables read first
@@ -233,8 +233,8 @@ class PublishManifest:
     after_batch_seq: int
     through_batch_seq: int
     batches: tuple[tuple[int, str], ...]
-    current: dict[str, dict[str, PartitionState]] = field(default_factory=dict)
-    warehouse: dict[str, dict[str, PartitionState]] = field(default_factory=dict)
+    mirror: dict[str, dict[str, PartitionState]] = field(default_factory=dict)
+    star: dict[str, dict[str, PartitionState]] = field(default_factory=dict)
     new_rows: dict[str, int] = field(default_factory=dict)
     misses: dict[str, int] = field(default_factory=dict)
     changed_since: dict[str, str] = field(default_factory=dict)
@@ -250,8 +250,8 @@ class PublishManifest:
             PublishManifest,
             body,
             batches=tuple((seq, batch_id) for seq, batch_id in body.get("batches", ())),
-            current=states(body.get("current", {})),
-            warehouse=states(body.get("warehouse", {})),
+            mirror=states(body.get("mirror", {})),
+            star=states(body.get("star", {})),
         )
 
 

@@ -109,7 +109,7 @@ def print_made_anew(console: Console, publish: PublishManifest | None) -> None:
         console.print("nothing was made anew: those batches had not been published before, and are in now")
         return
     rows, total = [], 0
-    for database, tables in (("current", publish.current), ("processed", publish.warehouse)):
+    for database, tables in (("mirror", publish.mirror), ("star", publish.star)):
         for table, partitions in tables.items():
             made = [state.rows for state in partitions.values() if state.publish_seq == publish.seq]
             if made:

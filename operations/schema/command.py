@@ -92,7 +92,7 @@ class Schema:
         contracts, glue = load_contracts(), self.session.client("glue")
         found_tables = [
             *registered_tables(glue, self.deployment.ingestion_database, contracts.source),
-            *registered_tables(glue, self.deployment.processed_database, contracts.warehouse),
+            *registered_tables(glue, self.deployment.star_database, contracts.warehouse),
         ]
         registered = {table["Name"]: registered_contract(table) for table in found_tables}
         try:
@@ -185,7 +185,7 @@ class Schema:
         return registered_versions(self.session.client("glue"), self._database(table), table)
 
     def _database(self, table: str) -> str:
-        return self.deployment.ingestion_database if table in load_contracts().source else self.deployment.processed_database
+        return self.deployment.ingestion_database if table in load_contracts().source else self.deployment.star_database
 
     def _live(self, tables: Sequence[str]) -> Mapping[str, LiveTable]:
         """The tables as the source has them, by the credentials that ingest uses."""

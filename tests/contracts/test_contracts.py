@@ -12,8 +12,8 @@ from awsglue.utils import getResolvedOptions
 from pyspark.sql.types import StructField
 from totesys.arguments import IngestArguments, LoadArguments, TransformArguments, parse_arguments
 from totesys.arrow_types import arrow_schema
-from totesys.catalog_tables import current_tables, raw_tables, warehouse_tables
-from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Contract, load_contracts, parse_contract
+from totesys.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
+from totesys.contracts import MIRROR_LINEAGE, RAW_LINEAGE, Contract, load_contracts, parse_contract
 from totesys.spark_types import spark_schema
 from totesys.transform.tables import TABLES
 
@@ -113,9 +113,9 @@ def test_every_warehouse_table_but_the_calendar_has_its_module() -> None:
 
 def test_catalog_arrow_and_spark_have_the_same_columns_and_types() -> None:
     registered = {
-        "raw": (raw_tables(CONTRACTS, "b"), {name: (*one.columns, *RAW_LINEAGE) for name, one in CONTRACTS.source.items()}),
-        "current": (current_tables(CONTRACTS, "b"), {name: (*one.columns, *CURRENT_LINEAGE) for name, one in CONTRACTS.source.items()}),
-        "warehouse": (warehouse_tables(CONTRACTS, "b"), {name: one.file_columns for name, one in CONTRACTS.warehouse.items()}),
+        "raw": (raw_table_inputs(CONTRACTS, "b"), {name: (*one.columns, *RAW_LINEAGE) for name, one in CONTRACTS.source.items()}),
+        "mirror": (mirror_table_inputs(CONTRACTS, "b"), {name: (*one.columns, *MIRROR_LINEAGE) for name, one in CONTRACTS.source.items()}),
+        "warehouse": (star_table_inputs(CONTRACTS, "b"), {name: one.file_columns for name, one in CONTRACTS.warehouse.items()}),
     }
     spark_names = {"integer": "int", "long": "bigint", "timestamp_ntz": "timestamp"}
     arrow_names = {"int32": "int", "int64": "bigint", "bool": "boolean", "date32[day]": "date", "timestamp[us]": "timestamp"}

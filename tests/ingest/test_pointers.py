@@ -32,7 +32,7 @@ def glue() -> Iterator[Any]:
 
 
 def state(publish_seq: int) -> PartitionState:
-    return PartitionState(prefix=f"dim_design/publish_id={publish_seq}/key_range=0/", publish_seq=publish_seq, rows=7, max_batch_seq=1)
+    return PartitionState(prefix=f"star/dim_design/publish_id={publish_seq}/key_range=0/", publish_seq=publish_seq, rows=7, max_batch_seq=1)
 
 
 def partitions(glue: Any) -> dict[str, Any]:

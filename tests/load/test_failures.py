@@ -147,7 +147,7 @@ def test_a_lake_with_other_new_rows_than_its_manifest_promises_is_refused(lake, 
 
 def test_files_with_other_rows_than_the_manifest_says_are_refused(lake, load):
     manifest = lake.publish(1, {"dim_currency": [currency(1)]})
-    lake.copy(manifest.warehouse["dim_currency"]["0"].prefix)
+    lake.copy(manifest.star["dim_currency"]["0"].prefix)
 
     with pytest.raises(BadDataError, match="files of dim_currency hold 2 rows, but the manifest of publish 1 says 1"):
         load()

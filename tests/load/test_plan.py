@@ -14,11 +14,11 @@ Tables = dict[str, dict[str, PartitionState]]
 
 
 def publish(
-    through: int, *, seq: int = 2, after: int = 3, origin: str = "first", warehouse: Tables | None = None, current: Tables | None = None
+    through: int, *, seq: int = 2, after: int = 3, origin: str = "first", star: Tables | None = None, mirror: Tables | None = None
 ) -> PublishManifest:
     return PublishManifest(
         seq=seq, publish_id=f"{seq}", previous_seq=seq - 1, published_at="2026-03-02T09:00:00Z", origin=origin, after_batch_seq=after,
-        through_batch_seq=through, batches=(), warehouse=warehouse or {}, current=current or {}, new_rows={"dim_staff": 1},
+        through_batch_seq=through, batches=(), star=star or {}, mirror=mirror or {}, new_rows={"dim_staff": 1},
     )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_only_partitions_with_newer_rows_are_read():
 
 
 def test_the_manifest_counts_the_rows_that_are_new_to_a_warehouse_that_has_just_the_batches_before_it():
-    newest = publish(5, after=3, warehouse={"dim_staff": {"0": partition(5)}})
+    newest = publish(5, after=3, star={"dim_staff": {"0": partition(5)}})
 
     assert planned(newest, after=3).promised_rows("dim_staff") == 1
     assert planned(newest, after=2).promised_rows("dim_staff") is None
@@ -82,7 +82,7 @@ def test_another_lake_needs_a_person(through):
 def test_mirrors_are_read_only_where_a_new_tombstone_may_be():
     ranges = {"0": partition(3, deleted=1), "1": partition(5), "2": partition(5, deleted=1)}
 
-    plan = planned(publish(5, current={"payment": ranges, "staff": {"0": partition(5)}}), after=3)
+    plan = planned(publish(5, mirror={"payment": ranges, "staff": {"0": partition(5)}}), after=3)
 
     assert plan.mirrors == {"payment": Rows((partition(5, deleted=1),), 3, 5)}
     assert not plan.is_revivable("payment")
@@ -91,7 +91,7 @@ def test_mirrors_are_read_only_where_a_new_tombstone_may_be():
 def test_mirrors_of_tables_with_tombstones_are_read_for_keys_that_live_again():
     ranges = {"0": partition(3, deleted=1), "1": partition(5)}
 
-    plan = planned(publish(5, current={"payment": ranges}), after=3, tombstoned=frozenset({"payment"}))
+    plan = planned(publish(5, mirror={"payment": ranges}), after=3, tombstoned=frozenset({"payment"}))
 
     assert plan.mirrors == {"payment": Rows((partition(5),), 3, 5)}
     assert plan.is_revivable("payment")
@@ -100,7 +100,7 @@ def test_mirrors_of_tables_with_tombstones_are_read_for_keys_that_live_again():
 def test_a_first_load_makes_all_tombstones_anew():
     ranges = {"0": partition(3, deleted=1), "1": partition(5)}
 
-    plan = planned(publish(5, current={"payment": ranges}), after=0, tombstoned=frozenset({"payment"}))
+    plan = planned(publish(5, mirror={"payment": ranges}), after=0, tombstoned=frozenset({"payment"}))
 
     assert plan.mirrors == {"payment": Rows((partition(3, deleted=1),), 0, 5)}
     assert plan.is_anew("payment")

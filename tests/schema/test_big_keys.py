@@ -80,4 +80,4 @@ def test_large_keys_that_are_deleted_become_tombstones_and_a_backfill_keeps_them
         wide.load(demands)
         assert query(warehouse.connect, "SELECT source_table, key FROM etl.tombstone") == [("staff", 2**63 - 1)]
     publish = newest_publish(wide.processed)
-    assert publish and publish.current["staff"].keys() == {str(key // 100_000 % 2**31) for key in KEYS}
+    assert publish and publish.mirror["staff"].keys() == {str(key // 100_000 % 2**31) for key in KEYS}

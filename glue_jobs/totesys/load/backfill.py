@@ -17,7 +17,7 @@ from totesys.demands import Demands
 from totesys.errors import BadDataError, FatalError
 from totesys.load import ledger, outcome, waiting_rows
 from totesys.load.merge import Floors, Staged, Tell, bring_in, in_one_transaction
-from totesys.load.models import star_tables
+from totesys.load.models import warehouse_tables
 from totesys.load.plan import Loaded, Plan, Rows, check_lake, mirror_rows, newer_rows
 from totesys.manifests import PublishManifest
 
@@ -59,8 +59,8 @@ def plan_backfill(
     def wanted(table: str) -> Rows:
         if is_all or contracts.warehouse[table].version_of:
             # Of one fact no more goes in than is in of the others; what is newer comes to all of them by an ordinary load.
-            return newer_rows(publish.warehouse, table, base.through_batch_seq, through)
-        return newer_rows(publish.warehouse, table, 0, publish.through_batch_seq)  # the lake has a dimension's latest state only
+            return newer_rows(publish.star, table, base.through_batch_seq, through)
+        return newer_rows(publish.star, table, 0, publish.through_batch_seq)  # the lake has a dimension's latest state only
 
     stars = {table: wanted(table) for table in tables}
     sources = contracts.source if is_all else {source for table in tables for source in contracts.warehouse[table].inputs}
@@ -81,7 +81,7 @@ def demanded_tables(contracts: Contracts, table: str | None) -> Sequence[str]:
 def replace(connection: Connection, backfill: Backfill, warehouse: dict[str, Contract], tell: Tell, staged: Staged) -> bool:
     """Makes the rows anew by the staged ones. All or nothing; False and nothing when another load was first."""
     plan, base = backfill.plan, backfill.base
-    stars = star_tables(warehouse)
+    stars = warehouse_tables(warehouse)
     facts = {table: stars[table] for table, contract in warehouse.items() if contract.version_of}
     dimensions = {table: stars[table] for table in plan.stars if table not in facts}
     anew = [table for table in facts if table in plan.stars]

@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from totesys import contracts, layout
-from totesys.contracts import CURRENT_LINEAGE, Contract
+from totesys.contracts import MIRROR_LINEAGE, Contract
 from totesys.errors import BadDataError
 from totesys.lake_files import read_files
 from totesys.load.plan import Plan, Rows
@@ -34,7 +34,7 @@ def mirror_keys(spark: SparkSession, bucket: str, plan: Plan, source: dict[str, 
         contract = source[table]
         key = contract.column(contract.key)
         wanted = _is_within(rows) & (F.col("is_deleted") | F.lit(plan.is_revivable(table)))
-        return _read(spark, bucket, rows, contract, (key, *CURRENT_LINEAGE)).select(
+        return _read(spark, bucket, rows, contract, (key, *MIRROR_LINEAGE)).select(
             F.lit(table).alias("source_table"),
             F.col(key.name).cast("bigint").alias("key"),
             "batch_seq",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA
+from totesys.load.models import ETL_SCHEMA, PUBLIC_SCHEMA
 from totesys.widening import widens
 
 # PostgreSQL's names of the contracts' types, where the two differ.
@@ -26,7 +26,7 @@ FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN below AS b ON b.type = a.atttypid
-WHERE n.nspname IN ('{STAR_SCHEMA}', '{OWN_SCHEMA}') AND c.relkind IN ('r', 'p')
+WHERE n.nspname IN ('{PUBLIC_SCHEMA}', '{ETL_SCHEMA}') AND c.relkind IN ('r', 'p')
 ORDER BY n.nspname, c.relname, a.attnum
 """  # nosec B608
 

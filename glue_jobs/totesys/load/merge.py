@@ -15,7 +15,7 @@ from totesys.alerts import Alert
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, FatalError, RetriableError
 from totesys.load import ledger, outcome, put_back, record_ids, staging, tombstones, waiting_rows
-from totesys.load.models import TOMBSTONE, ledger_table, star_tables, waiting_table
+from totesys.load.models import TOMBSTONE, ledger_table, waiting_table, warehouse_tables
 from totesys.load.plan import Loaded, Plan
 
 Tell = Callable[[Sequence[Alert]], None]  # sends alerts
@@ -36,7 +36,7 @@ def merge(connection: Connection, plan: Plan, warehouse: dict[str, Contract], te
     """Brings the staged rows in, and those that wait no longer. All or nothing; False and nothing when another load was first."""
 
     def load(floors: Floors) -> None:
-        stars = star_tables(warehouse)
+        stars = warehouse_tables(warehouse)
         facts = {table: stars[table] for table, contract in warehouse.items() if contract.version_of}
         if not plan.loaded.load_seq:
             _refuse_unknown_facts(connection, [*facts.values(), *(waiting_table(warehouse[table]) for table in facts)])
@@ -69,7 +69,7 @@ def in_one_transaction(
 
 def _floors(connection: Connection, plan: Plan, warehouse: dict[str, Contract], staged: Staged) -> Floors:
     record_ids.forget_cached(connection)
-    stars = star_tables(warehouse)
+    stars = warehouse_tables(warehouse)
     return {
         table: record_ids.reserve(connection, contract, stars[table], plan.loaded.last_record_ids.get(table, 0), staged.rows.get(table, 0))
         for table, contract in warehouse.items()

@@ -28,8 +28,8 @@ from sqlalchemy.types import TypeEngine
 from totesys import contracts
 from totesys.contracts import WAITS_FOR, WENT_IN_AFTER, Contract
 
-STAR_SCHEMA = "public"
-OWN_SCHEMA = "etl"
+PUBLIC_SCHEMA = "public"
+ETL_SCHEMA = "etl"
 TOMBSTONE = "tombstone"
 STAGING = re.compile(r"staging_([0-9a-f]{8})_\w+")  # the name of a staging table; the group is the attempt that made it
 
@@ -50,16 +50,16 @@ def sql_type(warehouse_type: str) -> TypeEngine:
         raise ValueError(f"no SQL type for the warehouse type {warehouse_type}") from None
 
 
-def star_tables(warehouse: dict[str, Contract]) -> dict[str, Table]:
+def warehouse_tables(warehouse: dict[str, Contract]) -> dict[str, Table]:
     """The eleven tables, parents before children as the contracts stand. A key that the warehouse assigns becomes a serial."""
-    metadata = MetaData(schema=STAR_SCHEMA)
+    metadata = MetaData(schema=PUBLIC_SCHEMA)
     return {table: _star_table(contract, warehouse, metadata) for table, contract in warehouse.items()}
 
 
 def _star_table(contract: Contract, warehouse: dict[str, Contract], metadata: MetaData) -> Table:
     def column(item: contracts.Column) -> Column:
         parent = warehouse[item.references] if item.references else None
-        references = [ForeignKey(f"{STAR_SCHEMA}.{parent.table}.{parent.key}")] if parent else []
+        references = [ForeignKey(f"{PUBLIC_SCHEMA}.{parent.table}.{parent.key}")] if parent else []
         return Column(
             item.name, sql_type(_warehouse_type(item)), *references, nullable=item.nullable, comment=item.description,
             primary_key=item.name == contract.key, autoincrement=item.assigned_by is not None,
@@ -82,7 +82,7 @@ def _warehouse_type(item: contracts.Column) -> str:
 def ledger_table() -> Table:
     """One row per load, written by the transaction that made it: the truth about what the warehouse holds."""
     return Table(
-        "load_ledger", MetaData(schema=OWN_SCHEMA),
+        "load_ledger", MetaData(schema=ETL_SCHEMA),
         Column("load_seq", BigInteger, primary_key=True, autoincrement=False, comment="Number of the load; the newest has the highest."),
         Column("publish_seq", BigInteger, nullable=False, comment="Number of the publish that it loaded."),
         Column("publish_id", String, nullable=False, comment="Id of the publish."),
@@ -100,7 +100,7 @@ def ledger_table() -> Table:
 def tombstone_table() -> Table:
     """One row per key that is deleted at the source now."""
     return Table(
-        TOMBSTONE, MetaData(schema=OWN_SCHEMA),
+        TOMBSTONE, MetaData(schema=ETL_SCHEMA),
         Column("source_table", String, primary_key=True, comment="Table of the source."),
         Column("key", BigInteger, primary_key=True, autoincrement=False, comment="Key of the deleted row."),
         Column("batch_seq", BigInteger, nullable=False, comment="Number of the batch that found it gone."),
@@ -112,7 +112,7 @@ def tombstone_table() -> Table:
 def put_back_table() -> Table:
     """One row per fact version that says the same as the one before it, and rightly so."""
     return Table(
-        "put_back", MetaData(schema=OWN_SCHEMA),
+        "put_back", MetaData(schema=ETL_SCHEMA),
         Column("fact_table", String, primary_key=True, comment="Table of the fact."),
         Column("key", BigInteger, primary_key=True, autoincrement=False, comment="Key that the versions are of."),
         Column("batch_seq", BigInteger, primary_key=True, autoincrement=False, comment="Number of the batch that brought the version."),
@@ -129,7 +129,7 @@ def waiting_table(contract: Contract) -> Table:
         for item in contract.file_columns
     ]
     return Table(
-        f"waiting_{contract.table.removeprefix('fact_')}", MetaData(schema=OWN_SCHEMA), *columns,
+        f"waiting_{contract.table.removeprefix('fact_')}", MetaData(schema=ETL_SCHEMA), *columns,
         Column(WAITS_FOR, ARRAY(Text), nullable=False, comment="Dimensions that lacked its parents at the last look; empty: it waits for"
                " an earlier version of its key."),
         Column(WENT_IN_AFTER, BigInteger, comment="Number of the load after which it went in; null: it waits."),
@@ -137,7 +137,7 @@ def waiting_table(contract: Contract) -> Table:
     )  # fmt: skip
 
 
-def own_tables(warehouse: dict[str, Contract]) -> list[Table]:
+def etl_tables(warehouse: dict[str, Contract]) -> list[Table]:
     """Return every table of our own schema `etl`, without the staging tables."""
     waiting = [waiting_table(contract) for contract in warehouse.values() if contract.version_of]
     return [*waiting, ledger_table(), tombstone_table(), put_back_table(), reconciliation_table()]
@@ -147,7 +147,7 @@ def own_tables(warehouse: dict[str, Contract]) -> list[Table]:
 def reconciliation_table() -> Table:
     """One row per comparison with the source, written by scripts/reconcile.sh: how long ago the two agreed."""
     return Table(
-        "reconciliation", MetaData(schema=OWN_SCHEMA),
+        "reconciliation", MetaData(schema=ETL_SCHEMA),
         Column("reconciled_at", DateTime(timezone=True), primary_key=True, comment="When the warehouse was looked at."),
         Column("through_batch_seq", BigInteger, nullable=False, comment="Highest batch number that was in; 0: none."),
         Column("tables", Integer, nullable=False, comment="Tables that were compared."),
@@ -172,7 +172,7 @@ def tombstone_staging_table(attempt: str) -> Table:
 
 
 def _staging_table(table: str, attempt: str, *columns: Column) -> Table:
-    return Table(f"{staging_prefix(attempt)}{table}", MetaData(schema=OWN_SCHEMA), *columns, prefixes=["UNLOGGED"])
+    return Table(f"{staging_prefix(attempt)}{table}", MetaData(schema=ETL_SCHEMA), *columns, prefixes=["UNLOGGED"])
 
 
 def staging_prefix(attempt: str) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Table, func, select, text
 
 from totesys.contracts import Contract
 from totesys.errors import FatalError
-from totesys.load.models import STAR_SCHEMA
+from totesys.load.models import PUBLIC_SCHEMA
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def _no_ids_left(contract: Contract, fact: Table, sequence: Row, floor: int, lef
     cure = []
     if sequence.type != "bigint":
         cure += [
-            f"DROP VIEW IF EXISTS {STAR_SCHEMA}.{contract.current_view}",
+            f"DROP VIEW IF EXISTS {PUBLIC_SCHEMA}.{contract.current_view}",
             f"ALTER TABLE {fact.fullname} ALTER COLUMN {key.name} TYPE bigint",
         ]
     cure.append(f"ALTER SEQUENCE {sequence.name} AS bigint NO MAXVALUE")

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from sqlalchemy import Connection, MetaData, Table, inspect, text
 from sqlalchemy.schema import CreateTable, DropTable
 
-from totesys.load.models import OWN_SCHEMA, STAGING
+from totesys.load.models import ETL_SCHEMA, STAGING
 from totesys.secrets import Credentials
 
 _WRITERS = 4  # sessions per table; the warehouse serves others too
@@ -32,13 +32,13 @@ def session_name(attempt: str) -> str:
 def drop_dead(connection: Connection) -> list[str]:
     """Drops the staging tables of attempts that have no session any more, and returns their names."""
     with connection.begin():
-        names = inspect(connection).get_table_names(schema=OWN_SCHEMA)
+        names = inspect(connection).get_table_names(schema=ETL_SCHEMA)
         # Read after the names: an attempt is connected before its first table exists.
         alive = set(connection.scalars(text("SELECT application_name FROM pg_stat_activity")))
         found = [STAGING.fullmatch(name) for name in names]
         dead = [match[0] for match in found if match and session_name(match[1]) not in alive]
         for name in dead:
-            connection.execute(DropTable(Table(name, MetaData(schema=OWN_SCHEMA)), if_exists=True))  # unless another load was quicker
+            connection.execute(DropTable(Table(name, MetaData(schema=ETL_SCHEMA)), if_exists=True))  # unless another load was quicker
     return dead
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.ddl import DDLElement
 
 from totesys.contracts import Contract
-from totesys.load.models import STAR_SCHEMA, tombstone_table
+from totesys.load.models import PUBLIC_SCHEMA, tombstone_table
 
 
 class _CreateView(DDLElement):
@@ -66,7 +66,7 @@ def drop_view(connection: Connection, view: str) -> list[str]:
 def _prepare(connection: Connection, contract: Contract, fact: Table, held: Sequence[str]) -> bool:
     # In the order that the table has, where a later column stands last: a view that is replaced may only get columns at its end.
     columns = [fact.c[name] for name in held if name in fact.c]
-    view = Table(contract.current_view, MetaData(schema=STAR_SCHEMA))
+    view = Table(contract.current_view, MetaData(schema=PUBLIC_SCHEMA))
     create = _CreateView(view, current_rows(contract, fact).with_only_columns(*columns))
     digest = hashlib.sha256(str(create.compile(connection)).encode()).hexdigest()[:12]
     comment = f"The latest version of each {contract.version_of} that is not deleted at the source. Definition {digest}."

@@ -12,7 +12,7 @@ from totesys.contracts import Contract
 from totesys.errors import FatalError
 from totesys.load import session
 from totesys.load.columns import live_columns, refuse_other_columns, widen_columns
-from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA, own_tables, star_tables
+from totesys.load.models import ETL_SCHEMA, PUBLIC_SCHEMA, etl_tables, warehouse_tables
 from totesys.load.views import prepare_views
 from totesys.secrets import Credentials
 
@@ -41,16 +41,16 @@ def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) ->
     with connection.begin():
         _refuse_other_encodings(connection)
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PREPARING})
-        if not inspect(connection).has_schema(OWN_SCHEMA):
-            connection.execute(CreateSchema(OWN_SCHEMA))
-        stars = star_tables(warehouse)
-        tables = [*stars.values(), *own_tables(warehouse)]
+        if not inspect(connection).has_schema(ETL_SCHEMA):
+            connection.execute(CreateSchema(ETL_SCHEMA))
+        stars = warehouse_tables(warehouse)
+        tables = [*stars.values(), *etl_tables(warehouse)]
         live = live_columns(connection)
         existing = {table: live[str(table.schema), table.name] for table in tables if (table.schema, table.name) in live}
         missing = [table for table in tables if table not in existing]
         for table, columns in existing.items():
             refuse_other_columns(connection, table, columns)
-        views = {fact: f"{STAR_SCHEMA}.{warehouse[fact.name].current_view}" for fact in stars.values() if warehouse[fact.name].version_of}
+        views = {fact: f"{PUBLIC_SCHEMA}.{warehouse[fact.name].current_view}" for fact in stars.values() if warehouse[fact.name].version_of}
         widened = [widen_columns(connection, table, columns, views.get(table)) for table, columns in existing.items()]
         for table in missing:
             table.create(connection, checkfirst=False)

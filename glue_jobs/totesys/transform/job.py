@@ -102,9 +102,9 @@ class TransformJob:
         return manifest
 
     def _move_pointers(self, manifest: PublishManifest) -> None:
-        current, processed = self._databases
-        tables: list[tuple[str, str, dict[str, PartitionState]]] = [(current, table, states) for table, states in manifest.current.items()]
-        tables += [(processed, table, states) for table, states in manifest.warehouse.items()]
+        mirror, star = self._databases
+        tables: list[tuple[str, str, dict[str, PartitionState]]] = [(mirror, table, states) for table, states in manifest.mirror.items()]
+        tables += [(star, table, states) for table, states in manifest.star.items()]
         with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
             pending = [pool.submit(follow, self.clients.glue, *table, manifest.seq, self._processed.name) for table in tables]
             moved = sum(one.result() for one in pending)
@@ -121,7 +121,7 @@ class TransformJob:
 
     @property
     def _databases(self) -> tuple[str, str]:
-        return self.arguments.current_database, self.arguments.processed_database
+        return self.arguments.mirror_database, self.arguments.star_database
 
 
 def _miss(manifest: PublishManifest, table: str, rows: int) -> Alert:

@@ -41,7 +41,7 @@ def _prefixes_in_use(processed: Bucket, newest: PublishManifest, now: datetime) 
     kept: set[str] = set()
     publish = newest
     while True:
-        for partitions in (*publish.current.values(), *publish.warehouse.values()):
+        for partitions in (*publish.mirror.values(), *publish.star.values()):
             kept.update(state.prefix for state in partitions.values())
         if not publish.previous_seq or datetime.fromisoformat(publish.published_at) < now - KEPT_FOR:
             return kept
