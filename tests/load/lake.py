@@ -47,7 +47,7 @@ class Lake:
         """
         self.seq += 1
         for table, rows in tables.items():
-            self._bring_in(load_contracts().warehouse[table], [{"is_put_back": False, **row, "batch_seq": batch_seq} for row in rows])
+            self._bring_in(load_contracts().warehouse[table], [{"is_reinserted": False, **row, "batch_seq": batch_seq} for row in rows])
         for is_deleted, keys in ((True, deleted), (False, alive)):
             for table, some in (keys or {}).items():
                 contract = load_contracts().source[table]

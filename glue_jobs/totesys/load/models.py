@@ -109,14 +109,14 @@ def tombstone_table() -> Table:
 
 
 @cache
-def put_back_table() -> Table:
-    """One row per fact version that says the same as the one before it, and rightly so."""
+def reinserted_version_table() -> Table:
+    """One row per fact version that rightly repeats the version before it."""
     return Table(
-        "put_back", MetaData(schema=ETL_SCHEMA),
+        "reinserted_version", MetaData(schema=ETL_SCHEMA),
         Column("fact_table", String, primary_key=True, comment="Table of the fact."),
         Column("key", BigInteger, primary_key=True, autoincrement=False, comment="Key that the versions are of."),
         Column("batch_seq", BigInteger, primary_key=True, autoincrement=False, comment="Number of the batch that brought the version."),
-        comment="Rows that were deleted at the source and put back as they had been: their versions repeat each other.",
+        comment="Rows that were deleted at the source and inserted again unchanged: their versions repeat each other.",
     )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def waiting_table(contract: Contract) -> Table:
 def etl_tables(warehouse: dict[str, Contract]) -> list[Table]:
     """Return every table of our own schema `etl`, without the staging tables."""
     waiting = [waiting_table(contract) for contract in warehouse.values() if contract.version_of]
-    return [*waiting, ledger_table(), tombstone_table(), put_back_table(), reconciliation_table()]
+    return [*waiting, ledger_table(), tombstone_table(), reinserted_version_table(), reconciliation_table()]
 
 
 @cache
