@@ -214,7 +214,7 @@ class PublishManifest:
     """One transform run: the whole lake as of it, by reference.
 
     previous_seq      the publish that it follows; 0 when the bucket held none
-    origin            id of the first batch with rows: the same for every publish made of one ingestion bucket, and of no other
+    lake_id           id of the first batch with rows: the same for every publish made of one ingestion bucket, and of no other
     batches           the batches that it brought in: (number, id), in order
     after_batch_seq   the newest batch that was in before
     through_batch_seq the newest batch that is in
@@ -229,7 +229,7 @@ class PublishManifest:
     publish_id: str
     previous_seq: int
     published_at: str
-    origin: str
+    lake_id: str
     after_batch_seq: int
     through_batch_seq: int
     batches: tuple[tuple[int, str], ...]
@@ -256,7 +256,7 @@ class PublishManifest:
 
 
 NO_PUBLISH = PublishManifest(
-    seq=0, publish_id="", previous_seq=0, published_at="", origin="", after_batch_seq=0, through_batch_seq=0, batches=()
+    seq=0, publish_id="", previous_seq=0, published_at="", lake_id="", after_batch_seq=0, through_batch_seq=0, batches=()
 )  # fmt: skip
 
 

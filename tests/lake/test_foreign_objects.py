@@ -38,7 +38,7 @@ def batch(seq: int) -> BatchManifest:
 
 def publish(seq: int) -> PublishManifest:
     return PublishManifest(
-        seq=seq, publish_id=f"{seq:010d}-a", previous_seq=seq - 1, published_at="2026-03-02T09:00:00Z", origin="", after_batch_seq=0,
+        seq=seq, publish_id=f"{seq:010d}-a", previous_seq=seq - 1, published_at="2026-03-02T09:00:00Z", lake_id="", after_batch_seq=0,
         through_batch_seq=seq, batches=((seq, f"{seq:010d}-a"),),
     )  # fmt: skip
 

@@ -247,7 +247,7 @@ def test_facts_beside_a_lost_ledger_are_mended(load, state, query):
 
 def test_a_warehouse_is_made_anew_from_another_lake_only_as_a_whole(load, state, query):
     before = state()
-    query("UPDATE etl.load_ledger SET origin = 'another'; DELETE FROM fact_payment")
+    query("UPDATE etl.load_ledger SET lake_id = 'another'; DELETE FROM fact_payment")
     without_payments = state()
 
     with pytest.raises(FatalError, match="begins with batch another"):
@@ -256,7 +256,7 @@ def test_a_warehouse_is_made_anew_from_another_lake_only_as_a_whole(load, state,
     load(backfill=True)
 
     assert state() == before
-    assert query("SELECT origin FROM etl.load_ledger") == [("0000000001-00000000",)]
+    assert query("SELECT lake_id FROM etl.load_ledger") == [("0000000001-00000000",)]
 
 
 def test_readers_see_the_old_state_until_the_new_is_there(load, state, damage, query, warehouse):

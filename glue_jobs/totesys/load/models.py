@@ -86,7 +86,7 @@ def ledger_table() -> Table:
         Column("load_seq", BigInteger, primary_key=True, autoincrement=False, comment="Number of the load; the newest has the highest."),
         Column("publish_seq", BigInteger, nullable=False, comment="Number of the publish that it loaded."),
         Column("publish_id", String, nullable=False, comment="Id of the publish."),
-        Column("origin", String, nullable=False, comment="Id of the first landed batch: the ingestion bucket that all rows come from."),
+        Column("lake_id", String, nullable=False, comment="Id of the lake that all rows come from: of its first batch with rows."),
         Column("first_batch_seq", BigInteger, nullable=False, comment="Lowest batch number that this load brought in."),
         Column("through_batch_seq", BigInteger, nullable=False, comment="Highest batch number that is in."),
         Column("loaded_at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()"), comment="When."),

@@ -190,7 +190,7 @@ class Lake:
             },
         }
         publish = PublishManifest(
-            seq=self.newest, publish_id="", previous_seq=previous, published_at="", origin="", after_batch_seq=batches[0] - 1,
+            seq=self.newest, publish_id="", previous_seq=previous, published_at="", lake_id="", after_batch_seq=batches[0] - 1,
             through_batch_seq=through or batches[-1], batches=tuple((seq, f"{seq:010d}-a") for seq in batches),
             new_rows={"fact_sales_order": 3, "dim_date": 0}, misses=misses or {}, **states,
         )  # fmt: skip
