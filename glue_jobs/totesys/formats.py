@@ -46,7 +46,7 @@ def make_of(bucket: Bucket, key: str, body: Any, newest: int, make: Callable[[di
         raise bucket.damaged(key, "it holds JSON, but no object")
     number = body.get(_FORMAT)
     if type(number) is not int or number < 1:
-        raise bucket.damaged(key, "it has no format number")
+        raise bucket.damaged(key, "it has no format number, so it is damaged, or a release before 0.2.0 wrote it")
     refuse_newer(bucket.address(key), number, newest)
     try:
         return make(body)

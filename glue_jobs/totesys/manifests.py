@@ -40,7 +40,7 @@ class Held:
     cause             "deletes": too many rows are gone; "rows": their values cannot be read; "drift": the table is not what its contract
                       says; "error": the source could not lock, count or read it. Every batch tries again
     since             UTC time of the first snapshot that held it, ISO 8601
-    settle            what a person can do about it
+    cure              what a person can do about it
     judged_xmin       xmin of the snapshot that the reason was found in, and `judged_rows` the rows that the source held then: while neither
                       moves, the table need not be read again to know that the reason stands; with drift it is never read, and after an
                       error it is the xmin of the last snapshot whose rows were looked at
@@ -50,7 +50,7 @@ class Held:
 
     cause: str
     reason: str
-    settle: str
+    cure: str
     since: str
     judged_xmin: int
     judged_rows: int
@@ -63,14 +63,13 @@ class Held:
 class DeadLetters:
     """Rows of a table that are kept out of the lake one by one.
 
-    open    the object that lists them (Parquet: key, source_xid, batch_seq, reason): the newest versions of their keys at the source
-    rows    how many are open, and `new` how many of them this batch found
-    format  the format of the object `open`
+    open_letters  the object that lists the open ones: the newest versions of their keys at the source; `format` is the object's format
+    rows          how many are open, and `new_rows` how many of them this batch found
     """
 
-    open: str
+    open_letters: str
     rows: int
-    new: int
+    new_rows: int
     format: int = formats.OPEN_LETTERS
 
 
@@ -107,10 +106,11 @@ class TableCapture:
     previous_at   the same of the table's previous capture: what was committed before it has been captured; None at first
     full_at       UTC time of the table's last full read
     rows          rows landed by this batch; 0 when nothing changed
-    row_count     rows that the source holds; `keys` is the object with their exact key set (a roaring bitmap), in `key_set_format`
+    row_count     rows that the source holds
+    key_set       the object with their exact key set, in `key_set_format`
     seen          the object with the row versions that the next delta must drop, in `seen_format`, or None
     since_xmin    of a full read that could have been a delta: where that delta would have started from; None otherwise
-    dead          the rows that are kept out of the lake; None when there are none
+    dead_letters  the rows that are kept out of the lake; None when there are none
     """
 
     mode: str  # "full" or "delta"
@@ -122,32 +122,32 @@ class TableCapture:
     full_at: str
     rows: int
     row_count: int
-    keys: str
+    key_set: str
     seen: str | None
     files: tuple[LandedFile, ...] = ()
     since_xmin: int | None = None
-    dead: DeadLetters | None = None
+    dead_letters: DeadLetters | None = None
     key_set_format: int = formats.KEY_SET
     seen_format: int = formats.SEEN_VERSIONS
 
     @staticmethod
     def parse(body: dict[str, Any]) -> TableCapture:
-        files = tuple(build(LandedFile, landed) for landed in body.get("files", ()))
-        return build(TableCapture, body, files=files, dead=build(DeadLetters, dead) if (dead := body.get("dead")) else None)
+        files, dead = tuple(build(LandedFile, landed) for landed in body.get("files", ())), body.get("dead_letters")
+        return build(TableCapture, body, files=files, dead_letters=build(DeadLetters, dead) if dead else None)
 
 
 @dataclass(frozen=True)
 class BatchManifest:
     """One ingest run.
 
-    data_seq           the newest batch up to and including this one that landed rows; 0: none yet
-    previous_data_seq  the one before it, so that batches without rows are never visited
-    snapshot_lsn       the position in the source's log by which everything that the snapshot saw is on disk; 0 when nobody asked
-    oldest_since       UTC time of the first snapshot in a row whose oldest running transaction was the same one, ISO 8601
-    tables             what was read of each table; of one that is held back, by the last batch that did not hold it, if there was one
-    held               why tables are held back
-    drift              by table, drift that does not keep its rows from flowing
-    observed           by table, what the next batch's structure is compared with
+    data_seq                  the newest batch up to and including this one that landed rows; 0: none yet
+    previous_data_seq         the one before it, so that batches without rows are never visited
+    snapshot_lsn              the position in the source's log by which everything that the snapshot saw is on disk; 0 when nobody asked
+    oldest_transaction_since  UTC time of the first snapshot in a row whose oldest running transaction was the same one, ISO 8601
+    tables                    what was read of each table; of a held table, by the last batch that did not hold it, if there was one
+    held                      why tables are held back
+    drift                     by table, drift that does not keep its rows from flowing
+    observed                  by table, what the next batch's structure is compared with
     """
 
     seq: int
@@ -159,7 +159,7 @@ class BatchManifest:
     data_seq: int
     previous_data_seq: int
     tables: dict[str, TableCapture]
-    oldest_since: str = ""
+    oldest_transaction_since: str = ""
     snapshot_lsn: int = 0
     held: dict[str, Held] = field(default_factory=dict)
     drift: dict[str, tuple[str, ...]] = field(default_factory=dict)

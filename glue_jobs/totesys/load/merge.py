@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from totesys.alerts import Alert
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.load import ledger, outcome, reinserted, record_ids, staging, tombstones, waiting_rows
+from totesys.load import ledger, outcome, record_ids, reinserted, staging, tombstones, waiting_rows
 from totesys.load.models import TOMBSTONE, ledger_table, waiting_table, warehouse_tables
 from totesys.load.plan import Loaded, Plan
 

@@ -168,7 +168,7 @@ def test_a_replay_is_one_run_that_says_what_became_of_the_letters(ingested: Inge
     ingested.lake.load(1)
     glue.on_ingest = [lambda: (ingested.batch(good=[4]), glue.publishes(through=2))]
     ended = deadletters("replay", "payment")
-    assert glue.started_with == [{"replay": "payment"}]
+    assert glue.started_with == [{"format": "1", "replay": "payment"}]
     assert ended.out[-2:] == [
         "loaded batch 2: 3 rows read, 3 warehouse rows new or changed",
         "payment: 1 row of 2 out of the dead letter, 1 in it now",
@@ -201,8 +201,10 @@ def test_a_discarded_letter_leaves_a_trace_and_is_counted_apart(ingested: Ingest
     ingested.batch(4, 5)
     ended = deadletters("discard", "payment", "--key", "4", "--reason", " a test row ")
     trace = ingested.lake.ingestion.get_json(layout.discarded_key("payment", 1, 4))
-    at = trace.pop("at")
-    assert trace == {"table": "payment", "key": 4, "batch_seq": 1, "letter_reason": NO_DATE, "by": ME, "reason": "a test row"}
+    at = trace.pop("discarded_at")
+    assert trace == {
+        "format": 1, "table": "payment", "key": 4, "batch_seq": 1, "letter_reason": NO_DATE, "discarded_by": ME, "reason": "a test row",
+    }  # fmt: skip
     assert ended == Ended(0, [f"payment 4 is discarded by {ME} at {at}: a test row"], "")
     listed = deadletters("list")
     assert [line[1] for line in cells(listed)] == [f"1 row: {NO_DATE}"]

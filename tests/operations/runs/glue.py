@@ -175,7 +175,7 @@ class Lake:
     def land(self, seq: int, dead: DeadLetters | None = None, **found: Any) -> None:
         """A batch with three orders; of payments none, but it may have letters. `found`: held and drift, as the manifest has them."""
         orders = TableCapture("delta", 1, 1, 1, "", None, "", 3, 3, "", None)
-        tables = {"sales_order": orders, "payment": replace(orders, rows=0, dead=dead)}
+        tables = {"sales_order": orders, "payment": replace(orders, rows=0, dead_letters=dead)}
         batch = BatchManifest(seq, f"{seq:010d}-a", "", "", SNAPSHOT_AT, SourceIdentity("", 1, 1), seq, seq - 1, tables, **found)
         manifests.commit(self.ingestion, batch)
 
