@@ -25,7 +25,6 @@ DEMANDS = 1  # properties of a workflow run
 WAREHOUSE = 1  # the tables of schema etl
 
 _FORMAT = "format"
-_UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # what a mistyped field ends in
 
 _Made = TypeVar("_Made")
 
@@ -50,8 +49,12 @@ def make_of(bucket: Bucket, key: str, body: Any, newest: int, make: Callable[[di
     refuse_newer(bucket.address(key), number, newest)
     try:
         return make(body)
-    except _UNREADABLE as error:
-        raise bucket.damaged(key, f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}") from error
+    except KeyError as error:
+        raise bucket.damaged(key, f"it lacks {error.args[0]}") from error
+    except ValueError as error:
+        raise bucket.damaged(key, str(error)) from error
+    except (AttributeError, IndexError, TypeError) as error:
+        raise bucket.damaged(key, f"a field has another type ({error})") from error
 
 
 def build(kind: Callable[..., _Made], body: dict[str, Any], **parsed: Any) -> _Made:

@@ -79,6 +79,16 @@ def _warehouse_type(item: contracts.Column) -> str:
 
 
 @cache
+def format_table() -> Table:
+    """One row: the format of the tables of schema `etl`, which code older than them must not touch."""
+    return Table(
+        "format", MetaData(schema=ETL_SCHEMA),
+        Column("format", Integer, primary_key=True, autoincrement=False, comment="Format of this schema's tables."),
+        comment="The version of the tables in this schema: one row.",
+    )  # fmt: skip
+
+
+@cache
 def ledger_table() -> Table:
     """One row per load, written by the transaction that made it: the truth about what the warehouse holds."""
     return Table(
@@ -140,7 +150,7 @@ def waiting_table(contract: Contract) -> Table:
 def etl_tables(warehouse: dict[str, Contract]) -> list[Table]:
     """Return every table of our own schema `etl`, without the staging tables."""
     waiting = [waiting_table(contract) for contract in warehouse.values() if contract.version_of]
-    return [*waiting, ledger_table(), tombstone_table(), reinserted_version_table(), reconciliation_table()]
+    return [*waiting, format_table(), ledger_table(), tombstone_table(), reinserted_version_table(), reconciliation_table()]
 
 
 @cache
