@@ -28,7 +28,8 @@ _NEWEST = "SELECT through_batch_seq FROM etl.load_ledger ORDER BY load_seq DESC 
 def loaded_through(credentials: Credentials) -> int:
     """Return the newest batch that the warehouse holds; 0 for a warehouse that was never loaded, or has lost its ledger.
 
-    FatalError when the warehouse refuses the question, or a newer version of the pipeline made its tables. RetriableError when it cannot be asked for another reason.
+    FatalError when the warehouse refuses the question, or a newer version of the pipeline made its tables. RetriableError when it cannot
+    be asked for another reason.
     """
     arguments = {**credentials.libpq(), "connect_timeout": _SECONDS, "tcp_user_timeout": _SECONDS * 1000}
     try:
