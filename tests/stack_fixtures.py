@@ -17,8 +17,8 @@ import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from totesys.arrow_types import arrow_schema
 from totesys.contracts import Column
+from totesys.contracts.arrow_types import arrow_schema
 
 from local_aws.spark import aws_environment
 from local_totesys.postgres import PostgresServer

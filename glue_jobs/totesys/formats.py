@@ -11,7 +11,7 @@ from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 from totesys.errors import FatalError
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
 
 # The newest format of each kind that this code reads, which is the one that it writes.
 BATCH_MANIFEST = 1

@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
 from totesys.errors import FatalError
-from totesys.manifests import NO_PUBLISH, PublishManifest, read_publish
+from totesys.lake.manifests import NO_PUBLISH, PublishManifest, read_publish
+from totesys.runtime.demands import Demands
 
 from operations.attempt import Attempt
 from operations.console import make_console, make_table

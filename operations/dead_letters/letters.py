@@ -10,11 +10,11 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from totesys import layout
 from totesys.formats import DEAD_LETTER, make_of
 from totesys.ingest.dead_letters import load_open
-from totesys.manifests import BatchManifest, read_batch
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.manifests import BatchManifest, read_batch
+from totesys.lake.store import Bucket
 
 _FIELDS = {"key", "reason", "contract_version", "batch_seq", "snapshot_at", "row"}  # what every letter has
 

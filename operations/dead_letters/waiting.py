@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg2 import sql
 from totesys.contracts import Contracts
-from totesys.warehouse_state import refuse_newer_warehouse
+from totesys.warehouse.state import refuse_newer_warehouse
 
 from operations.reconcile.sql import key_origin, waiting_rows
 

@@ -10,8 +10,8 @@ from psycopg2 import sql
 from rich.console import Console
 from rich.table import Table
 from totesys.contracts import load_contracts
-from totesys.manifests import batches_after, newest_publish
-from totesys.store import Bucket
+from totesys.lake.manifests import batches_after, newest_publish
+from totesys.lake.store import Bucket
 
 from operations.console import make_table
 from operations.demo.changes import CHANGES, LATE, Rows

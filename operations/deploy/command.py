@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from totesys.contracts import load_contracts
 from totesys.errors import PipelineError
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
 
 from operations.console import make_console, make_table
 from operations.deploy.artifacts import collect_artifacts, present_artifacts

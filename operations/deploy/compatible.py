@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from totesys.catalog_tables import CONTRACT
 from totesys.contracts import Column, Contract, Contracts, Partition
+from totesys.contracts.registry import registered_contract
+from totesys.contracts.types import is_number, widens
 from totesys.errors import FatalError
-from totesys.registry import registered_contract
-from totesys.widening import is_number, widens
+from totesys.lake.catalog_tables import CONTRACT
 
 from operations.contract_schema import check_schemas
 

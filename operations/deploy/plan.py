@@ -11,8 +11,8 @@ from botocore.exceptions import WaiterError
 from rich.table import Table
 from totesys.contracts import load_contracts
 from totesys.errors import FatalError
-from totesys.secrets import Credentials
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
+from totesys.runtime.secrets import Credentials
 
 from operations.console import make_table
 from operations.deploy.artifacts import collect_artifacts, present_artifacts

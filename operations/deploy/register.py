@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
-from totesys.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
 from totesys.contracts import Contracts
 from totesys.errors import FatalError
+from totesys.lake.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
 
 _ATTEMPTS = 5  # somebody else may update a table between our reading and our writing
 

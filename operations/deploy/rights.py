@@ -12,8 +12,8 @@ from typing import Any
 from psycopg2 import extensions, sql
 from totesys.contracts import load_contracts
 from totesys.errors import FatalError
-from totesys.load.models import ETL_SCHEMA, PUBLIC_SCHEMA, STAGING, etl_tables
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
+from totesys.warehouse.models import ETL_SCHEMA, PUBLIC_SCHEMA, STAGING, etl_tables
 
 
 def set_password(cursor: Any, own: Credentials) -> None:

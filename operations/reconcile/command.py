@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 from totesys.contracts import load_contracts
 from totesys.errors import PipelineError
-from totesys.secrets import read_credentials
-from totesys.store import Bucket
-from totesys.warehouse_state import refuse_newer_warehouse
+from totesys.lake.store import Bucket
+from totesys.runtime.secrets import read_credentials
+from totesys.warehouse.state import refuse_newer_warehouse
 
 from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session, explain

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 from totesys.contracts import Column, Contract, Contracts
-from totesys.load import live_types
-from totesys.load.models import PUBLIC_SCHEMA
+from totesys.warehouse import live_types
+from totesys.warehouse.models import PUBLIC_SCHEMA
 
 _TO_TEXT = {
     "date": sql.SQL("to_char({}, 'YYYY-MM-DD')"),

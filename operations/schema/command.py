@@ -12,11 +12,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from totesys.contracts import Column, Contract, load_contracts, parse_contract
+from totesys.contracts.registry import registered_contract
 from totesys.errors import FatalError, PipelineError
+from totesys.ingest.drift import LiveTable, findings
 from totesys.ingest.source import open_source
-from totesys.ingest.structure import LiveTable, findings
-from totesys.registry import registered_contract
-from totesys.secrets import read_credentials
+from totesys.runtime.secrets import read_credentials
 
 from operations.console import make_console, make_table
 from operations.contract_schema import CATALOG, check_schema

@@ -11,8 +11,8 @@ import psycopg2
 from psycopg2 import sql
 from totesys.contracts import load_contracts
 from totesys.errors import FatalError
-from totesys.load.models import ETL_SCHEMA, PUBLIC_SCHEMA
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
+from totesys.warehouse.models import ETL_SCHEMA, PUBLIC_SCHEMA
 
 from operations.deploy.databases import Database, connect, given_credentials, pipeline_databases, server
 from operations.deploy.rights import join, present_tables

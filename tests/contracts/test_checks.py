@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from totesys.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
 from totesys.contracts import TAKEN_NAMES, UNREADABLE, Contract, load_contracts, parse_contract
 from totesys.errors import FatalError
-from totesys.load.models import waiting_table
+from totesys.lake.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
+from totesys.warehouse.models import waiting_table
 
 CONTRACTS = load_contracts()
 DESIGN = json.loads(CONTRACTS.source["design"].body)

@@ -9,10 +9,10 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from totesys.catalog_tables import raw_table_inputs
 from totesys.contracts import load_contracts
+from totesys.contracts.registry import registered_contracts
 from totesys.errors import FatalError
-from totesys.registry import registered_contracts
+from totesys.lake.catalog_tables import raw_table_inputs
 
 
 @pytest.fixture

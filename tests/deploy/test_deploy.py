@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 from botocore.exceptions import ClientError
 from totesys.errors import FatalError
-from totesys.secrets import Credentials, read_credentials
+from totesys.runtime.secrets import Credentials, read_credentials
 
 from local_aws.spark import aws_environment
 from operations.deploy import command as deploying
@@ -138,7 +138,7 @@ def test_a_look_up_that_aws_refuses_for_another_reason_does_not_ask_for_a_new_st
 
 
 def test_an_event_rule_that_is_disabled_fails_the_proof(stack: Stack) -> None:
-    rule = f"{PROJECT}-batch-waiting"
+    rule = f"{PROJECT}-batch-pending"
     stack.aws.client("events").disable_rule(Name=rule)
     try:
         with pytest.raises(FatalError, match=f"event rule {rule} is disabled or has no target"):

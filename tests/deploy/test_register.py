@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from totesys.catalog_tables import star_table_inputs
 from totesys.contracts import Contracts, load_contracts, parse_contract
-from totesys.manifests import PartitionState
-from totesys.pointers import follow
-from totesys.registry import registered_contracts
+from totesys.contracts.registry import registered_contracts
+from totesys.lake.catalog_tables import star_table_inputs
+from totesys.lake.manifests import PartitionState
+from totesys.lake.pointers import follow
 
 from operations.deploy.register import register_table, register_tables
 from tests.stack_fixtures import Stack

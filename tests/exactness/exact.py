@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from psycopg2 import sql
-from totesys import layout
 from totesys.contracts import Contract, load_contracts
-from totesys.manifests import BatchManifest, PartitionState, PublishManifest, newest_publish
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.manifests import BatchManifest, PartitionState, PublishManifest, newest_publish
+from totesys.lake.store import Bucket
 
 from operations.reconcile.compare import compare_all
 from tests.conftest import Database

@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from totesys.contracts import load_contracts
-from totesys.manifests import PartitionState, PublishManifest
-from totesys.store import Bucket
+from totesys.lake.manifests import PartitionState, PublishManifest
+from totesys.lake.store import Bucket
 
 from tests.exactness.oracle import DIMENSIONS, FACTS, SOURCE_TABLES, Difference, Truth, calendar_row, compare, lake_names
 

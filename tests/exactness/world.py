@@ -11,20 +11,20 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pyspark.sql import SparkSession
-from totesys.arguments import IngestArguments, TransformArguments
-from totesys.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
 from totesys.contracts import Contract, load_contracts
-from totesys.demands import NO_DEMANDS, Demands
 from totesys.ingest.job import Clients
 from totesys.ingest.job import run as run_ingest
+from totesys.ingest.pending import is_pending
+from totesys.lake.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
+from totesys.lake.manifests import PublishManifest, newest_batch
+from totesys.lake.store import Bucket
 from totesys.load.job import LoadJob
-from totesys.manifests import PublishManifest, newest_batch
-from totesys.secrets import Credentials
-from totesys.store import Bucket
+from totesys.runtime.arguments import IngestArguments, TransformArguments
+from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.secrets import Credentials
 from totesys.transform.job import Clients as TransformClients
 from totesys.transform.job import TransformJob
-from totesys.waiting import is_waiting
-from totesys.warehouse_state import loaded_through
+from totesys.warehouse.state import loaded_through
 
 
 @dataclass
@@ -105,7 +105,7 @@ class World:
         self.ingest()
         newest = newest_batch(self.ingestion)
         assert newest
-        if is_waiting(newest, loaded_through(self.warehouse)):
+        if is_pending(newest, loaded_through(self.warehouse)):
             self.transform()
             self.load()
         return newest.has_rows

@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 from totesys.errors import FatalError
-from totesys.manifests import PartitionState
-from totesys.pointers import follow, newest_publish_seq
+from totesys.lake.manifests import PartitionState
+from totesys.lake.pointers import follow, newest_publish_seq
 
 COLUMNS = [{"Name": "design_id", "Type": "int"}, {"Name": "design_name", "Type": "string"}]
 

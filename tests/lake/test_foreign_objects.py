@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from totesys import layout
 from totesys.errors import FatalError
-from totesys.manifests import (
+from totesys.lake import layout
+from totesys.lake.manifests import (
     BatchManifest,
     PublishManifest,
     SourceIdentity,
@@ -21,7 +21,7 @@ from totesys.manifests import (
     read_batch,
     read_publish,
 )
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
 
 
 @pytest.fixture

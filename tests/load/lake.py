@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from totesys import layout
-from totesys.arrow_types import arrow_schema
 from totesys.contracts import MIRROR_LINEAGE, Contract, load_contracts
-from totesys.manifests import PartitionState, PublishManifest, commit
-from totesys.store import Bucket
+from totesys.contracts.arrow_types import arrow_schema
+from totesys.lake import layout
+from totesys.lake.manifests import PartitionState, PublishManifest, commit
+from totesys.lake.store import Bucket
 
 Row = dict[str, Any]
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from sqlalchemy import MetaData, Table
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.load import session
-from totesys.load.failures import spark_errors
-from totesys.load.session import SESSION
+from totesys.errors.warehouse import spark_errors
+from totesys.lake.store import Bucket
 from totesys.load.staging import StagingWriter
-from totesys.store import Bucket
+from totesys.warehouse import session
+from totesys.warehouse.session import SESSION
 
 from tests.glue_jobs import job_command
 from tests.load.conftest import STAGING, History, goes_on_from, waiting_for_ledger

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
 from totesys.errors import FatalError, RetriableError
+from totesys.lake.manifests import PartitionState, PublishManifest
 from totesys.load.backfill import demanded_tables, plan_backfill
 from totesys.load.plan import Loaded, Plan, Rows, plan_load
-from totesys.manifests import PartitionState, PublishManifest
+from totesys.runtime.demands import Demands
 
 Tables = dict[str, dict[str, PartitionState]]
 
@@ -43,7 +43,7 @@ def partition(max_batch_seq: int, deleted: int = 0) -> PartitionState:
 def test_only_partitions_with_newer_rows_are_read():
     tables = {"dim_staff": {"0": partition(3), "1": partition(5)}, "dim_design": {"0": partition(3)}}
 
-    plan = planned(publish(5, warehouse=tables), after=3)
+    plan = planned(publish(5, star=tables), after=3)
 
     assert plan.stars == {"dim_staff": Rows((partition(5),), 3, 5)}
     assert plan.after_batch_seq == 3

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from totesys.contracts import MIRROR_LINEAGE, load_contracts
-from totesys.demands import NO_DEMANDS
+from totesys.contracts.registry import registered_contracts
 from totesys.ingest.job import run as run_ingest
 from totesys.ingest.source import open_source
-from totesys.manifests import newest_publish
-from totesys.registry import registered_contracts
-from totesys.transform.lake import Lake
+from totesys.lake.manifests import newest_publish
+from totesys.runtime.demands import NO_DEMANDS
+from totesys.transform.spark_lake import Lake
 
 from operations.deploy.compatible import check_contracts
 from operations.deploy.register import register_tables

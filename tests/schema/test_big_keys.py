@@ -9,9 +9,9 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
-from totesys.manifests import newest_publish
-from totesys.transform.lake import key_range
+from totesys.lake.manifests import newest_publish
+from totesys.runtime.demands import Demands
+from totesys.transform.spark_lake import key_range
 
 from tests.exactness.world import World
 from tests.schema.pipeline import change, deploy, mirror, query

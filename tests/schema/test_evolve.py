@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from totesys.contracts import MIRROR_LINEAGE, load_contracts
-from totesys.demands import Demands
-from totesys.manifests import newest_batch, newest_publish
+from totesys.lake.manifests import newest_batch, newest_publish
+from totesys.runtime.demands import Demands
 
 from tests.exactness.world import World
 from tests.schema.pipeline import deploy, lake, mirror, query, tick

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
 from totesys.errors import BadDataError, FatalError
+from totesys.runtime.demands import Demands
 
 from tests.exactness.world import World
 from tests.local_aws.lake import finished

@@ -136,21 +136,21 @@ def a_run_that_removes_a_partition_fails(deployed: Deployed, right: Right) -> bo
 
 _ALERT = """
 import boto3
-from totesys.alerts import Alert, send
+from totesys.runtime.alerts import Alert, send
 send(boto3.client("events"), "nobody", [Alert("table held", "staff", 1, "a test")])
 """
 _SLOWDOWN = """
 import boto3
-from totesys import metrics
+from totesys.runtime import metrics
 metrics._slowdown(boto3.client("cloudwatch"), "nobody", "load", 61.0)
 """
 _SWEEP = """
 import sys
 from datetime import datetime, timedelta, timezone
 import boto3
-from totesys.manifests import newest_publish
-from totesys.store import Bucket
-from totesys.transform.sweep import sweep
+from totesys.lake.manifests import newest_publish
+from totesys.lake.store import Bucket
+from totesys.lake.sweep import sweep
 processed = Bucket(boto3.client("s3"), sys.argv[sys.argv.index("--processed_bucket") + 1])
 processed.put("mirror/design/publish_id=0000000001-0a1b2c3d/key_range=0/part-0.parquet", b"")
 assert sweep(processed, newest_publish(processed), datetime.now(timezone.utc) + timedelta(days=2)) > 0

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
-from totesys.arguments import TransformArguments
-from totesys.catalog_tables import mirror_table_inputs, star_table_inputs
 from totesys.contracts import load_contracts
-from totesys.demands import NO_DEMANDS, Demands
-from totesys.manifests import PublishManifest
-from totesys.store import Bucket
+from totesys.lake.catalog_tables import mirror_table_inputs, star_table_inputs
+from totesys.lake.manifests import PublishManifest
+from totesys.lake.store import Bucket
+from totesys.runtime.arguments import TransformArguments
+from totesys.runtime.demands import NO_DEMANDS, Demands
 from totesys.transform.job import Clients, TransformJob
 
 from tests.local_aws.machine import LocalAws

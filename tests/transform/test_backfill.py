@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from totesys.demands import Demands
 from totesys.errors import FatalError
-from totesys.manifests import PartitionState, PublishManifest, newest_publish
+from totesys.lake.manifests import PartitionState, PublishManifest, newest_publish
+from totesys.runtime.demands import Demands
 from totesys.transform import publish
 
 from tests.transform.conftest import Pipeline

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from totesys.demands import Demands
 from totesys.errors import BadDataError
-from totesys.manifests import PublishManifest
+from totesys.lake.manifests import PublishManifest
+from totesys.runtime.demands import Demands
 
 from tests.transform.conftest import Pipeline
 from tests.transform.landing import address, counterparty, department, payment, staff

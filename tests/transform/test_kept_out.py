@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from totesys.manifests import newest_publish
+from totesys.lake.manifests import newest_publish
 
 from tests.transform.conftest import Pipeline
 from tests.transform.landing import address, sales_order

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from totesys import manifests
 from totesys.errors import BadDataError
-from totesys.manifests import PublishManifest
+from totesys.lake import manifests
+from totesys.lake.manifests import PublishManifest
 
 from tests.transform.conftest import Pipeline
 from tests.transform.landing import address, counterparty, currency, department, payment, purchase_order, sales_order, staff

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyroaring import BitMap64
 
-from totesys import layout
 from totesys.contracts import UNREADABLE, Contract
 from totesys.formats import DEAD_LETTER, OPEN_LETTERS, refuse_newer, with_format
 from totesys.ingest.capture import Draft
@@ -25,8 +24,9 @@ from totesys.ingest.checks import reasons
 from totesys.ingest.keys import add_keys, holds
 from totesys.ingest.landing import local_disk
 from totesys.ingest.small_tables import load_table, save_table
-from totesys.manifests import DeadLetters
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.manifests import DeadLetters
+from totesys.lake.store import Bucket
 
 OPEN = pa.schema([("key", pa.int64()), ("source_xid", pa.int64()), ("batch_seq", pa.int64()), ("reason", pa.string())])
 

@@ -11,12 +11,12 @@ from array import array
 import pyarrow as pa
 from pyroaring import BitMap64
 
-from totesys import layout
 from totesys.contracts import UNREADABLE, Contract
 from totesys.errors import BadDataError
 from totesys.formats import KEY_SET, refuse_newer
-from totesys.manifests import TableCapture
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.manifests import TableCapture
+from totesys.lake.store import Bucket
 
 
 def keys_of(batch: pa.RecordBatch, contract: Contract) -> pa.Array:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from totesys import layout
 from totesys.contracts import Contract
 from totesys.formats import SEEN_VERSIONS, refuse_newer
 from totesys.ingest.small_tables import load_table, save_table
 from totesys.ingest.source import Snapshot
-from totesys.manifests import TableCapture
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.manifests import TableCapture
+from totesys.lake.store import Bucket
 
 _SCHEMA = pa.schema([("key", pa.int64()), ("source_xid", pa.int64())])
 

@@ -8,7 +8,7 @@ from contextlib import closing
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
 
 
 def save_table(bucket: Bucket, key: str, table: pa.Table) -> None:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, false, func, or_, select
 
 from totesys.contracts import Contract, Contracts
-from totesys.demands import Demands
 from totesys.errors import BadDataError, FatalError
+from totesys.lake.manifests import PublishManifest
 from totesys.load import ledger, outcome, waiting_rows
-from totesys.load.merge import Floors, Staged, Tell, bring_in, in_one_transaction
-from totesys.load.models import warehouse_tables
+from totesys.load.merge import Floors, Tell, bring_in, in_one_transaction
 from totesys.load.plan import Loaded, Plan, Rows, check_lake, mirror_rows, newer_rows
-from totesys.manifests import PublishManifest
+from totesys.load.staging import Staged
+from totesys.runtime.demands import Demands
+from totesys.warehouse.models import warehouse_tables
 
 _log = logging.getLogger(__name__)
 

@@ -6,30 +6,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, Table, exists, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from totesys.alerts import Alert
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, FatalError, RetriableError
 from totesys.load import ledger, outcome, record_ids, reinserted, staging, tombstones, waiting_rows
-from totesys.load.models import TOMBSTONE, ledger_table, waiting_table, warehouse_tables
 from totesys.load.plan import Loaded, Plan
+from totesys.load.staging import Staged
+from totesys.runtime.alerts import Alert
+from totesys.warehouse.models import TOMBSTONE, ledger_table, waiting_table, warehouse_tables
 
 Tell = Callable[[Sequence[Alert]], None]  # sends alerts
 Floors = Mapping[str, int]  # fact -> a record id; every row that this load appends gets a higher one
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Staged:
-    """What an attempt has staged for a plan: its tables, by warehouse table or `tombstone`, and how many rows each must hold."""
-
-    tables: Mapping[str, Table]
-    rows: Mapping[str, int]
 
 
 def merge(connection: Connection, plan: Plan, warehouse: dict[str, Contract], tell: Tell, staged: Staged) -> bool:

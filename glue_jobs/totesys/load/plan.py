@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from totesys.errors import FatalError, RetriableError
-from totesys.manifests import NO_PUBLISH, PartitionState, PublishManifest
+from totesys.lake.manifests import NO_PUBLISH, PartitionState, PublishManifest
 
 
 @dataclass(frozen=True)

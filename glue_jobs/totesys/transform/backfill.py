@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from totesys import layout, manifests
 from totesys.contracts import Contracts
-from totesys.demands import Demands
 from totesys.errors import FatalError
-from totesys.manifests import NO_PUBLISH, PublishManifest
-from totesys.store import Bucket
+from totesys.lake import layout, manifests
+from totesys.lake.manifests import NO_PUBLISH, PublishManifest
+from totesys.lake.store import Bucket
+from totesys.runtime.demands import Demands
 from totesys.transform.publish import Work
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from totesys import layout
 from totesys.contracts import Contract, Partition
-from totesys.manifests import BatchManifest, PartitionState, PublishManifest
+from totesys.lake import layout
+from totesys.lake.manifests import BatchManifest, PartitionState, PublishManifest
 
 INITIAL = "initial"  # the day of the first batch of all: small deltas never rewrite its partition
 

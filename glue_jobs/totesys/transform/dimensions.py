@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 
 from pyspark.sql import functions as F
 
-from totesys import layout
 from totesys.contracts import MIRROR_LINEAGE, Contract, Contracts
-from totesys.manifests import PartitionState
-from totesys.spark_session import name_jobs
+from totesys.lake import layout
+from totesys.lake.manifests import PartitionState
+from totesys.runtime.spark_session import name_jobs
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, TableChange, count_partitions, table_change
-from totesys.transform.lake import Lake, divided, key_range
-from totesys.transform.tables import TABLES
+from totesys.transform.spark_lake import Lake, divided, key_range
+from totesys.transform.tables import rows_of
 from totesys.transform.tables.dim_date import dim_date
 
 
@@ -32,7 +32,7 @@ def publish_joined_dimension(
         lake.read(source, (*source.columns, *MIRROR_LINEAGE), states[layout.mirror_table(source.table)])
         for source in (contracts.source[table] for table in dimension.inputs)
     ]
-    made = TABLES[dimension.table](*inputs)
+    made = rows_of(dimension.table, *inputs)
     before = lake.read(dimension, dimension.file_columns, known)
     kept = before.join(made, dimension.key, how="left_anti")
     rows = made.unionByName(kept).select("*", key_range(dimension)).persist()

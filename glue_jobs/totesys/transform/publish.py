@@ -12,15 +12,15 @@ from datetime import datetime
 
 from pyspark.sql import functions as F
 
-from totesys import layout
 from totesys.contracts import Contract, Contracts
-from totesys.logs import said
-from totesys.manifests import BatchManifest, PublishManifest
-from totesys.spark_session import name_jobs
+from totesys.lake import layout
+from totesys.lake.manifests import BatchManifest, PublishManifest
+from totesys.runtime.logs import said
+from totesys.runtime.spark_session import name_jobs
 from totesys.transform.changes import Publishing, SourceChange, TableChange, partitions_after
 from totesys.transform.dimensions import publish_calendar, publish_joined_dimension
-from totesys.transform.lake import Lake
 from totesys.transform.source_table import publish_source_table
+from totesys.transform.spark_lake import Lake
 
 log = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
-from totesys import layout
 from totesys.contracts import MIRROR_LINEAGE, RAW_LINEAGE, Contract, Contracts
 from totesys.errors import BadDataError
-from totesys.manifests import PartitionState, TableCapture
+from totesys.lake import layout
+from totesys.lake.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
-from totesys.transform.lake import ROWS_PER_FILE, Lake, are_few, check_rows, divided, key_range
 from totesys.transform.merge import first_states, merge
-from totesys.transform.tables import TABLES
+from totesys.transform.spark_lake import ROWS_PER_FILE, Lake, are_few, check_rows, divided, key_range
+from totesys.transform.tables import rows_of
 
 _XID_MASK = 2**32 - 1  # rows carry the lower 32 bits of the transaction that wrote them
 
@@ -190,11 +190,11 @@ def _write(
     for dimension in contracts.dimensions.values():
         if dimension.inputs == (contract.table,):
             prefix = layout.star_prefix(dimension.table, publishing.publish_id)
-            lake.write(TABLES[dimension.table](mirror).select("*", key_range(dimension)), prefix, dimension.partition)
+            lake.write(rows_of(dimension.table, mirror).select("*", key_range(dimension)), prefix, dimension.partition)
             star[dimension.table] = table_change(merged.ranges, prefix, dimension, publishing.seq)
     if fact is None or not merged.versions:
         return SourceChange(mirror_change, star, misses=merged.misses)
-    rows = TABLES[fact.table](merged.states.filter("_is_version"))
+    rows = rows_of(fact.table, merged.states.filter("_is_version"))
     star[fact.table] = _append(lake, publishing, fact, rows, merged.versions)
     return SourceChange(mirror_change, star, merged.dates, merged.misses)
 

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import boto3
-from totesys import manifests
 from totesys.errors import PipelineError
-from totesys.manifests import BatchManifest, DeadLetters, PartitionState, PublishManifest, SourceIdentity, TableCapture
-from totesys.store import Bucket
+from totesys.lake import manifests
+from totesys.lake.manifests import BatchManifest, DeadLetters, PartitionState, PublishManifest, SourceIdentity, TableCapture
+from totesys.lake.store import Bucket
 
 from operations.deployment import Deployment
 
