@@ -15,14 +15,13 @@ from contextlib import closing
 from datetime import datetime, timezone
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from totesys.lake import layout
 from totesys.lake.manifests import newest_batch
 from totesys.lake.store import Bucket
 from totesys.runtime.demands import Demands
 
-from local_totesys.postgres import PostgresServer, run
+from local_totesys.postgres import run
 from operations.dead_letters.discard import discard
 from operations.dead_letters.letters import Letters
 from tests.conftest import Database
@@ -39,7 +38,8 @@ _PAYMENT = (
     f"INSERT INTO payment_type VALUES (1, 'SALES_RECEIPT', {STAMPS})",
     f"INSERT INTO transaction VALUES (1, 'SALE', 1, NULL, {STAMPS})",
     "INSERT INTO payment (payment_id, transaction_id, counterparty_id, payment_amount, currency_id, payment_type_id, paid, payment_date,"
-    f" company_ac_number, counterparty_ac_number, created_at, last_updated) VALUES (1, 1, 1, 9.50, 1, 1, true, '2024-02-01', 1, 2, {STAMPS})",
+    " company_ac_number, counterparty_ac_number, created_at, last_updated)"
+    f" VALUES (1, 1, 1, 9.50, 1, 1, true, '2024-02-01', 1, 2, {STAMPS})",
 )
 
 

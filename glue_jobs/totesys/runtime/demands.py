@@ -49,7 +49,7 @@ class Demands:
         Properties without a format are read as well: a person may start a run in the console.
         """
         try:
-            refuse_newer("a run property", int(properties.get("format") or 1), DEMANDS)
+            refuse_newer("what this run demands", int(properties.get("format") or 1), DEMANDS)
             return Demands(
                 full=_flag(properties, "full"),
                 accept_deletes=_names(properties, "accept_deletes"),
