@@ -13,7 +13,7 @@ from totesys.spark_session import spark_session
 from totesys.store import Bucket
 
 from local_aws.spark import spark_environment
-from tests.local_aws.machine import LocalAws, free_port, start, stop
+from tests.support.local_aws.machine import LocalAws, free_port, start, stop
 
 
 @pytest.fixture(scope="session")

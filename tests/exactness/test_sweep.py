@@ -21,7 +21,7 @@ from tests.exactness.faults_processes import Processes
 from tests.exactness.proxies import proxied_world
 from tests.exactness.sweep import JOBS, Sweep
 from tests.exactness.sweep_deltas import Deltas
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.machine import LocalAws
 from tests.servers import guarded
 
 SAMPLED = 8  # points per job beside those that commit; the soak takes all

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from tests.local_aws.machine import LocalAws, wait_until
+from tests.support.local_aws.machine import LocalAws, wait_until
 
 
 def raised(aws: LocalAws, name: str, minutes_ago: list[float], **settings: object) -> str:

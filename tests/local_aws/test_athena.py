@@ -8,8 +8,8 @@ import boto3
 import pyarrow as pa
 import pytest
 
-from tests.local_aws.lake import DATABASE, declare, finished, register, rows, storage, write
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.lake import DATABASE, declare, finished, register, rows, storage, write
+from tests.support.local_aws.machine import LocalAws
 
 KEYS = [{"Name": "day", "Type": "date"}, {"Name": "part", "Type": "int"}]
 

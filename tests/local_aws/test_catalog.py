@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.machine import LocalAws
 
 
 def table(name: str, location: str = "s3://lake/t/", **more: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from local_aws.cloudformation import lifecycle_xml
-from tests.local_aws.machine import LocalAws, wait_until
+from tests.support.local_aws.machine import LocalAws, wait_until
 
 RULES = [
     {"Id": "old-versions", "Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 30, "NewerNoncurrentVersions": 2}},

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.local_aws.machine import LocalAws, wait_until
+from tests.support.local_aws.machine import LocalAws, wait_until
 
 PATHS = {"text": "$.detail.text", "detail": "$.detail"}
 

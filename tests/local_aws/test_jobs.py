@@ -14,7 +14,7 @@ from ministack.services import iam, s3
 
 from local_aws.jobs import Jobs
 from local_aws.process import Machine
-from tests.local_aws.machine import ROLE, SCRIPTS, LocalAws, wait_until
+from tests.support.local_aws.machine import ROLE, SCRIPTS, LocalAws, wait_until
 
 SAY_ALL = """
 import json, os, sys

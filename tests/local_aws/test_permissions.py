@@ -13,7 +13,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.local_aws.machine import SCRIPTS, LocalAws, wait_until
+from tests.support.local_aws.machine import SCRIPTS, LocalAws, wait_until
 
 Statement = dict[str, Any]
 Caller = Callable[[str], Any]  # gives a client by service

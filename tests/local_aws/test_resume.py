@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.local_aws.machine import ROLE, LocalAws
-from tests.local_aws.templates import job, jobs_of, trigger, when, workflow
+from tests.support.local_aws.machine import ROLE, LocalAws
+from tests.support.local_aws.templates import job, jobs_of, trigger, when, workflow
 
 SLEEP = "import time; time.sleep(600)"
 SAY_ARGUMENTS = "import sys; print(' '.join(sys.argv[1:]))"

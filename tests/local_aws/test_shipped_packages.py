@@ -9,7 +9,7 @@ import pytest
 
 from local_aws.process import PYTHONS, RUNNER
 from tests.glue_jobs import shipped
-from tests.local_aws.machine import ROOT
+from tests.support.local_aws.machine import ROOT
 
 SHOW = """
 import sys

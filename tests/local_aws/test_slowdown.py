@@ -4,7 +4,7 @@ import pytest
 from totesys import metrics
 
 from local_aws.spark import aws_environment
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.machine import LocalAws
 
 
 def test_a_run_that_takes_long_is_compared_with_the_median_of_the_last_day(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from tests.local_aws.machine import SCRIPTS, LocalAws, wait_until
+from tests.support.local_aws.machine import SCRIPTS, LocalAws, wait_until
 
 SOURCE = """
 import json

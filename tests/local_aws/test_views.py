@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.local_aws.lake import DATABASE, declare, finished, register, rows, write
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.lake import DATABASE, declare, finished, register, rows, write
+from tests.support.local_aws.machine import LocalAws
 
 ELSEWHERE = "views_elsewhere"
 COLUMNS = {"id": "int", "price": "decimal(10,2)"}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.local_aws.machine import LocalAws, wait_until
-from tests.local_aws.templates import job, jobs_of, trigger, when, workflow
+from tests.support.local_aws.machine import LocalAws, wait_until
+from tests.support.local_aws.templates import job, jobs_of, trigger, when, workflow
 
 SLEEP = "import time; time.sleep(600)"
 SAY_ARGUMENTS = "import sys; print(' '.join(sys.argv[1:]))"

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.local_aws.machine import free_port
+from tests.support.local_aws.machine import free_port
 from tests.stack_fixtures import Stack
 from tests.templates.test_templates import listed, resources, statements
 

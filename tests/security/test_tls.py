@@ -26,7 +26,7 @@ from totesys.secrets import Credentials
 
 from operations.deploy.databases import pipeline_databases, set_credentials
 from tests.conftest import Database
-from tests.local_aws.machine import free_port
+from tests.support.local_aws.machine import free_port
 from tests.security.tls_proxy import TlsProxy
 
 _, WAREHOUSE = pipeline_databases("tls-test")

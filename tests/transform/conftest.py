@@ -18,7 +18,7 @@ from totesys.manifests import PublishManifest
 from totesys.store import Bucket
 from totesys.transform.job import Clients, TransformJob
 
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.machine import LocalAws
 from tests.transform.landing import Landing
 
 

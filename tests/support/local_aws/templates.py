@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.local_aws.machine import ROLE
+from tests.support.local_aws.machine import ROLE
 
 
 def job(script: str, **properties: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import boto3
 
 from local_aws.spark import aws_environment
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCRIPTS = "job-scripts"
 ROLE = "arn:aws:iam::000000000000:role/job"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.local_aws.machine import LocalAws, wait_until
+from tests.support.local_aws.machine import LocalAws, wait_until
 
 DATABASE = "athena_tests"
 PARQUET = "org.apache.hadoop.hive.ql.io.parquet"
