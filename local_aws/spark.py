@@ -130,7 +130,7 @@ def _properties(endpoint: str) -> dict[str, str]:
         "spark.ui.retainedStages": "10",
         "spark.ui.retainedTasks": "100",
         "spark.sql.ui.retainedExecutions": "10",
-        "spark.hadoop.fs.s3.impl": "local_aws.ListedFileSystem",
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         f"{s3a}.endpoint": endpoint,
         f"{s3a}.endpoint.region": REGION,
         f"{s3a}.path.style.access": "true",

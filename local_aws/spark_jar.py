@@ -1,5 +1,5 @@
-"""What local Spark needs beside the published JARs, in one JAR of our own: the SDK's region, a commit protocol without renames, a file
-system that asks S3 for less, and those of Hadoop's defaults that are of use.
+"""What local Spark needs beside the published JARs, in one JAR of our own: the SDK's region, a commit protocol without renames, and those
+of Hadoop's defaults that are of use.
 
 Glue writes Parquet with a committer that completes each file in its place. The one that plain Spark has renames every file twice, which S3
 does by copying. The sources of our classes stand beside; the compiler is among Spark's JARs.
