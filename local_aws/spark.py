@@ -29,10 +29,8 @@ CLASS_ARCHIVE = _VENV / "spark" / "classes.jsa"
 AS_ROLE = {"spark.hadoop.fs.s3a.aws.credentials.provider": "com.amazonaws.auth.SystemPropertiesCredentialsProvider"}
 
 _JAVA_OPTIONS = (
-    "-XX:TieredStopAtLevel=1",  # small data is compile time, not work
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",
-    "-XX:ReservedCodeCacheSize=240m",  # without the second compiler it is 48 MB, which a session of some publishes fills: then it crawls
     "-Duser.timezone=UTC",
     "-Duser.language=en",  # as on Glue; in a Turkish locale Java lower-cases I to another letter
     # Else the SDK looks through every JAR for an XML parser, at each list of objects that it reads.
