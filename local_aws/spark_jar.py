@@ -1,4 +1,4 @@
-"""What local Spark needs beside the published JARs, in one JAR of our own: the SDK's region."""
+"""`python -m local_aws.spark_jar`: what local Spark needs beside the published JARs, in one JAR of our own: the SDK's region."""
 
 import json
 import zipfile
@@ -16,3 +16,7 @@ def make() -> None:
     with zipfile.ZipFile(beside, "w") as jar:
         jar.writestr("awssdk_config_override.json", json.dumps(_SDK_REGION))
     beside.replace(LOCAL_JAR)
+
+
+if __name__ == "__main__":
+    make()
