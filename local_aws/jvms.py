@@ -5,7 +5,6 @@ A job's Python finds its JVM as below spark-submit: by PYSPARK_GATEWAY_PORT. Eac
 logged from the JVM is among its output. On Glue every run starts with a JVM of its own.
 """
 
-import shlex
 import struct
 import subprocess
 import threading
@@ -46,7 +45,7 @@ class Jvm:
     def start(cls, command: Command) -> "Jvm":
         """Starts it for a run, into whose files it prints. Ends when this process does."""
         address = command.folder / "gateway"
-        argv = [str(SPARK_HOME / "bin" / "spark-submit"), *shlex.split(command.env["PYSPARK_SUBMIT_ARGS"])]
+        argv = [str(SPARK_HOME / "bin" / "spark-submit"), "pyspark-shell"]
         env = {**command.env, "_PYSPARK_DRIVER_CONN_INFO_PATH": str(address)}
         process = command.spawn(argv, env, stdin=subprocess.PIPE)
         deadline = time.monotonic() + _START_SECONDS

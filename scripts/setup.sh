@@ -101,7 +101,6 @@ install_jars() {
   find "${VENV}/jars-packages" \( -name 'hadoop-aws-*.jar' -o -name 'aws-java-sdk-bundle-*.jar' -o -name '*postgresql-*.jar' \) -exec ln -f {} "${VENV}/jars/" \;
   jar="$(find "${VENV}/jars" -name '*postgresql-*.jar')"
   echo "${POSTGRES_JAR_SHA256}  ${jar}" | sha256sum --check --quiet || die "${jar} is not the published PostgreSQL JDBC driver"
-  (cd "${ROOT}" && .venv/main/bin/python -m local_aws.spark_jar)
   mark_done jars "${want}"
 }
 
