@@ -25,11 +25,8 @@ AS_ROLE = {"spark.hadoop.fs.s3a.aws.credentials.provider": "com.amazonaws.auth.S
 
 _JAVA_OPTIONS = (
     "-XX:+UseSerialGC",
-    "-XX:-UsePerfData",
     "-Duser.timezone=UTC",
     "-Duser.language=en",  # as on Glue; in a Turkish locale Java lower-cases I to another letter
-    # Else the SDK looks through every JAR for an XML parser, at each list of objects that it reads.
-    "-Dorg.xml.sax.driver=com.sun.org.apache.xerces.internal.parsers.SAXParser",
 )
 
 # The SDK in Hadoop 3.3 guesses the signing region from the host name, and would sign for us-east-1. Newer ones read endpoint.region.
@@ -118,12 +115,6 @@ def _properties(endpoint: str) -> dict[str, str]:
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.adaptive.enabled": "false",  # to plan again after each stage costs more than it spares, on two cores
         "spark.sql.session.timeZone": "UTC",
-        "spark.broadcast.blockSize": "64k",  # of 4 MB by itself, one or two for each job, and the memory is collected so much sooner
-        # What the UI would show is kept for nobody.
-        "spark.ui.retainedJobs": "10",
-        "spark.ui.retainedStages": "10",
-        "spark.ui.retainedTasks": "100",
-        "spark.sql.ui.retainedExecutions": "10",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         f"{s3a}.endpoint": endpoint,
         f"{s3a}.endpoint.region": REGION,
@@ -135,7 +126,7 @@ def _properties(endpoint: str) -> dict[str, str]:
         f"{s3a}.directory.marker.retention": "keep",
         f"{s3a}.change.detection.mode": "none",
         f"{s3a}.fast.upload.buffer": "bytebuffer",
-        f"{s3a}.multipart.size": "8M",  # a buffer of that size is made, and cleared, for each file
+        f"{s3a}.multipart.size": "8M",  # each open file has a buffer of that size
         f"{s3a}.bucket.probe": "0",
         f"{s3a}.attempts.maximum": "3",
         # Version 2 moves a task's files into place when the task commits, version 1 moves them again when the job commits.
