@@ -21,8 +21,8 @@ from operations.deploy.stacks import Template, deploy_stack
 from operations.deployment import stack_outputs
 from operations.schedule import pause, resume
 from operations.schedule.heartbeat import heartbeat_alarm, heed_heartbeat
-from tests.support.local_aws.machine import wait_until
 from tests.stack_fixtures import PROJECT, Stack
+from tests.support.local_aws.machine import wait_until
 
 Messages = Callable[[str], str]  # waits for a text that begins so, or for the alarm of that name
 
