@@ -63,7 +63,7 @@ def _serve(listener: socket.socket, local_dir: Path, port: int, schedule: bool, 
 
     try:
         from local_aws.gateway import install
-        from local_aws.process import Machine
+        from local_aws.glue.process import Machine
 
         local_dir.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(local_dir / "athena", ignore_errors=True)  # copies of objects that are gone with the last process

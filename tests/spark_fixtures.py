@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from totesys.spark_session import spark_session
 from totesys.store import Bucket
 
-from local_aws.spark import spark_environment
+from local_aws.glue.spark import spark_environment
 from tests.support.local_aws.machine import LocalAws, free_port, start, stop
 
 

@@ -20,7 +20,7 @@ import pytest
 from totesys.arrow_types import arrow_schema
 from totesys.contracts import Column
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from local_totesys.postgres import PostgresServer
 from operations.deployment import Deployment
 from operations.query import ask

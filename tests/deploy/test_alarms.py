@@ -14,7 +14,7 @@ import pytest
 from totesys.alerts import Alert, send
 from totesys.errors import FatalError
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from operations.deploy import proof
 from operations.deploy.proof import prove_stack
 from operations.deploy.stacks import Template, deploy_stack

@@ -13,7 +13,7 @@ from botocore.config import Config
 from pyspark.sql import SparkSession
 from totesys.secrets import Credentials
 
-from local_aws.spark import REGION
+from local_aws.environment import REGION
 from tests.conftest import Database
 from tests.exactness.faults import Calls
 from tests.exactness.http_proxy import HttpProxy

@@ -16,7 +16,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from local_aws.spark import REGION
+from local_aws.environment import REGION
 from tests.conftest import Database
 from tests.exactness.faults import Calls, Effect, Fault
 from tests.exactness.http_proxy import HttpProxy, call_name

@@ -16,7 +16,7 @@ from typing import Any
 
 import boto3
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = "job-scripts"
