@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from local_aws.cloudformation import lifecycle_xml
+from local_aws.cloudformation.resources import lifecycle_xml
 from tests.support.local_aws.machine import LocalAws, wait_until
 
 RULES = [

@@ -63,7 +63,7 @@ def test_a_due_trigger_fires_once_a_minute_and_only_while_it_is_activated(monkey
         "paused": {"Name": "paused", "Type": "SCHEDULED", "State": "DEACTIVATED", "Schedule": "cron(* * * * ? *)"},
         "by hand": {"Name": "by hand", "Type": "ON_DEMAND", "State": "CREATED"},
     }
-    monkeypatch.setattr("local_aws.scheduler.glue._triggers", triggers)
+    monkeypatch.setattr("local_aws.glue.scheduler.glue._triggers", triggers)
     now = at("2024-01-01 00:00:30")
     fired: list[str] = []
     scheduler = Scheduler(lambda trigger: fired.append(trigger["Name"]), lambda: None, lambda: now)
