@@ -50,7 +50,7 @@ def _configure(port: int) -> None:
         IOT_MTLS_ENABLED="0",  # it would listen on every interface
         SFTP_ENABLED="0",
         DOCKER_HOST="unix:///nonexistent",  # nothing here runs in a container, and looking for a daemon takes time
-        AUTH="true",  # rights are enforced: permissions.py
+        AUTH="true",  # rights are enforced: iam/permissions.py
         LOG_LEVEL="WARNING",
         TZ="UTC",
     )

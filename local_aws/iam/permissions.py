@@ -1,7 +1,7 @@
 """Extend ministack's evaluator of rights by what our templates need. It decides each call by the policies that were deployed.
 
-AUTH=true switches it on (server.py). A call that is signed with the key `test` is made by the account's root, which may do everything.
-A job, the Slack function and an event rule act by their roles (roles.py).
+AUTH=true switches it on (`local_aws.server`). A call that is signed with the key `test` is made by the account's root, which may do everything.
+A job, the Slack function and an event rule act by their roles (`roles`).
 
 There are three intended differences from AWS:
 
