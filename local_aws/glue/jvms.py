@@ -1,8 +1,7 @@
-"""The JVMs of local Spark jobs. One whose run ended well takes the next run with the same settings, which spares that half of its time; so
-does one whose run failed before it used Spark.
+"""The JVMs of local Spark jobs. A JVM is reused by the next run if its settings are the same. That halves the run's time.
 
-A job's Python finds its JVM as below spark-submit: by PYSPARK_GATEWAY_PORT. Each run has a SparkContext of its own; what it printed and
-logged from the JVM is among its output. On Glue every run starts with a JVM of its own.
+A job's Python finds its JVM by PYSPARK_GATEWAY_PORT, as a script does that spark-submit starts. Each run has its own SparkContext, and
+what the JVM prints and logs during a run is part of the run's output. On Glue every run starts a new JVM.
 """
 
 import struct
@@ -21,19 +20,19 @@ from local_aws.glue.process import Command, failure, kill_group
 from local_aws.glue.spark import SPARK_HOME
 from local_aws.iam.roles import Role
 
-_RUNS = 50  # of one JVM: some megabytes that each leaves in it are not given back
+_RUNS = 50  # that one JVM serves: each run leaves some megabytes in it
 _START_SECONDS = 60
 _LOOK_EVERY = 0.05  # seconds
-_DEAD = (OSError, Py4JError)  # what a JVM answers that has ended
+_DEAD = (OSError, Py4JError)  # raised by a call to a JVM that has ended
 
 
 class NoJvm(Exception):
-    """A JVM that did not start, and its last words."""
+    """A JVM did not start. The message ends with its last line of output."""
 
 
 @dataclass
 class Jvm:
-    """A JVM that waits for a run, or has one."""
+    """A JVM that is idle or serves a run."""
 
     settings: Mapping[str, str] | None
     process: subprocess.Popen[bytes]
@@ -43,7 +42,7 @@ class Jvm:
 
     @classmethod
     def start(cls, command: Command) -> "Jvm":
-        """Starts it for a run, into whose files it prints. Ends when this process does."""
+        """Start a JVM that prints into the files of a run. It ends when this process does."""
         address = command.folder / "gateway"
         argv = [str(SPARK_HOME / "bin" / "spark-submit"), "pyspark-shell"]
         env = {**command.env, "_PYSPARK_DRIVER_CONN_INFO_PATH": str(address)}
@@ -66,11 +65,11 @@ class Jvm:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a run's Python finds it by."""
+        """The variables by which a run's Python finds this JVM."""
         return {"PYSPARK_GATEWAY_PORT": str(self.port), "PYSPARK_GATEWAY_SECRET": self.secret}
 
     def begin(self, command: Command) -> bool:
-        """Lets it print into another run's files, and act by its role. False when it has died."""
+        """Make the JVM print into the files of another run, and act by that run's role. Return False when the JVM has died."""
         self.runs += 1
         try:
             with closing(self._gateway()) as gateway:
@@ -83,8 +82,10 @@ class Jvm:
         return True
 
     def clean(self, *, is_well: bool) -> bool:
-        """Stops the SparkContext that a run has left, and with it all that the run had cached. One that was not well may not stop: False
-        then, as when the JVM has died."""
+        """Stop the SparkContext that a run has left, with all that the run had cached. Return whether the JVM can be reused.
+
+        After a failed run the SparkContext may not stop. So a JVM with one is not reused then.
+        """
         try:
             with closing(self._gateway()) as gateway:
                 session = gateway.jvm.org.apache.spark.sql.SparkSession.getDefaultSession()
@@ -105,40 +106,43 @@ class Jvm:
 
 
 def _act_as(role: Role, gateway: Any) -> None:
-    """Give the JVM a role's credentials, in the place of those that it had: S3A reads them at every request."""
+    """Replace the JVM's credentials by those of a role. S3A reads them at every request."""
     for name, value in role.java_properties.items():
         gateway.jvm.java.lang.System.setProperty(name, value)
 
 
 class Jvms:
-    """The one that waits for a run, if one does."""
+    """Keeps at most one idle JVM."""
 
     def __init__(self) -> None:
         self._idle: Jvm | None = None
         self._lock = threading.Lock()
 
     def take(self, command: Command) -> Jvm:
-        """One for a run: that waits, if it has the run's settings, or else a new one. Raises NoJvm, with one line."""
-        waiting = self._exchange(None)
-        if waiting:
-            if waiting.settings == command.settings and waiting.begin(command):
-                return waiting
-            waiting.end()
+        """Return the idle JVM if it has the run's settings, or else a new one. Raise NoJvm, with one line, when none starts."""
+        idle = self._exchange(None)
+        if idle:
+            if idle.settings == command.settings and idle.begin(command):
+                return idle
+            idle.end()
         return Jvm.start(command)
 
     def give_back(self, jvm: Jvm, *, is_well: bool) -> None:
-        """After a run that ended by itself. It waits, in the place of another, when the run was well or never used it; else it ends."""
-        ended: Jvm | None = jvm
+        """Take a JVM back after its run has ended by itself.
+
+        The JVM stays idle, and replaces the one that was idle before, if the run succeeded or never used Spark. Otherwise it is stopped.
+        """
+        unused: Jvm | None = jvm
         if jvm.runs < _RUNS and jvm.clean(is_well=is_well):
-            ended = self._exchange(jvm)
-        if ended:
-            ended.end()
+            unused = self._exchange(jvm)
+        if unused:
+            unused.end()
 
     def shut_down(self) -> None:
-        """Ends the one that waits."""
-        waiting = self._exchange(None)
-        if waiting:
-            waiting.end()
+        """Stop the idle JVM."""
+        idle = self._exchange(None)
+        if idle:
+            idle.end()
 
     def _exchange(self, jvm: Jvm | None) -> Jvm | None:
         with self._lock:

