@@ -7,14 +7,14 @@ _HERE = ("127.0.0.1", "localhost")
 
 
 def aws_environment(endpoint: str) -> dict[str, str]:
-    """What boto3, the CLI and the Java SDK read to reach the local AWS."""
+    """Return the variables from which boto3, the CLI and the Java SDK learn how to reach the local AWS."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        # Without this, a client whose credentials are missing would ask the network for an instance's role.
+        # Without this, a client without credentials would ask the network for the role of an EC2 instance.
         "AWS_EC2_METADATA_DISABLED": "true",
         **past_proxies(),
     }

@@ -1,4 +1,4 @@
-"""Puts the parts together and into ministack: the one place that changes it."""
+"""Puts all parts together and into ministack."""
 
 import json
 import re

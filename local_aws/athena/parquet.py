@@ -1,4 +1,4 @@
-"""Parquet files as Athena reads them: the declared columns, cast to nothing, refused where the file holds another type."""
+"""Parquet files as Athena reads them: the declared columns, without casts. A file with another type is refused."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -33,11 +33,11 @@ _SAME_TYPE = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMP", "TIMESTAMP_NS": "TIMESTAM
 
 
 class BadData(Exception):
-    """Athena's message for data that is not what the catalog declares."""
+    """Data differs from its declaration in the catalog. The message is Athena's."""
 
 
 def duckdb_type(declared: str) -> str | None:
-    """The type that a column declared so must have; None for nested types, which are read as they are."""
+    """Return DuckDB's type for a declared type, or None for nested types, which are not checked."""
     base, _, rest = declared.lower().strip().partition("(")
     if base == "decimal":
         return f"DECIMAL({rest.rstrip(')').replace(' ', '')})" if rest else "DECIMAL(10,0)"
@@ -49,7 +49,7 @@ def duckdb_type(declared: str) -> str | None:
 
 
 class Schemas:
-    """The columns of each local file, read once: a file's path changes with its content."""
+    """The columns of local files, each read once, because a file's path changes with its content."""
 
     def __init__(self) -> None:
         self._known: dict[Path, dict[str, str]] = {}
@@ -84,7 +84,7 @@ def relation(
     schemas: Schemas,
     declared: Mapping[str, str] | None = None,
 ) -> str:
-    """A SELECT of the table's columns over `files` (at least one), then of the partition keys with their values.
+    """Return a SELECT of the table's columns over `files` (at least one), then of the partition keys with their values.
 
     A column that a file lacks is null. `declared` are the types of the partition's own columns, by name, where a partition has its own.
     Raises BadData for a file whose type of a column is not the declared one.

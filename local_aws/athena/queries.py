@@ -1,4 +1,4 @@
-"""Athena's rules over ministack's: registered partitions, declared columns, views, parameters, results where clients look."""
+"""Athena's rules for queries: registered partitions, declared columns, views, parameters, and results in S3."""
 
 import asyncio
 import time
@@ -19,13 +19,13 @@ from local_aws.seams import replace
 
 
 class LocalFiles:
-    """S3 objects as files that DuckDB can read, written once per content."""
+    """S3 objects as files for DuckDB, written once per content."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def path(self, stored: Stored) -> Path:
-        """The object's folders stay in the path, for formats that take partition values from it."""
+        """Return the file of an object. Its path keeps the object's folders, because some formats read partition values from them."""
         file = self._folder / stored.bucket / stored.key / stored.etag
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ class LocalFiles:
 
 
 class Relations:
-    """What a table's name means in a query, as SQL for DuckDB."""
+    """Tables of the catalog as SQL for DuckDB."""
 
     def __init__(self, files: LocalFiles, other_empty: Callable[[Record], str]) -> None:
         self._files = files
@@ -44,7 +44,7 @@ class Relations:
         self._other_empty = other_empty
 
     def of(self, table: Record) -> str:
-        """Parquet tables by Athena's rules. Others as ministack reads them: every file under the table's location."""
+        """Return the SQL of a table. Parquet follows Athena's rules. Other formats follow ministack: every file below the location."""
         if athena._data_format(table) != "parquet":
             copies = [str(self._files.path(stored)) for stored in objects.under(table["StorageDescriptor"]["Location"])]
             return athena._table_relation(table, copies) if copies else self._other_empty(table)
@@ -79,9 +79,9 @@ class Relations:
 
 
 def extend(folder: Path) -> None:
-    """Put these rules in ministack's place; `folder` caches objects."""
+    """Replace ministack's rules. `folder` caches objects."""
     relations = Relations(LocalFiles(folder), athena._empty_relation)
-    # ministack asks for files first, and for the empty relation when there are none: so every table comes to `relations`.
+    # ministack looks for files first, and uses the empty relation if there are none. So every table comes to `relations`.
     replace(athena, "_materialize_table_files", lambda location, workdirs: [])
     replace(athena, "_empty_relation", relations.of)
     with_views = views.Views(athena._rewrite_data_paths, athena._run_duckdb)
@@ -94,7 +94,7 @@ def extend(folder: Path) -> None:
 
 
 def _off_the_loop(rewrite: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Reading objects takes a while: on a thread, so that other requests are served meanwhile."""
+    """Read objects on a thread, so that other requests are served meanwhile."""
 
     async def rewrite_on_a_thread(query: str, database: str, catalog: str | None = None) -> Any:
         return await asyncio.to_thread(asyncio.run, rewrite(query, database, catalog))
@@ -103,7 +103,7 @@ def _off_the_loop(rewrite: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[
 
 
 def _ensure_primary_workgroup() -> None:
-    """The workgroup that every account has, with all the members that clients read from it."""
+    """Create the work group that every account has, with all members that clients read."""
     if "primary" not in athena._workgroups:
         version = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
         configuration = {
@@ -117,7 +117,7 @@ def _ensure_primary_workgroup() -> None:
 
 
 def _with_output_location(start: Callable[[Record], Response]) -> Callable[[Record], Response]:
-    """A workgroup that enforces its configuration (the default of one that is declared) decides where results go."""
+    """Let the work group decide where results go, if it enforces its configuration, which is the default."""
 
     def start_query(data: Record) -> Response:
         name = data.get("WorkGroup") or "primary"
@@ -136,7 +136,7 @@ def _with_output_location(start: Callable[[Record], Response]) -> Callable[[Reco
 
 
 def _with_parameters(start: Callable[[Record], Response]) -> Callable[[Record], Response]:
-    """A query's parameters, which are SQL literals, stand where it has question marks."""
+    """Replace the question marks of a query by its parameters, which are SQL literals."""
 
     def start_query(data: Record) -> Response:
         query, values = data["QueryString"], data.get("ExecutionParameters") or []
@@ -152,7 +152,7 @@ def _with_parameters(start: Callable[[Record], Response]) -> Callable[[Record], 
 
 
 async def _save_results(query_id: str) -> None:
-    """Write `<output location>/<query id>.csv`, which GetQueryExecution names; values are quoted and a null is nothing, as in Athena."""
+    """Write the results to `<output location>/<query id>.csv`. As in Athena, values are quoted and a null is empty."""
     execution = athena._executions[query_id]
     results = execution["_results"]
     bucket, key = split(execution["ResultConfiguration"]["OutputLocation"])
@@ -168,7 +168,7 @@ def _csv_line(values: Sequence[Any]) -> str:
 
 
 def text(value: Any) -> str:
-    """A value as Athena prints it."""
+    """Return a value as Athena prints it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):

@@ -1,6 +1,6 @@
-"""Views of Athena: kept in the catalog as Athena keeps them, and read by every query that names one.
+"""Views of Athena. The catalog stores them as Athena does, and queries may use them.
 
-ministack has none: to CREATE VIEW it answers success, and creates nothing.
+ministack has no views: CREATE VIEW succeeds and creates nothing.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _TYPES = {
     "BLOB": ("binary", "varbinary"),
 }
 _TEXT = ("string", "varchar")
-# What DuckDB says of a query that cannot run -> Athena's code for it; SYNTAX_ERROR for all else.
+# DuckDB's message for a query that cannot run -> Athena's code. All others are SYNTAX_ERROR.
 _CODES = {
     "Table with name": "TABLE_NOT_FOUND",
     "Function with name": "FUNCTION_NOT_FOUND",
@@ -46,19 +46,19 @@ Run = Callable[..., Coroutine[Any, Any, Record]]
 
 
 class Refused(Exception):
-    """Athena's reason for not doing what a statement says."""
+    """A statement is refused. The message is Athena's."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A view's statement. Its unqualified tables are in `database`: the one that it was created in, whoever asks from where."""
+    """A view's statement. Its unqualified tables are in `database`, in which the view was created."""
 
     sql: str
     database: str
     columns: tuple[tuple[str, str], ...] = ()  # name and DuckDB's type
 
     def table_input(self, name: str) -> Record:
-        """The table that Athena makes of it in the catalog."""
+        """Return the table that represents the view in the catalog."""
         columns = [(column, *_types(kind)) for column, kind in self.columns]
         presto = {
             "originalSql": self.sql,
@@ -109,7 +109,7 @@ class Drop:
 
 
 def parse(statement: str) -> Create | Drop | None:
-    """What the statement does to a view; None when it is about something else."""
+    """Return what the statement does to a view, or None if it is another kind of statement."""
     cursor = athena._Cursor(statement)
     if cursor.keywords("drop", "view"):
         if_exists = cursor.keywords("if", "exists")
@@ -128,7 +128,7 @@ def parse(statement: str) -> Create | Drop | None:
 
 
 class Views:
-    """Takes the place of ministack's own way with a query, given as `rewrite` (tables become relations of DuckDB) and `run`."""
+    """Extends ministack's `rewrite` of a query (tables become relations of DuckDB) and its `run`."""
 
     def __init__(self, rewrite: Rewrite, run: Run) -> None:
         self._rewrite = rewrite
@@ -137,7 +137,7 @@ class Views:
     async def rewrite(
         self, query: str, database: str, of_catalog: str | None = None, inside: Sequence[str] = ()
     ) -> tuple[str, dict[str, str], list[str]]:
-        """The query with its tables, and in the place of each view its statement. `inside` are the views that are being read."""
+        """Return the query with its tables, and with each view replaced by its statement. `inside` are the views around this one."""
         query, buckets, workdirs = await self._rewrite(query, database, of_catalog)
         edits = []
         for reference in athena._table_references(query):
@@ -170,13 +170,13 @@ class Views:
         return {"columns": [], "rows": [], "column_types": []}
 
     def _bind(self, statement: Create, target: str, database: str, of_catalog: str | None) -> tuple[tuple[str, str], ...]:
-        # It must not name itself, not even where it replaces a view that is there.
+        # A view must not name itself, even if it replaces an existing view.
         sql, _, _ = asyncio.run(self.rewrite(statement.sql, database, of_catalog, (f"{target}/{statement.name}",)))
         return _columns(sql)
 
 
 def _columns(sql: str) -> tuple[tuple[str, str], ...]:
-    """Name and type of each column of a query's answer, without running it; refused in Athena's words where it cannot run."""
+    """Return name and type of each column of a query, without running it. Refuse a query that cannot run, in Athena's words."""
     with duckdb.connect(":memory:") as connection:
         try:
             found = [(str(name).lower(), str(kind)) for name, kind, *_ in connection.execute(f"DESCRIBE {sql}").fetchall()]

@@ -15,7 +15,7 @@ _NAMED_QUERY = "AWS::Athena::NamedQuery"
 _WORKFLOW = "AWS::Glue::Workflow"
 _WORKFLOW_DEFAULTS: Record = {"Description": "", "DefaultRunProperties": {}, "MaxConcurrentRuns": 0}
 
-# A bucket's lifecycle rule in CloudFormation -> its elements in S3's XML. A list is a path; what is not here is refused.
+# A property of a lifecycle rule in CloudFormation -> its path of elements in S3's XML. Other properties are refused.
 _RULE_ELEMENTS = {
     "Id": ["ID"],
     "Status": ["Status"],
@@ -29,8 +29,8 @@ _RULE_ELEMENTS = {
 
 
 def extend() -> None:
-    """Teach ministack's tables of resource types; its own handlers stay."""
-    # The properties that its handlers carry from a template into a job or a trigger, with what they fall back to when dropped.
+    """Add to ministack's tables of resource types. Its own handlers stay."""
+    # Properties that its handlers copy from a template into a job or a trigger, with their defaults.
     provisioners._GLUE_JOB_DEFAULTS.update({"ExecutionProperty": {"MaxConcurrentRuns": 1}, "ExecutionClass": "STANDARD"})
     provisioners._GLUE_TRIGGER_DEFAULTS.update({"EventBatchingCondition": {}})
     handlers = provisioners._RESOURCE_HANDLERS
@@ -78,7 +78,7 @@ def _update_workflow(name: str, old: Record, new: Record, stack_name: str) -> tu
 
 
 def _delete_workflow(name: str, properties: Record) -> None:
-    glue._delete_workflow({"Name": name})  # one that is gone already is no error
+    glue._delete_workflow({"Name": name})  # no error if it is gone already
 
 
 def _create_named_query(logical_id: str, properties: Record, stack_name: str) -> tuple[str, Record]:
@@ -87,7 +87,7 @@ def _create_named_query(logical_id: str, properties: Record, stack_name: str) ->
 
 
 def _replace_named_query(query_id: str, old: Record, new: Record, stack_name: str) -> tuple[str, Record]:
-    """Every property of a saved query is one that only a new query can have."""
+    """Replace a saved query. None of its properties can be updated."""
     created = _create_named_query("", new, stack_name)
     _delete_named_query(query_id, old)
     return created
@@ -98,7 +98,7 @@ def _delete_named_query(query_id: str, properties: Record) -> None:
 
 
 def _by_arn(created: tuple[str, Record]) -> tuple[str, Record]:
-    """A secret's Ref is its ARN, which policies rely on; ministack gives its name."""
+    """Return a secret's ARN as its Ref, which policies rely on. ministack returns its name."""
     _, attributes = created
     return attributes["Arn"], attributes
 
@@ -133,7 +133,7 @@ def _within_boundary(handler: Callable[..., tuple[str, Record]], properties_at: 
 
 
 def lifecycle_xml(lifecycle: Mapping[str, Any]) -> bytes:
-    """CloudFormation's LifecycleConfiguration as PutBucketLifecycleConfiguration's body."""
+    """Return CloudFormation's LifecycleConfiguration as the body of PutBucketLifecycleConfiguration."""
     root = ElementTree.Element("LifecycleConfiguration")
     for rule in lifecycle["Rules"]:
         element = ElementTree.SubElement(root, "Rule")

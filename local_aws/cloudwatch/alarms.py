@@ -1,7 +1,7 @@
-"""CloudWatch's alarms: each looks at its own metric, period by period, and takes missing data as it says.
+"""CloudWatch's alarms. Each evaluates its own metric, period by period, and treats missing data as configured.
 
-ministack's own look knows no dimensions, and leaves an alarm alone when no data has come. It looks when a metric is put; with
-a schedule, the scheduler looks too.
+ministack's own evaluation ignores dimensions and missing data. Alarms are evaluated when a metric is put and, with `--schedule`, every
+minute.
 """
 
 import time
@@ -21,7 +21,7 @@ _MISSING = {"breaching": True, "notBreaching": False}
 
 
 def evaluate(alarm: Record) -> None:
-    """Bring an alarm into the state that its metric asks for; a change of it goes to its actions."""
+    """Set an alarm to the state that follows from its metric. A change triggers its actions."""
     values = recent_values(alarm, points_of(alarm), time.time())
     found = [_MISSING.get(alarm["TreatMissingData"]) if value is None else _breaches(alarm, value) for value in values]
     if all(breaching is None for breaching in found):
@@ -36,7 +36,7 @@ def evaluate(alarm: Record) -> None:
 
 
 def points_of(alarm: Record) -> list[Record]:
-    """The points of exactly the alarm's metric. SQS puts none here: of a queue's visible messages, what there is now."""
+    """Return the points of the alarm's metric. For a queue's visible messages return their number now: SQS puts no metrics here."""
     dimensions = cloudwatch._dims_from_list(alarm["Dimensions"])
     if (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible"):
         queue = sqs._queues.get(sqs._queue_name_to_url.get(dimensions["QueueName"]))
@@ -47,7 +47,7 @@ def points_of(alarm: Record) -> list[Record]:
 
 
 def recent_values(alarm: Record, points: list[Record], now: float) -> list[float | None]:
-    """The statistic of each period that the alarm looks at, newest first; None where there is no data."""
+    """Return the statistic of each period that the alarm evaluates, newest first. None stands for no data."""
     statistic, period = alarm.get("ExtendedStatistic") or alarm["Statistic"], alarm["Period"]
     values = []
     for index in range(alarm["EvaluationPeriods"]):

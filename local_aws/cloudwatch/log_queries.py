@@ -1,4 +1,4 @@
-"""Saved queries of CloudWatch Logs Insights: made by templates and listed, never run."""
+"""Saved queries of CloudWatch Logs Insights. Templates create them, and they can be listed but not run."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -14,12 +14,12 @@ _definitions: dict[str, Record] = {}
 
 
 def handlers() -> dict[str, Callable[..., Any]]:
-    """As ministack's CloudFormation makes, updates and deletes one."""
+    """Return the handlers by which ministack's CloudFormation creates, updates and deletes a query."""
     return {"create": _create, "update": _update, "delete": lambda query_id, properties: _definitions.pop(query_id, None)}
 
 
 def with_query_definitions(handle_request: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
-    """CloudWatch Logs, extended by DescribeQueryDefinitions."""
+    """Extend CloudWatch Logs by DescribeQueryDefinitions."""
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, list[str]]) -> Response:
         if headers.get("x-amz-target", "").endswith(".DescribeQueryDefinitions"):

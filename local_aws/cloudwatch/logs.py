@@ -1,4 +1,4 @@
-"""Job output in CloudWatch Logs, under Glue's own log groups: one stream per run, one event per line, sent while the job runs."""
+"""Output of job runs in CloudWatch Logs, in Glue's log groups: one stream per run, one event per line, sent while the job runs."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ GROUPS = {"pythonshell": "/aws-glue/python-jobs", "glueetl": "/aws-glue/jobs"}
 
 
 class LogStream:
-    """Sends what a growing file has gained to one log stream, if the job's role may write it; else the run goes on without its log."""
+    """Sends new lines of a growing file to a log stream, if the job's role may write there. Otherwise the run has no log."""
 
     def __init__(self, group: str, stream: str, source: Path, role: Role) -> None:
         self._group = group
@@ -23,7 +23,7 @@ class LogStream:
         self._may_send = self._may_write(role)
         if not self._may_send:
             return
-        # Both answer "already exists" when they are there, which is as good.
+        # Both answer "already exists" if they exist, and that is fine.
         cloudwatch_logs._create_log_group({"logGroupName": group})
         cloudwatch_logs._create_log_stream({"logGroupName": group, "logStreamName": stream})
 
@@ -38,7 +38,7 @@ class LogStream:
         return True
 
     def send(self, *, everything: bool = False) -> None:
-        """Send the complete lines since last time; `everything` sends an unfinished last line too."""
+        """Send the complete lines since the last call. `everything` also sends an unfinished last line."""
         if not self._may_send:
             return
         with self._source.open("rb") as file:

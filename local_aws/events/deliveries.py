@@ -1,6 +1,6 @@
-"""What a service of AWS delivers to another: allowed by the policy of what it reaches, and by that of the key that encrypts it.
+"""Deliveries from one service of AWS to another. The policies of the target and of its encryption key decide.
 
-Who sends learns nothing of a refusal, as on AWS: the event of a rule goes to the target's dead-letter queue, if that lets the rule in.
+As on AWS, the sender is not told about a refusal. A rule's event then goes to the target's dead-letter queue, if the queue accepts it.
 """
 
 import logging
@@ -22,7 +22,7 @@ _EVENTS, _ALARMS, _TOPICS = "events.amazonaws.com", "cloudwatch.amazonaws.com", 
 
 
 def extend() -> None:
-    """Put these rules in ministack's place. SNS asks the policies of queues by itself."""
+    """Replace ministack's deliveries. Its SNS checks the policies of queues already."""
     replace(cloudwatch, "_dispatch_alarm_actions", _by_topics_policy(cloudwatch._dispatch_alarm_actions))
     replace(sns, "_deliver_to_lambda", _by_functions_policy(sns._deliver_to_lambda))
     replace(lambda_svc, "_emit_lambda_logs", _by_functions_role(lambda_svc._emit_lambda_logs))
@@ -31,7 +31,7 @@ def extend() -> None:
 
 
 def rule_may(target: Record, rule: Record) -> bool:
-    """Whether a rule may deliver to its target: by the target's role if it is a workflow, else by the policy of what the target is."""
+    """Return whether a rule may deliver to its target. For a workflow the target's role decides, otherwise the target's policy."""
     arn = target["Arn"]
     service = arn.split(":")[2]
     if service == "glue":
@@ -46,7 +46,7 @@ def rule_may(target: Record, rule: Record) -> bool:
 
 
 def dead_letter_of(target: Record, rule: Record) -> Record | None:
-    """A target in the place of one that refused, if there is one that does not."""
+    """Return the dead-letter queue of a target that refused, as a target, if the queue accepts the event."""
     queue = (target.get("DeadLetterConfig") or {}).get("Arn")
     if not queue or not rule_may({"Arn": queue}, rule):
         return None
@@ -71,7 +71,7 @@ def _may_publish(service: str, topic: str, source: str) -> bool:
 
 
 def _may_use(service: str, key: str) -> bool:
-    """Whether a service may use a key by the key's own policy; the keys that AWS manages let no service in."""
+    """Return whether a key's policy lets a service use the key. Keys that AWS manages let no service in."""
     arn = key if key.startswith("arn:") else f"arn:aws:kms:{place()}:key/{key}"
     held = kms.key_policy_for_arn(arn)
     return held is not None and all(service_may(service, action, arn, held[0]) for action in ("kms:GenerateDataKey", "kms:Decrypt"))
@@ -107,7 +107,7 @@ def _role_of_function(config: Record) -> dict[str, str]:
 
 
 def _by_functions_role(emit: Callable[..., None]) -> Callable[..., None]:
-    """Without the right to write its log, a function runs and leaves none."""
+    """Write no log for a function that has no right to write one. The function runs all the same."""
 
     def emit_allowed(func: Record, *details: Any, **options: Any) -> None:
         config = func.get("config") or func

@@ -1,6 +1,6 @@
-"""Glue on EventBridge: job states go out on the default bus, and events whose rule targets a workflow come in.
+"""Glue on EventBridge: states of job runs are sent to the default bus, and a rule may start a workflow.
 
-An input transformer is as strict as on AWS: no value is escaped, and what it makes must be JSON, or it is not delivered.
+An input transformer is as strict as on AWS: it escapes no value, and an event is delivered only if the result is JSON.
 """
 
 import json
@@ -37,7 +37,7 @@ def announce_job_state(run: JobRun) -> None:
 
 
 class NotJson(Exception):
-    """What an input transformer has made of an event is no JSON."""
+    """The result of an input transformer is not JSON."""
 
 
 def strict_template(render: Callable[[str, dict[str, Any]], str]) -> Callable[[str, dict[str, Any]], str]:

@@ -1,4 +1,4 @@
-"""Catalog tables: replaced whole on update, locked by version, each old version kept unless SkipArchive says otherwise."""
+"""Catalog tables. An update replaces a table as a whole, may require a version, and archives the old one unless SkipArchive is set."""
 
 import copy
 import time

@@ -1,4 +1,4 @@
-"""Glue's cron(): six fields in UTC, minutes as the finest step.
+"""Glue's cron(): six fields, in UTC, to the minute.
 
 https://docs.aws.amazon.com/glue/latest/dg/monitor-data-warehouse-schedule.html
 """
@@ -21,7 +21,7 @@ _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
 
 @dataclass(frozen=True)
 class Cron:
-    """The values that each field allows; `None` is `?`, which says nothing about its day."""
+    """The values that each field allows. None stands for `?`, which leaves the day open."""
 
     minutes: frozenset[int]
     hours: frozenset[int]
@@ -31,7 +31,7 @@ class Cron:
     years: frozenset[int]
 
     def matches(self, moment: datetime) -> bool:
-        """Whether it fires in this minute; `moment` is UTC."""
+        """Return whether the expression fires in this minute. `moment` is in UTC."""
         weekday = moment.isoweekday() % 7 + 1
         return (
             moment.minute in self.minutes

@@ -8,7 +8,7 @@ from local_aws.glue.jobs import JobRun
 
 
 def graph(triggers: Sequence[Record], job_runs: Sequence[JobRun] | None = None) -> Record:
-    """The graph of a workflow, or of one run of it when its job runs are given."""
+    """Return the graph of a workflow, or of one of its runs if that run's job runs are given."""
     jobs: dict[str, None] = {}
     edges = []
     for trigger in triggers:
@@ -26,12 +26,12 @@ def graph(triggers: Sequence[Record], job_runs: Sequence[JobRun] | None = None) 
 
 
 def jobs_by_node(triggers: Sequence[Record]) -> dict[str, str]:
-    """The jobs that a workflow's triggers start, by the ids of their nodes."""
+    """Return the jobs that a workflow's triggers start, by node id."""
     return {_id("JOB", job): job for trigger in triggers for job in _starts(trigger)}
 
 
 def downstream(triggers: Sequence[Record], jobs: Iterable[str]) -> tuple[set[str], set[str]]:
-    """The triggers that wait for one of these jobs, or for a job that such a trigger starts, by name; and the jobs that they start."""
+    """Return the names of all triggers downstream of these jobs, and the jobs that those triggers start."""
     waiting, reached, ahead = set[str](), set[str](), set(jobs)
     while ahead:
         found = [trigger for trigger in triggers if trigger["Name"] not in waiting and ahead & set(_waits_for(trigger))]

@@ -26,13 +26,13 @@ _SEND_LOGS_EVERY = 1.0  # seconds
 _CAPACITY = ("GlueVersion", "MaxCapacity", "NumberOfWorkers", "WorkerType")
 # CloudFormation turns the text of a template's parameter into the property's type; ministack leaves it as text.
 _NUMBERS: dict[str, Callable[[Any], float]] = {"MaxCapacity": float, "MaxRetries": int, "NumberOfWorkers": int, "Timeout": int}
-_DEFAULT_TIMEOUT = 2880  # minutes, as Glue's
-_PAGE = 3  # the most runs in one answer
+_DEFAULT_TIMEOUT = 2880  # minutes, Glue's default
+_PAGE = 3  # the largest number of runs in one answer
 
 
 @dataclass
 class JobRun:
-    """One run. Times are seconds since the epoch; `ending` is the state that we are forcing it into, if we are."""
+    """A job run. Times are seconds since the epoch. `ending` is the state that a stopped run is about to get."""
 
     id: str
     job: Record
@@ -52,7 +52,7 @@ class JobRun:
         return self.job["Name"]
 
     def record(self) -> Record:
-        """As GetJobRun answers."""
+        """The run as GetJobRun returns it."""
         end = self.completed_on or time.time()
         answer: Record = {
             "Id": self.id,
@@ -110,7 +110,7 @@ class Jobs:
         return run
 
     def refused(self, name: str, error: AwsError, trigger: str, workflow: tuple[str, str]) -> JobRun:
-        """The record of a run that a workflow could not start, in state ERROR as Glue shows it."""
+        """Record a run that a workflow could not start. Glue shows it in state ERROR."""
         now = time.time()
         job = glue._jobs.get(name) or {"Name": name, "Command": {}}
         run = JobRun(f"jr_{secrets.token_hex(32)}", job, {}, 0, trigger, workflow, "ERROR", str(error), started_on=now, completed_on=now)
@@ -118,7 +118,7 @@ class Jobs:
         return run
 
     def stop(self, run: JobRun, state: str = "STOPPED") -> None:
-        """End a run and all its processes; it becomes `state` once the process is gone."""
+        """Stop a run and all its processes. Its state becomes `state` once the process is gone."""
         with LOCK:
             if run.state not in ACTIVE or run.ending:
                 return
@@ -128,7 +128,7 @@ class Jobs:
                 kill_group(run.process.pid)
 
     def shut_down(self) -> None:
-        """End every process, and start no more."""
+        """Stop all processes, and start no more."""
         with LOCK:
             self._closed = True
             for runs in glue._job_runs.all_values():
@@ -137,7 +137,7 @@ class Jobs:
         self._jvms.shut_down()
 
     def _in_background(self, work: Callable[[JobRun], None], run: JobRun) -> None:
-        # ministack finds account and region in the context; a thread begins with none.
+        # ministack reads account and region from the context, and a new thread has an empty one.
         threading.Thread(target=contextvars.copy_context().run, args=(work, run), name=run.id, daemon=True).start()
 
     def _run(self, run: JobRun) -> None:
@@ -174,8 +174,8 @@ class Jobs:
                     self.stop(run, "TIMEOUT")
                 for stream in streams:
                     stream.send()
-        kill_group(run.process.pid)  # what it may have left behind
-        if jvm and (run.ending or returncode < 0):  # in the midst of something
+        kill_group(run.process.pid)  # child processes that are still running
+        if jvm and (run.ending or returncode < 0):  # the JVM may be in the middle of something
             jvm.end()
         elif jvm:
             self._jvms.give_back(jvm, is_well=returncode == 0)
@@ -214,7 +214,7 @@ class Jobs:
         return {"Name": name}
 
     def _update(self, data: Record) -> Record:
-        """Replace the whole definition, as Glue does: what the update leaves out falls back to its default."""
+        """Replace the whole definition, as Glue does. A property that the update omits gets its default."""
         job = _job(data["JobName"])
         kept: Record = {name: job[name] for name in ("Name", "CreatedOn", "Tags") if name in job}
         glue._jobs[job["Name"]] = {"Timeout": _DEFAULT_TIMEOUT, **_typed(data["JobUpdate"]), **kept, "LastModifiedOn": time.time()}
@@ -246,7 +246,7 @@ class Jobs:
         return {"JobRun": run.record()}
 
     def _get_runs(self, data: Record) -> Record:
-        """Answer a page of the runs, the newest first, as Glue promises. A page may be shorter than is asked for."""
+        """Return a page of the runs, newest first, as Glue promises. A page may be shorter than requested."""
         _job(data["JobName"])
         newest_first, start = glue._job_runs[data["JobName"]][::-1], int(data.get("NextToken") or 0)
         end = start + min(_PAGE, data.get("MaxResults") or _PAGE)
@@ -275,7 +275,7 @@ def _log_group(job: Record) -> str:
 
 
 def _arguments(run: JobRun) -> dict[str, str]:
-    """All of a run's arguments: the job's defaults, what the run says instead, what it may not override, and what Glue adds."""
+    """Return all arguments of a run: the job's defaults, the run's own, those that it may not override, and those that Glue adds."""
     added = {"--JOB_NAME": run.job_name, "--JOB_RUN_ID": run.id}
     if run.workflow:
         added |= {"--WORKFLOW_NAME": run.workflow[0], "--WORKFLOW_RUN_ID": run.workflow[1]}

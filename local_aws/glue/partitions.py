@@ -1,4 +1,4 @@
-"""Partitions of catalog tables: every call that the service has for them, one by one and in batches."""
+"""Partitions of catalog tables: all calls of the API, single and in batches."""
 
 import contextlib
 import sqlite3
@@ -79,7 +79,7 @@ def _batch_delete(data: Record) -> Record:
 
 
 def _each(items: list[Record], most: int, member: str, values: Callable[[Record], list[str]], act: Callable[[Record], Record]) -> Record:
-    """Act on each item; what is refused is reported in Errors, and the others are done."""
+    """Call the action for each item. Report refused items in Errors; the others are done."""
     if len(items) > most:
         raise AwsError("ValidationException", f"{len(items)} partitions in one call: at most {most} are allowed")
     errors = []
@@ -113,7 +113,7 @@ def _get_all(data: Record) -> Record:
 
 
 def _matching(expression: str, keys: list[Record], values: Iterable[list[str]]) -> set[int]:
-    """The positions whose values satisfy the expression; Glue's syntax is that of a WHERE clause, so SQLite reads it."""
+    """Return the positions whose values satisfy the expression. SQLite evaluates it, because Glue's syntax is that of a WHERE clause."""
     columns = ", ".join(f'"{key["Name"]}" {"INTEGER" if key["Type"] in _NUMBERS else "TEXT"}' for key in keys)
     marks = ", ".join("?" for _ in keys)
     with contextlib.closing(sqlite3.connect(":memory:")) as database:

@@ -1,4 +1,4 @@
-"""One job run as an operating-system process: what Glue would install, pass and set, on this machine.
+"""A job run as an operating-system process, with the packages, arguments and environment that Glue would give it.
 
 A run's folder (`DIR/jobs/<run id>/`) holds its script, its output and, for Spark, its configuration.
 """
@@ -20,8 +20,8 @@ from local_aws.iam.roles import Role
 from local_aws.s3 import objects
 
 _VENV = Path(__file__).parents[2] / ".venv"
-PYTHONS = {kind: _VENV / f"glue-{kind}" / "bin" / "python" for kind in ("shell", "spark")}  # with the packages that Glue has there
-INSTALLED = _VENV / "installed"  # wheels, by content: for every local stack, since to install them takes seconds
+PYTHONS = {kind: _VENV / f"glue-{kind}" / "bin" / "python" for kind in ("shell", "spark")}  # each has the packages of Glue's image
+INSTALLED = _VENV / "installed"  # wheels by content, shared by all local machines, because an installation takes seconds
 RUNNER = Path(__file__).with_name("glue_script.py")
 
 # Arguments that configure Glue itself and never reach the script. `--TempDir` and the bookmark options do reach it.
@@ -48,7 +48,7 @@ _CONSUMED = frozenset(
 )
 _CONSUMED_PREFIXES = ("--enable-", "--disable-", "--continuous-log-", "--write-shuffle-", "--auto-scale-")
 
-# Ours to set, never to inherit: the launcher's own settings would change what a job sees.
+# Never inherited from the launcher. Its own settings would change what a job sees.
 _OWN_VARIABLES = ("AWS_", "PYTHON", "SPARK_", "PYSPARK_", "JAVA_", "_JAVA_", "JDK_", "MINISTACK_", "VIRTUAL_ENV", "LANG", "LC_")
 
 _LOG_LINE = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d |\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\S* (DEBUG|INFO|WARN)|\.\.\. \d+ more")
@@ -57,7 +57,7 @@ _TAIL_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Machine:
-    """Where this local AWS keeps its files, and the URL that jobs reach it by."""
+    """The folder of this local AWS, and its URL for jobs."""
 
     local_dir: Path
     endpoint: str
@@ -65,7 +65,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Command:
-    """A process to start: everything that is known before it runs. `settings` are a Spark job's own, None of another kind's."""
+    """A process to start. `settings` are the Spark settings of the job's own, or None if it is no Spark job."""
 
     argv: list[str]
     env: dict[str, str]
@@ -82,7 +82,7 @@ class Command:
         return self.folder / "stderr"
 
     def spawn(self, argv: Sequence[str], env: Mapping[str, str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-        """Start a process of the run as the leader of its own session, so that all it starts can be ended with it."""
+        """Start a process as the leader of its own session, so that all its children can be stopped with it."""
         with self.stdout.open("ab") as stdout, self.stderr.open("ab") as stderr:
             return subprocess.Popen(argv, cwd=self.folder, env=env, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
 
@@ -92,7 +92,7 @@ def is_spark(job: Mapping[str, Any]) -> bool:
 
 
 def prepare(machine: Machine, run_id: str, job: Mapping[str, Any], arguments: Mapping[str, str], role: Role) -> Command:
-    """Fetch the script and the wheels, write the configuration, and say how to start.
+    """Fetch the script and the wheels, write the configuration, and return the command to start.
 
     `arguments` is everything of the run, Glue's own options included.
     Raises NoSuchObject or NotAWheel, with one line, when what the job names is not there, and Denied when the role may not read it.
@@ -119,7 +119,7 @@ def prepare(machine: Machine, run_id: str, job: Mapping[str, Any], arguments: Ma
         **own,
         **role.environment,
         "LOCAL_DIR": str(machine.local_dir),
-        "PYTHONUNBUFFERED": "1",  # so that a log line is there when it is written
+        "PYTHONUNBUFFERED": "1",  # a log line arrives as soon as it is written
         "TZ": "UTC",
         "LC_ALL": "C.UTF-8",
     }
@@ -133,26 +133,26 @@ def _script_arguments(arguments: Mapping[str, str]) -> list[str]:
 
 
 def _spark_settings(conf: str) -> dict[str, str]:
-    """Glue's `--conf`: `a=1 --conf b=2`, all in one value."""
+    """Parse Glue's `--conf`, which holds all settings in one value: `a=1 --conf b=2`."""
     pairs = (item.strip().partition("=") for item in conf.split("--conf") if item.strip())
     return {name: value for name, _, value in pairs}
 
 
 def kill_group(leader: int) -> None:
-    """End a process and everything that it started; nothing to do when all of it has ended."""
+    """Stop a process and everything that it started, if any of it still runs."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
 
 
 def failure(returncode: int, stderr: Path) -> str:
-    """One line that says why a process failed: its own last words, or else how it ended."""
+    """Return one line that says why a process failed: its last line of output, or else how it ended."""
     if returncode < 0:
         return f"Command was killed by signal {-returncode} ({signal.Signals(-returncode).name})"
     return _last_words(stderr) or f"Command failed with exit code {returncode}"
 
 
 def _last_words(stderr: Path) -> str:
-    """The last line of stderr that is neither blank, nor part of a stack trace, nor a log line below an error."""
+    """Return the last line of stderr that is not blank, not part of a stack trace and not a log line below an error."""
     with stderr.open("rb") as file:
         file.seek(max(0, stderr.stat().st_size - _TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()

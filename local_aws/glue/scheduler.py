@@ -1,4 +1,4 @@
-"""Fires SCHEDULED triggers, once for each minute that their cron() names, while they are ACTIVATED; and lets alarms look every minute."""
+"""Fires ACTIVATED triggers of type SCHEDULED, once for each minute of their cron(), and evaluates alarms every minute."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 def minutes_between(after: datetime, until: datetime) -> list[datetime]:
-    """The full minutes in (after, until]."""
+    """Return the full minutes in (after, until]."""
     minute = after.replace(second=0, microsecond=0) + timedelta(minutes=1)
     found = []
     while minute <= until:
@@ -25,7 +25,7 @@ def minutes_between(after: datetime, until: datetime) -> list[datetime]:
 
 
 class Scheduler:
-    """`clock` gives the time in UTC; `fire` starts what a trigger starts; `every_minute` is called once for all that passed."""
+    """`clock` returns the time in UTC, `fire` fires a trigger, and `every_minute` is called once however many minutes have passed."""
 
     def __init__(self, fire: Callable[[Record], None], every_minute: Callable[[], None], clock: Callable[[], datetime]) -> None:
         self._fire = fire
@@ -41,7 +41,7 @@ class Scheduler:
         self._stopped.set()
 
     def look(self) -> None:
-        """Fire what has become due since the last look."""
+        """Fire the triggers that have become due since the last call."""
         now = self._clock()
         minutes = minutes_between(self._looked_at, now)
         self._looked_at = now

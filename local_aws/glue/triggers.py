@@ -1,4 +1,4 @@
-"""Glue triggers: what may be created, which states they have, and when a condition is met.
+"""Glue triggers: which ones may be created, which states they have, and when a condition is met.
 
 The refusals of StartTrigger and StopTrigger are the service's own words, as terraform-provider-aws reports them (pull request 49408).
 """
@@ -11,13 +11,13 @@ from local_aws.api import Action, Record, already_exists, invalid, not_found
 from local_aws.glue import cron
 
 STARTING_TYPES = frozenset({"ON_DEMAND", "SCHEDULED", "EVENT"})
-_ACTIVATED_TYPES = frozenset({"SCHEDULED", "CONDITIONAL"})  # an EVENT trigger stays CREATED for life, and fires in that state
+_ACTIVATED_TYPES = frozenset({"SCHEDULED", "CONDITIONAL"})  # an EVENT trigger is always in state CREATED, and fires in that state
 _SETTINGS = ("Description", "Schedule", "Predicate", "Actions", "EventBatchingCondition")
 _STATES = frozenset({"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT"})
 
 
 class Triggers:
-    """The trigger actions of the API; `fire` is called with an ON_DEMAND trigger that is started."""
+    """The API's actions on triggers. `fire` is called with an ON_DEMAND trigger that is started."""
 
     def __init__(self, fire: Callable[[Record], None]) -> None:
         self._fire = fire
@@ -82,7 +82,7 @@ def start_trigger(workflow: str) -> Record | None:
 
 
 def is_met(predicate: Record, job_states: Mapping[str, str]) -> bool:
-    """Whether the jobs' last states in this workflow run satisfy the predicate."""
+    """Return whether the last states of the jobs in this workflow run satisfy the predicate."""
     held = [job_states.get(condition["JobName"]) == condition["State"] for condition in predicate["Conditions"]]
     return any(held) if predicate.get("Logical") == "ANY" else all(held)
 
@@ -94,7 +94,7 @@ def _trigger(name: str) -> Record:
 
 
 def _validate(trigger: Record) -> None:
-    """Refuse what the service refuses; cfn-lint passes some of it."""
+    """Refuse what Glue refuses. cfn-lint accepts some of it."""
     name, kind, workflow = trigger["Name"], trigger.get("Type"), trigger.get("WorkflowName")
     if kind not in STARTING_TYPES | {"CONDITIONAL"}:
         raise invalid(f"Trigger {name}: Type must be ON_DEMAND, SCHEDULED, EVENT or CONDITIONAL, not {kind}")

@@ -1,4 +1,4 @@
-"""The workflow engine: a run starts with its start trigger's actions, and each job that ends may meet further triggers' conditions."""
+"""The workflow engine. A run starts the jobs of its start trigger. When a job ends, triggers whose conditions are met start more jobs."""
 
 import json
 import secrets
@@ -14,8 +14,8 @@ from local_aws.glue import triggers
 from local_aws.glue.graph import downstream, graph, jobs_by_node
 from local_aws.glue.jobs import ACTIVE, JobRun, Jobs
 
-_DEFAULT_BATCH_WINDOW = 900  # seconds, as Glue's
-_PAGE = 5  # the most runs in one answer
+_DEFAULT_BATCH_WINDOW = 900  # seconds, Glue's default
+_PAGE = 5  # the largest number of runs in one answer
 
 
 @dataclass
@@ -37,7 +37,7 @@ class WorkflowRun:
     fired: set[str] = field(default_factory=set)
 
     def record(self, *, include_graph: bool = False) -> Record:
-        """As GetWorkflowRun answers."""
+        """The run as GetWorkflowRun returns it."""
         answer: Record = {
             "Name": self.name,
             "WorkflowRunId": self.id,
@@ -57,7 +57,7 @@ class WorkflowRun:
         return answer
 
     def job_states(self) -> dict[str, str]:
-        """The last state of each job in this run."""
+        """Return the last state of each job in this run."""
         return {run.job_name: run.state for run in self.job_runs}
 
     def _statistics(self) -> dict[str, int]:
@@ -75,7 +75,7 @@ class Workflows:
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
-        self._waiting_events: dict[str, list[str]] = {}  # workflow name -> ids of events that its batch still collects
+        self._collected_events: dict[str, list[str]] = {}  # workflow name -> ids of the events in its unfinished batch
 
     def actions(self) -> dict[str, Action]:
         return {
@@ -92,7 +92,7 @@ class Workflows:
         }
 
     def start(self, name: str, properties: dict[str, str]) -> WorkflowRun:
-        """Start a run with its start trigger's actions, whatever that trigger's type and state.
+        """Start a run with the actions of its start trigger. The type and state of that trigger do not matter.
 
         Raises ConcurrentRunsExceededException beyond the workflow's MaxConcurrentRuns (none set means no limit).
         """
@@ -109,7 +109,7 @@ class Workflows:
             return run
 
     def fire(self, trigger: Record, properties: dict[str, str] | None = None) -> None:
-        """Fire a start trigger: a run of its workflow, in state ERROR if it is refused; or its jobs, if it has no workflow."""
+        """Fire a start trigger. It starts a run of its workflow, or its jobs if it has no workflow. A refused run is in state ERROR."""
         name = trigger.get("WorkflowName")
         with LOCK:
             if not name:
@@ -123,33 +123,33 @@ class Workflows:
                 _runs(name).append(run)
 
     def notify_event(self, name: str, event_id: str) -> None:
-        """An EventBridge event for this workflow: its EVENT trigger fires when the batch is full, or its window has passed."""
+        """Take an event of EventBridge. The workflow's EVENT trigger fires when the batch is full or its time window has passed."""
         with LOCK:
             trigger = triggers.start_trigger(name)
             if trigger is None or trigger["Type"] != "EVENT":
                 return
-            batch = trigger.get("EventBatchingCondition") or {}
-            waiting = self._waiting_events.setdefault(name, [])
-            waiting.append(event_id)
-            if len(waiting) >= int(batch.get("BatchSize") or 1):
-                self._fire_batch(name, waiting)
-            elif len(waiting) == 1:
-                window = float(batch.get("BatchWindow") or _DEFAULT_BATCH_WINDOW)
-                timer = threading.Timer(window, self._fire_batch, args=(name, waiting))
+            condition = trigger.get("EventBatchingCondition") or {}
+            batch = self._collected_events.setdefault(name, [])
+            batch.append(event_id)
+            if len(batch) >= int(condition.get("BatchSize") or 1):
+                self._fire_batch(name, batch)
+            elif len(batch) == 1:
+                window = float(condition.get("BatchWindow") or _DEFAULT_BATCH_WINDOW)
+                timer = threading.Timer(window, self._fire_batch, args=(name, batch))
                 timer.daemon = True
                 timer.start()
 
     def _fire_batch(self, name: str, batch: list[str]) -> None:
         with LOCK:
-            if self._waiting_events.get(name) is not batch:
-                return  # it was full before its window had passed
-            del self._waiting_events[name]
+            if self._collected_events.get(name) is not batch:
+                return  # the batch was full before the end of its window
+            del self._collected_events[name]
             trigger = triggers.start_trigger(name)
             if trigger is not None:
                 self.fire(trigger, {"aws:eventIds": json.dumps(batch)})
 
     def job_ended(self, job_run: JobRun) -> None:
-        """Advance the workflow run that this job run belongs to, if it belongs to one."""
+        """Advance the workflow run that this job run belongs to, if any."""
         if job_run.workflow is None:
             return
         name, run_id = job_run.workflow
@@ -206,7 +206,7 @@ class Workflows:
         return {}
 
     def _resume_run(self, data: Record) -> Record:
-        """Run the named nodes again, and all that is downstream from them, in a new run. The other nodes keep their state.
+        """Run the named nodes and everything downstream of them again, in a new run. The other nodes keep their state.
 
         https://docs.aws.amazon.com/glue/latest/dg/resuming-workflow.html
         """
@@ -218,7 +218,7 @@ class Workflows:
         of_workflow = triggers.of_workflow(previous.name)
         chosen = {node: _attempted(node, jobs_by_node(of_workflow), previous) for node in data["NodeIds"]}
         unfired, again = downstream(of_workflow, (job_run.job_name for job_run in chosen.values()))
-        # One that is downstream from another runs when its turn comes.
+        # A job that is downstream of another one is started by its trigger.
         restarted = {node: job_run for node, job_run in chosen.items() if job_run.job_name not in again}
         again |= {job_run.job_name for job_run in restarted.values()}
         _refuse_beyond_limit(workflow)
@@ -235,7 +235,7 @@ class Workflows:
         return {"Run": _find_run(data).record(include_graph=bool(data.get("IncludeGraph")))}
 
     def _get_runs(self, data: Record) -> Record:
-        """Answer a page of the runs, in the order of their random ids: Glue promises no order, and may return fewer than are asked for."""
+        """Return a page of the runs, ordered by their random ids. Glue promises no order, and may return fewer runs than requested."""
         _workflow(data["Name"])
         shuffled = sorted(_runs(data["Name"]), key=lambda run: run.id)
         left = [run for run in shuffled if run.id > data.get("NextToken", "")]
@@ -267,7 +267,7 @@ def _refuse_beyond_limit(workflow: Record) -> None:
 
 
 def _attempted(node: str, jobs: dict[str, str], run: WorkflowRun) -> JobRun:
-    """The last run of the job behind a node; refused unless the workflow has that node, and this run has tried it."""
+    """Return the last run of the job of a node. Refuse a node that the workflow does not have, or that this run has not tried."""
     if node not in jobs:
         raise invalid(f"Node {node} is no job of workflow {run.name}")
     tried = [job_run for job_run in run.job_runs if job_run.job_name == jobs[node]]
@@ -277,7 +277,7 @@ def _attempted(node: str, jobs: dict[str, str], run: WorkflowRun) -> JobRun:
 
 
 def _starting(job_run: JobRun, of_workflow: Sequence[Record]) -> tuple[Record, Record]:
-    """The action that starts the run's job, and its trigger: those that started this run, if the workflow still has them."""
+    """Return the action that starts the job and its trigger: those that started this run, if the workflow still has them."""
     found = [(action, trigger) for trigger in of_workflow for action in trigger["Actions"] if action["JobName"] == job_run.job_name]
     return next((pair for pair in found if pair[1]["Name"] == job_run.trigger), found[0])
 

@@ -30,7 +30,7 @@ from local_aws.iam import requests
 from local_aws.iam.requests import Check
 from local_aws.seams import replace
 
-_CHECKS = "local_aws:checks"  # a condition key of our own: how the checks of a call come to `_enforce`
+_CHECKS = "local_aws:checks"  # a condition key of our own: it carries the checks of a call to `_enforce`
 _denied_resource: ContextVar[str] = ContextVar("denied_resource", default="*")
 _keys_to_delete: ContextVar[list[str]] = ContextVar("keys_to_delete")  # of a request that deletes many objects
 
@@ -40,7 +40,7 @@ class Denied(Exception):
 
 
 def extend(uses: Path) -> None:
-    """Put these rules in ministack's place. Each right that a role uses, or lacks, is written into the file `uses` once."""
+    """Replace ministack's rules. Each right that a role uses or lacks is written to the file `uses` once."""
     log = Uses(uses)
     replace(iam_evaluator, "_resolve_condition_key", _condition_key(iam_evaluator._resolve_condition_key))
     replace(iam_evaluator, "parse_policy_document", _parsed_once(iam_evaluator.parse_policy_document))
@@ -51,12 +51,12 @@ def extend(uses: Path) -> None:
 
 
 def place() -> str:
-    """Region and account of this request, as in an ARN."""
+    """Return region and account of this request, as in an ARN."""
     return f"{get_region()}:{get_account_id()}"
 
 
 def check(access_key: str, action: str, resource: str) -> None:
-    """Raise Denied unless the holder of an access key may do this. For what a service does by a role, without a request."""
+    """Raise Denied unless the holder of an access key may do this. Used where a service acts by a role without a request."""
     denied = iam_evaluator.enforce(access_key, action, action.partition(":")[0], get_region(), resource)
     if isinstance(denied, iam_evaluator.AuthError):
         raise Denied(denied.message)
@@ -65,7 +65,7 @@ def check(access_key: str, action: str, resource: str) -> None:
 
 
 def service_may(service: str, action: str, resource: str, policy: str | Record | None, source: str = "") -> bool:
-    """Whether a resource's policy lets a service of AWS do this, on behalf of `source`, an ARN."""
+    """Return whether a resource's policy lets a service of AWS do this on behalf of `source`, an ARN."""
     keys = {"aws:sourcearn": source or None, "aws:sourceaccount": get_account_id(), "aws:sourceowner": get_account_id()}
     context = iam_evaluator.EvalContext("*", "Service", "", action, resource, get_region(), service_context=keys)
     decision: str = iam_evaluator.evaluate_resource_policy(policy, context, service=service).decision
@@ -114,7 +114,7 @@ class Uses:
 
 
 def role_of(principal: str) -> str:
-    """The role's name in the ARN of a session; the ARN itself of anybody else."""
+    """Return the role's name if the ARN is that of a session, or else the ARN."""
     kind, _, rest = principal.rpartition(":")[2].partition("/")
     return rest.partition("/")[0] if kind == "assumed-role" else principal
 
@@ -134,7 +134,7 @@ def _condition_key(resolve: Callable[[str, Any], Any]) -> Callable[[str, Any], A
 
 
 def _parsed_once(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A policy is parsed once for its content, and not at every request."""
+    """Parse each policy once, not at every request."""
     cached = functools.lru_cache(maxsize=1000)(parse)
     return lambda doc: cached(doc) if isinstance(doc, str) else parse(doc)
 
@@ -150,7 +150,7 @@ def _with_checks(context_of: Callable[..., Record]) -> Callable[..., Record]:
 
 
 def _enforce(enforce: Callable[..., Any]) -> Callable[..., Any]:
-    """ministack's check, for each resource of a call; and S3's rule that only who may list a bucket learns that an object is missing."""
+    """Run ministack's check for each resource of a call. As on S3, only a caller who may list a bucket learns that an object is missing."""
 
     def enforce_all(key: str, action: str, service: str, region: str, resource_arn: str = "*", service_context: Any = None) -> Any:
         keys = dict(service_context or {})
@@ -170,7 +170,7 @@ def _enforce(enforce: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _bucket_that_lacks(object_arn: str) -> str | None:
-    """The ARN of an object's bucket, when there is no such object in it."""
+    """Return the ARN of an object's bucket if the object does not exist."""
     bucket, _, key = object_arn.removeprefix("arn:aws:s3:::").partition("/")
     held = s3._buckets.get(bucket)
     return f"arn:aws:s3:::{bucket}" if held is not None and key not in held["objects"] else None

@@ -1,4 +1,4 @@
-"""What a call needs a right for: its resources and condition keys, where ministack does not read them from the request.
+"""The resources and condition keys of a call, where ministack does not read them from the request.
 
 The source is AWS's Service Authorization Reference: a call on something in the Data Catalog needs the right for the thing and for all
 that it is in, and an event or a metric is allowed by what it says it comes from.
@@ -13,14 +13,14 @@ from local_aws.api import Record
 
 @dataclass(frozen=True)
 class Check:
-    """One right that a call needs: for this resource, with these condition keys."""
+    """A right that a call needs: its resource and its condition keys."""
 
     resource: str
     keys: Record = field(default_factory=dict)
 
 
 def checks(action: str, body: bytes, parameters: dict[str, Any], place: str) -> list[Check]:
-    """All that a call of Glue, EventBridge, CloudWatch or its Logs needs; nothing where ministack reads it right.
+    """Return the rights that a call of Glue, EventBridge, CloudWatch or its Logs needs. Empty where ministack finds them itself.
 
     `place` is `<region>:<account>`, as in an ARN.
     """
@@ -37,7 +37,7 @@ def checks(action: str, body: bytes, parameters: dict[str, Any], place: str) -> 
 
 
 def log_resource(place: str, group: str, stream: str = "") -> str:
-    """A log group as CloudWatch Logs names it when it checks a right: with a stream's name behind it, or none."""
+    """Return the ARN that CloudWatch Logs checks a right for: a log group, with or without the name of a stream."""
     return f"arn:aws:logs:{place}:log-group:{group}:log-stream:{stream}"
 
 
@@ -60,7 +60,7 @@ def _glue_resources(operation: str, data: Record) -> list[str]:
 
 
 def _events(entries: list[Record], place: str) -> list[Check]:
-    """An event is allowed by its bus, its source and its type, each event for itself."""
+    """Return one check per event: its bus, its source and its type decide."""
     found = []
     for entry in entries:
         bus = entry.get("EventBusName") or "default"
@@ -70,7 +70,7 @@ def _events(entries: list[Record], place: str) -> list[Check]:
 
 
 def _namespace(body: bytes, parameters: dict[str, Any]) -> Any:
-    """Of metrics in JSON or as a form, as ministack takes them."""
+    """Return the namespace of metrics, from a body of JSON or a form."""
     given = parameters.get("Namespace") or _json(body).get("Namespace")
     return given[0] if isinstance(given, list) else given
 

@@ -1,4 +1,4 @@
-"""What a service of AWS does by a role: it assumes the role, and acts with its credentials."""
+"""Roles that services of AWS assume and act by."""
 
 import time
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from ministack.services import iam, sts
 
 from local_aws.iam import permissions
 
-_SECONDS = 7 * 24 * 3600  # AWS's end after an hour and are renewed
-_RENEWED = 2 * 24 * 3600  # the time that any run has left; none may take longer (a job's Timeout)
+_SECONDS = 7 * 24 * 3600  # on AWS they expire after an hour and are renewed
+_RENEWED = 2 * 24 * 3600  # renewed when less is left: no run may take longer (a job's Timeout)
 
 
 class NotAssumed(Exception):
@@ -28,12 +28,12 @@ class Role:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Where boto3 and the AWS CLI look for credentials."""
+        """The variables from which boto3 and the AWS CLI read credentials."""
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key, "AWS_SESSION_TOKEN": self.token}
 
     @property
     def java_properties(self) -> Mapping[str, str]:
-        """Where the AWS SDK for Java looks for them."""
+        """The properties from which the AWS SDK for Java reads credentials."""
         return {"aws.accessKeyId": self.access_key, "aws.secretKey": self.secret_key, "aws.sessionToken": self.token}
 
     def check(self, action: str, resource: str) -> None:

@@ -1,4 +1,4 @@
-"""Reads of ministack's S3 from inside its process: no HTTP, no copy of what has not changed."""
+"""Reads objects of ministack's S3 from inside its process, without HTTP."""
 
 from dataclasses import dataclass
 from urllib.parse import urlparse
@@ -12,7 +12,7 @@ class NoSuchObject(Exception):
 
 @dataclass(frozen=True)
 class Stored:
-    """One object's place and content stamp; `etag` changes whenever the bytes do."""
+    """An object's place and the `etag` of its content."""
 
     bucket: str
     key: str
@@ -24,7 +24,7 @@ class Stored:
 
 
 def split(uri: str) -> tuple[str, str]:
-    """Bucket and key of an s3:// (or s3a://) URI."""
+    """Return bucket and key of an s3:// or s3a:// URI."""
     parsed = urlparse(uri)
     return parsed.netloc, parsed.path.lstrip("/")
 
@@ -45,7 +45,7 @@ def read(stored: Stored) -> bytes:
 
 
 def under(location: str) -> list[Stored]:
-    """The data objects below a table's or partition's location, by key. Names that begin with `_` or `.` hold no data, as in Hive."""
+    """Return the data objects below a table's or partition's location, by key. Names with a leading `_` or `.` are no data, as in Hive."""
     bucket, prefix = split(location)
     prefix = prefix.rstrip("/") + "/" if prefix else ""
     objects = dict((s3._buckets.get(bucket) or {"objects": {}})["objects"])
