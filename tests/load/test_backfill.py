@@ -16,7 +16,7 @@ from totesys.runtime.demands import Demands
 
 from tests.load.conftest import STAGING, History
 from tests.load.lake import Lake, location, payment, payment_star, sales_order, sales_star
-from tests.local_aws.machine import wait_until
+from tests.support.local_aws.machine import wait_until
 
 State = dict[str, list[tuple]]
 SALES = "SELECT sales_record_id, xmin::text FROM fact_sales_order ORDER BY 1"
