@@ -1,4 +1,4 @@
-"""The command behind scripts/query.sh: asks Athena, and prints its answer as a table. The question is one's own, or a saved one."""
+"""The command behind scripts/totesys query: asks Athena, and prints its answer as a table. The question is one's own, or a saved one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Answer:
 def main(argv: Sequence[str]) -> int:
     """0: answered; 1: Athena refused or failed, and said why; 2: could not ask."""
     parser = argparse.ArgumentParser(
-        prog="scripts/query.sh",
+        prog="scripts/totesys query",
         usage="%(prog)s [--database DATABASE] SQL [VALUE ...]\n       %(prog)s --saved NAME [VALUE ...]",
         description="Asks Athena and prints the answer as a table.",
     )

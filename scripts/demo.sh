@@ -43,8 +43,8 @@ main() {
 
 The stack is up. To use it:
   export LOCAL_DIR=${LOCAL_DIR}; eval "\$(scripts/local.sh env)"
-  scripts/local.sh next-day; scripts/run.sh; scripts/reconcile.sh
-  scripts/query.sh "SELECT count(*) FROM fact_payment"
+  scripts/local.sh next-day; scripts/totesys run; scripts/totesys reconcile
+  scripts/totesys query "SELECT count(*) FROM fact_payment"
   psql "\${TOTESYS_SOURCE_URL}"        the source, for you to change; the warehouse is \${TOTESYS_WAREHOUSE_URL}
   scripts/local.sh down
 TEXT

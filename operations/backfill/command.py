@@ -1,4 +1,4 @@
-"""The command behind scripts/backfill.sh: the processed data anew from landed batches, and the warehouse from it."""
+"""The command behind scripts/totesys backfill: the processed data anew from landed batches, and the warehouse from it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 def parse_demands(argv: Sequence[str]) -> Demands:
     """What the options demand of the run; ends with exit code 2 when they are not understood."""
     contracts = load_contracts()
-    parser = argparse.ArgumentParser(prog="scripts/backfill.sh", description=_DESCRIPTION)
+    parser = argparse.ArgumentParser(prog="scripts/totesys backfill", description=_DESCRIPTION)
     parser.add_argument(
         "--table",
         metavar="TABLE",
@@ -75,7 +75,7 @@ class Backfill:
         batch = self._lake.newest_batch()
         newest = batch.data_seq if batch else 0
         if not newest:
-            raise FatalError("no batch with rows has landed yet, and there is nothing to make anew: scripts/run.sh brings the first")
+            raise FatalError("no batch with rows has landed yet, and there is nothing to make anew: scripts/totesys run brings the first")
         if demands.backfill_from > newest:
             raise FatalError(
                 f"batch {demands.backfill_from} has not landed: the newest with rows is batch {newest}, --from takes 1 to {newest}"

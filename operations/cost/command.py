@@ -1,4 +1,4 @@
-"""The command behind scripts/cost.sh: what the pipeline costs in a month, and what changes that."""
+"""The command behind scripts/totesys cost: what the pipeline costs in a month, and what changes that."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INTERVALS = (10, 15)  # minutes: more, and a change may need longer than half an
 def main(argv: Sequence[str]) -> int:
     """0: printed."""
     argparse.ArgumentParser(
-        prog="scripts/cost.sh",
+        prog="scripts/totesys cost",
         description=f"Prints what the pipeline costs on AWS: prices and usage stand in operations/{FOLDER.name}/.",
     ).parse_args(argv)
     priced, prices = read_prices()

@@ -1,4 +1,4 @@
-"""The command behind scripts/deadletters.sh: what is kept out of the lake or of the warehouse, and what a person can do about it."""
+"""The command behind scripts/totesys deadletters: what is kept out of the lake or of the warehouse, and what a person can do about it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/deadletters.sh", description="Shows and settles what is kept out.")
+    parser = argparse.ArgumentParser(prog="scripts/totesys deadletters", description="Shows and settles what is kept out.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="held tables, rows in the dead letter, rows that wait in the warehouse; and what settles each")
     for name, text in (
@@ -149,14 +149,14 @@ class Command:
         letters = Letters(self.lake.ingestion, self._newest()).of(table)
         letter = next((letter for letter in (*letters.open, *letters.discarded) if letter.key == key), None)
         if letter is None:
-            raise FatalError(f"{table} {key} is no open dead letter: scripts/deadletters.sh show {table} lists those that are")
+            raise FatalError(f"{table} {key} is no open dead letter: scripts/totesys deadletters show {table} lists those that are")
         by = self.session.client("sts").get_caller_identity()["Arn"]
         self._say(discard(self.lake.ingestion, table, letter, reason, by, datetime.now(timezone.utc)))
 
     def _newest(self) -> BatchManifest:
         batch = self.lake.newest_batch()
         if batch is None:
-            raise FatalError("no batch has landed yet: run scripts/run.sh")
+            raise FatalError("no batch has landed yet: run scripts/totesys run")
         return batch
 
     def _waiting(self) -> Sequence[Waiting]:

@@ -24,7 +24,7 @@ def letter_lines(letters: Mapping[str, TableLetters]) -> Iterator[list[str]]:
     for table, found in sorted(letters.items()):
         for reason in sorted({letter.reason for letter in found.open}):
             batches = [letter.batch_seq for letter in found.open if letter.reason == reason]
-            settle = f"put them right at the source: scripts/deadletters.sh show {table}"
+            settle = f"put them right at the source: scripts/totesys deadletters show {table}"
             yield [table, f"{counted(len(batches))}: {reason}", str(min(batches)), settle]
 
 

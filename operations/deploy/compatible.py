@@ -75,8 +75,8 @@ def refuse(found: Sequence[Problem]) -> None:
     if any(problem.is_breaking for problem in found):
         ways = (
             "; keep the old column and add a new nullable one, or, where the change is meant, set"
-            f" {ACCEPT_BREAKING}=<table>[,<table>] for this deploy, and then run scripts/backfill.sh --table <table>. To go back, deploy"
-            " the earlier contract with a higher version in the same way"
+            f" {ACCEPT_BREAKING}=<table>[,<table>] for this deploy, and then run scripts/totesys backfill --table <table>. To go back,"
+            " deploy the earlier contract with a higher version in the same way"
         )
     raise FatalError(f"no table was changed: {'; '.join(problem.text for problem in found)}{ways}")
 

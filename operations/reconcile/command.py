@@ -1,4 +1,4 @@
-"""The command behind scripts/reconcile.sh: says whether the warehouse is the source, where it is not, and since when.
+"""The command behind scripts/totesys reconcile: says whether the warehouse is the source, where it is not, and since when.
 
 Compares the current rows of the facts and all rows of the dimensions, each database read in one read-only snapshot.
 """
@@ -40,7 +40,7 @@ class Outcome:
 
 def main(argv: Sequence[str]) -> int:
     """0: the warehouse matches; 1: it does not, and the differences are listed; 2: could not compare."""
-    argparse.ArgumentParser(prog="scripts/reconcile.sh", description="Compares the warehouse with the source.").parse_args(argv)
+    argparse.ArgumentParser(prog="scripts/totesys reconcile", description="Compares the warehouse with the source.").parse_args(argv)
     try:
         outcome = reconcile()
     except (PipelineError, BotoCoreError, ClientError) as error:

@@ -1,4 +1,4 @@
-"""The command behind scripts/run.sh: one tick through both workflows, shown as it goes."""
+"""The command behind scripts/totesys run: one tick through both workflows, shown as it goes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
 
 def parse_demands(argv: Sequence[str]) -> Demands:
     """What the options demand of the run; ends with exit code 2 when they are not understood."""
-    parser = argparse.ArgumentParser(prog="scripts/run.sh", description="Runs one tick through both workflows, and waits.")
+    parser = argparse.ArgumentParser(prog="scripts/totesys run", description="Runs one tick through both workflows, and waits.")
     parser.add_argument("--full", action="store_true", help="read every table in full, instead of what has changed")
     parser.add_argument(
         "--accept-deletes",

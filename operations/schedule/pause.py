@@ -1,4 +1,4 @@
-"""The command behind scripts/pause.sh: stops the schedule, and nothing else."""
+"""The command behind scripts/totesys pause: stops the schedule, and nothing else."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from operations.schedule.heartbeat import heartbeat_alarm, ignore_alarm
 from operations.schedule.trigger import deactivate, schedule_trigger
 
 _DESCRIPTION = (
-    "Stops the schedule: ingest no longer starts by the clock, until scripts/resume.sh. A run in progress goes on to its end, and what has"
-    " been announced is still loaded. scripts/run.sh works meanwhile, a deploy leaves the schedule paused, and no alarm tells of silence."
+    "Stops the schedule: ingest no longer starts by the clock, until scripts/totesys resume. A run in progress goes on to its end, and"
+    " what has been announced is still loaded. scripts/totesys run works meanwhile, a deploy leaves the schedule paused, and no alarm tells"
+    " of silence."
 )
 
 
 def main(argv: Sequence[str]) -> int:
     """0: paused; 1: failed; 2: could not start; 130: interrupted while waiting, and paused."""
-    parser = argparse.ArgumentParser(prog="scripts/pause.sh", description=_DESCRIPTION)
+    parser = argparse.ArgumentParser(prog="scripts/totesys pause", description=_DESCRIPTION)
     parser.add_argument("--wait", action="store_true", help="wait until both workflows are idle")
     arguments = parser.parse_args(argv)
     with Attempt("pause") as attempt:
@@ -58,7 +59,7 @@ class Pausing:
         running = [workflow for workflow, _ in self._workflows.running()]
         going_on = f"; {' and '.join(running)} is running, and goes on to its end" if running else ""
         already = "" if was_active else " already"
-        self._display.say(f"paused{already}: nothing starts ingest by the clock until scripts/resume.sh{going_on}")
+        self._display.say(f"paused{already}: nothing starts ingest by the clock until scripts/totesys resume{going_on}")
 
     def wait(self) -> None:
         """Waits for every run in progress, and for the publish that an ingest run among them has announced."""
@@ -77,7 +78,7 @@ class Pausing:
             waiting = len(self._lake.waiting_batches())
         except PipelineError as error:
             return f"; how many batches wait is not known from here: {error}"
-        left = f"; {waiting} {'batch waits' if waiting == 1 else 'batches wait'} that no run has loaded: scripts/run.sh brings them in"
+        left = f"; {waiting} {'batch waits' if waiting == 1 else 'batches wait'} that no run has loaded: scripts/totesys run brings them in"
         return left if waiting else ""
 
 

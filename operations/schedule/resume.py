@@ -1,4 +1,4 @@
-"""The command behind scripts/resume.sh: starts the schedule again, and says what has waited for it."""
+"""The command behind scripts/totesys resume: starts the schedule again, and says what has waited for it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from operations.lake import Lake
 from operations.schedule.heartbeat import heed_heartbeat
 from operations.schedule.trigger import activate, schedule_trigger
 
-_DESCRIPTION = "Starts the schedule again, which scripts/pause.sh has stopped: the next tick brings in all that has changed meanwhile."
+_DESCRIPTION = "Starts the schedule again, which scripts/totesys pause has stopped: the next tick brings in all that has changed meanwhile."
 
 
 def main(argv: Sequence[str]) -> int:
     """0: the schedule is active; 1: failed; 2: could not start."""
-    argparse.ArgumentParser(prog="scripts/resume.sh", description=_DESCRIPTION).parse_args(argv)
+    argparse.ArgumentParser(prog="scripts/totesys resume", description=_DESCRIPTION).parse_args(argv)
     with Attempt("resume") as attempt:
         session = aws_session()
         deployment = Deployment.read(session)

@@ -8,7 +8,7 @@ from typing import Any
 
 from totesys.errors import FatalError
 
-PAUSED = "paused: scripts/resume.sh restarts the schedule"
+PAUSED = "paused: scripts/totesys resume restarts the schedule"
 _POLL, _LONGEST = 0.5, 60.0  # seconds
 _AT_REST = ("CREATED", "ACTIVATED", "DEACTIVATED")  # from the other states a trigger goes on by itself
 

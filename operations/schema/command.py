@@ -1,4 +1,4 @@
-"""The command behind scripts/schema.sh: the registered contracts, their versions, the contract files, and the live source, side by side."""
+"""The command scripts/totesys schema: the registered contracts, their versions, the contract files, and the live source, side by side."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/schema.sh", description="Shows the registered contracts and what differs from them.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/totesys schema", description="Shows the registered contracts and what differs from them."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="every table: its version, and whether the live source agrees")
     for name, text in (

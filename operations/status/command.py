@@ -1,4 +1,4 @@
-"""The command behind scripts/status.sh: shows what there is, and says what needs a person."""
+"""The command behind scripts/totesys status: shows what there is, and says what needs a person."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DESCRIPTION = "Shows a deployment at a glance, from AWS and from the warehouse 
 
 def main(argv: Sequence[str]) -> int:
     """0: all is well; 1: something needs a person; 2: could not look."""
-    argparse.ArgumentParser(prog="scripts/status.sh", description=_DESCRIPTION).parse_args(argv)
+    argparse.ArgumentParser(prog="scripts/totesys status", description=_DESCRIPTION).parse_args(argv)
     with Attempt("status") as attempt:
         session = aws_session()
         deployment = Deployment.read(session)
@@ -55,7 +55,7 @@ def needs_a_person(status: Status, project: str, now: datetime) -> Iterator[str]
     for table, held in status.held.items():
         yield f"{table} is held since {held.since}: {held.reason}; {held.settle}"
     for table, count in status.dead.items():
-        yield f"{table} has {count:,} {'row' if count == 1 else 'rows'} in the dead letter: scripts/deadletters.sh"
+        yield f"{table} has {count:,} {'row' if count == 1 else 'rows'} in the dead letter: scripts/totesys deadletters"
     for alarm in status.alarms:
         yield f"alarm {alarm} rings"
 
@@ -83,13 +83,13 @@ def _of_the_warehouse(status: Status, now: datetime) -> Iterator[str]:
             " either its secret names the warehouse of another lake, or the bucket has lost batches"
         )
     elif status.loaded == 0:
-        yield "nothing has been loaded yet: scripts/run.sh"
+        yield "nothing has been loaded yet: scripts/totesys run"
     if status.waiting and now - status.waiting[-1].read_at > PENDING:
         yield f"{_counted(status.waiting)} waited for {age(status.waiting[-1].read_at, now)}: {_in_the_way(status, now)}"
     elif status.fresh_to and now - status.fresh_to > FRESHNESS:
-        yield f"the warehouse is {age(status.fresh_to, now)} old: scripts/run.sh shows what fails"
+        yield f"the warehouse is {age(status.fresh_to, now)} old: scripts/totesys run shows what fails"
     if isinstance(status.warehouse, Warehouse) and status.warehouse.differences:
-        yield f"the last comparison {_compared(status.warehouse, now)}: scripts/reconcile.sh lists them"
+        yield f"the last comparison {_compared(status.warehouse, now)}: scripts/totesys reconcile lists them"
 
 
 def _counted(waiting: Sequence[Batch]) -> str:
@@ -105,11 +105,12 @@ def _in_the_way(status: Status, now: datetime) -> str:
     job = status.jobs.transform if first.seq > status.published else status.jobs.load
     run = next((run for run in job.runs if run.started_at > first.read_at), None)
     if run is None:
-        return f"{job.name} has not run since: scripts/run.sh"
+        return f"{job.name} has not run since: scripts/totesys run"
     if run.is_failed:
         return f"{job.name} {run.state}, {age(run.started_at, now)} ago: {run.reason}"
     if run.state == "SUCCEEDED":
-        return f"{job.name} succeeded {age(run.started_at, now)} ago, so the warehouse has lost what it held: scripts/run.sh loads it again"
+        since = f"{job.name} succeeded {age(run.started_at, now)} ago"
+        return f"{since}, so the warehouse has lost what it held: scripts/totesys run loads it again"
     return f"{job.name} is {run.state.lower()}, started {age(run.started_at, now)} ago"
 
 

@@ -218,7 +218,7 @@ def test_bad_rows_and_a_changed_table_stay_out_and_everything_else_goes_in(kept_
     assert run.code == 0, run.err
     assert len(kept_out.after.versions(*order)) == len(rebuilt.versions(*order)) + 1
     assert run.err == "run: needs a person: design is held back; payment: rows in the dead letter\n"
-    assert "2 rows break the contract and stay out, the others go on: scripts/deadletters.sh show payment" in run.out
+    assert "2 rows break the contract and stay out, the others go on: scripts/totesys deadletters show payment" in run.out
 
 
 def test_a_comparison_names_what_is_kept_out_as_what_it_is(kept_out: KeptOut) -> None:
@@ -233,7 +233,7 @@ def test_a_comparison_names_what_is_kept_out_as_what_it_is(kept_out: KeptOut) ->
 def test_what_is_kept_out_is_listed_shown_and_discarded(kept_out: KeptOut) -> None:
     listed = kept_out.listed
     assert listed.code == 0, listed.err
-    assert re.search(r"design +held since .*\(column_renamed\).*scripts/schema.sh propose design", listed.out), listed.out
+    assert re.search(r"design +held since .*\(column_renamed\).*scripts/totesys schema propose design", listed.out), listed.out
     assert re.search(r"payment +2 rows: payment_date is no date", listed.out), listed.out
     assert kept_out.shown.out.startswith(f"payment {kept_out.payment}: payment_date is no date (YYYY-MM-DD)\n")
     assert '"payment_date": "2024-02-30"' in kept_out.shown.out

@@ -31,7 +31,7 @@ def paused(stack: Stack) -> Iterator[Stack]:
 def test_a_deploy_leaves_a_paused_schedule_paused_and_says_how_to_resume(paused: Stack) -> None:
     deployed = paused.deploy()
     assert deployed.returncode == 0, deployed.stderr
-    assert "triggers activated; paused: scripts/resume.sh restarts the schedule" in deployed.stdout
+    assert "triggers activated; paused: scripts/totesys resume restarts the schedule" in deployed.stdout
     assert (state(paused, SCHEDULE), state(paused, OTHER)) == ("DEACTIVATED", "ACTIVATED")
 
 

@@ -1,4 +1,4 @@
-"""scripts/schema.sh on a deployed stack: what is registered, what it was, and what the source has."""
+"""scripts/totesys schema on a deployed stack: what is registered, what it was, and what the source has."""
 
 from __future__ import annotations
 

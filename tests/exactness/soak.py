@@ -1,4 +1,4 @@
-"""The soak behind scripts/soak.sh: random worlds, then faults at a pipeline's every call and kills of its jobs, until the time is over."""
+"""scripts/totesys soak: random worlds, then faults at a pipeline's every call and kills of its jobs, until the time is over."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Soak:
                 self.report.duplicated += len(difference.duplicated)
                 self.report.unknown += len(difference.unknown)
         except Exception:
-            self.report.failure = f"{traceback.format_exc()}\nworld {seed} failed; again: scripts/soak.sh --seed {seed}"
+            self.report.failure = f"{traceback.format_exc()}\nworld {seed} failed; again: scripts/totesys soak --seed {seed}"
         self.report.tried.add(world.tally)
 
     def _sweep(self, until: float) -> None:
@@ -142,13 +142,13 @@ class Soak:
         if outcome.inexact:
             told = "\n".join(outcome.inexact)
             self.report.failure = (
-                f"{told}\nafter these points the pipeline is not exact; again: scripts/soak.sh --minutes N --seed {self.seed}"
+                f"{told}\nafter these points the pipeline is not exact; again: scripts/totesys soak --minutes N --seed {self.seed}"
             )
 
 
 def main(argv: Sequence[str]) -> int:
     """0: nothing lost and nothing twice; 1: not so, and the last lines say what, and the seed; 130: interrupted."""
-    parser = argparse.ArgumentParser(prog="scripts/soak.sh")
+    parser = argparse.ArgumentParser(prog="scripts/totesys soak")
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--seed", type=int)
     arguments = parser.parse_args(argv)

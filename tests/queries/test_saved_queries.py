@@ -25,7 +25,7 @@ VIEWS = current_views(load_contracts(), "processed", "current")
 
 
 def asked(lake: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """scripts/query.sh with these arguments, on the stack."""
+    """scripts/totesys query with these arguments, on the stack."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TOTESYS_"))}
     environment = {**inherited, **aws_environment(lake.aws.endpoint), "TOTESYS_PROJECT": PROJECT}
     return subprocess.run([str(SCRIPT), *arguments], env=environment, capture_output=True, text=True, check=False)

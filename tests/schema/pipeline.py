@@ -29,7 +29,7 @@ def change(catalog: Path, path: str, **columns: dict[str, Any]) -> None:
 
 
 def propose_from_source(world: World, catalog: Path, table: str) -> list[str]:
-    """What `scripts/schema.sh propose TABLE --write` does; the notes."""
+    """What `scripts/totesys schema propose TABLE --write` does; the notes."""
     path = catalog / "source" / f"{table}.json"
     body = json.loads(path.read_text("utf-8"))
     with open_source(world.source) as source:

@@ -95,5 +95,5 @@ def loaded(warehouse: Database, s3: Any) -> Database:
 
 @pytest.fixture
 def deadletters(command: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """scripts/deadletters.sh."""
+    """scripts/totesys deadletters."""
     return lambda *options: command(dead_letters, *options)

@@ -49,7 +49,7 @@ def test_holds_letters_and_waiting_rows_are_listed_with_what_settles_them(
             " VALUES (7, 2, '{dim_design,dim_staff}', NULL), (7, 3, '{}', NULL), (8, 1, '{dim_design}', 5)"
         )
     ended = deadletters("list")
-    put_right = "put them right at the source: scripts/deadletters.sh show payment"
+    put_right = "put them right at the source: scripts/totesys deadletters show payment"
     assert cells(ended) == [
         ["design", f"{DESIGN_HELD}; 2 rows in the dead letter", "2", SETTLE],
         ["payment", f"1 row: {OUT_OF_RANGE}", "2", put_right],
@@ -71,7 +71,7 @@ def test_a_warehouse_that_cannot_be_asked_does_not_hide_the_rest(ingested: Inges
     ended = deadletters("list")
     assert [line[:2] for line in cells(ended)] == [["payment", f"1 row: {NO_DATE}"]]
     assert ended.code == 2
-    assert 'relation "etl.waiting_' in ended.err and "has scripts/run.sh run?" in ended.err
+    assert 'relation "etl.waiting_' in ended.err and "has scripts/totesys run run?" in ended.err
 
 
 def test_the_open_letters_are_shown_as_they_were_written(ingested: Ingested, deadletters: Command) -> None:
@@ -242,7 +242,7 @@ def test_a_newer_bad_version_of_a_discarded_row_is_open(ingested: Ingested, load
 
 def test_only_an_open_letter_can_be_discarded(ingested: Ingested, deadletters: Command) -> None:
     ingested.batch(4)
-    reason = "deadletters: payment 5 is no open dead letter: scripts/deadletters.sh show payment lists those that are\n"
+    reason = "deadletters: payment 5 is no open dead letter: scripts/totesys deadletters show payment lists those that are\n"
     assert deadletters("discard", "payment", "--key", "5", "--reason", "a test row") == Ended(2, [], reason)
 
 
@@ -263,7 +263,7 @@ def test_an_option_that_cannot_be_meant_is_refused(capsys: pytest.CaptureFixture
 
 
 def test_before_the_first_batch_there_is_nothing_to_look_at(deadletters: Command, ingested: Ingested) -> None:
-    assert deadletters("list") == Ended(2, [], "deadletters: no batch has landed yet: run scripts/run.sh\n")
+    assert deadletters("list") == Ended(2, [], "deadletters: no batch has landed yet: run scripts/totesys run\n")
 
 
 def test_few_batches_are_looked_at_to_find_those_of_a_long_hold() -> None:

@@ -15,20 +15,20 @@ Command = Callable[..., Ended]
 
 
 def test_a_pause_stops_the_schedule_and_ends_once_it_has_stopped(glue: Glue, command: Command) -> None:
-    assert command(pause) == Ended(0, ["paused: nothing starts ingest by the clock until scripts/resume.sh"], "")
+    assert command(pause) == Ended(0, ["paused: nothing starts ingest by the clock until scripts/totesys resume"], "")
     assert glue.schedule == ["DEACTIVATED"]
 
 
 def test_a_second_pause_changes_nothing(glue: Glue, command: Command) -> None:
     glue.schedule = ["DEACTIVATED"]
-    assert command(pause) == Ended(0, ["paused already: nothing starts ingest by the clock until scripts/resume.sh"], "")
+    assert command(pause) == Ended(0, ["paused already: nothing starts ingest by the clock until scripts/totesys resume"], "")
     assert glue.asked_of_schedule == []
 
 
 def test_a_pause_leaves_a_run_in_progress_alone_and_names_it(glue: Glue, command: Command) -> None:
     run = glue.add(INGEST, jobs={"ingest": "SUCCEEDED"})
     (line,) = command(pause).out
-    assert line.endswith("until scripts/resume.sh; p-ingest is running, and goes on to its end")
+    assert line.endswith("until scripts/totesys resume; p-ingest is running, and goes on to its end")
     assert not run.has_ended
 
 
@@ -50,7 +50,7 @@ def test_a_pause_that_waits_says_what_no_run_will_load(glue: Glue, lake: Lake, c
     glue.add(PUBLISH, jobs={"transform": "FAILED"})
     assert (
         command(pause, "--wait").out[-1]
-        == "idle: no run is in progress; 1 batch waits that no run has loaded: scripts/run.sh brings them in"
+        == "idle: no run is in progress; 1 batch waits that no run has loaded: scripts/totesys run brings them in"
     )
 
 

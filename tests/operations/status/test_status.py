@@ -56,7 +56,7 @@ FAILED = JobState("jr_1", "p-publish", "p-load", "FAILED", NOW - timedelta(minut
 SUCCEEDED = replace(FAILED, state="SUCCEEDED", error="")
 HICCUP = replace(FAILED, error="Error Category: UNCLASSIFIED_ERROR; SystemExit: RetriableError: the lake cannot be read")
 RUNNING = replace(SUCCEEDED, state="RUNNING", completed_at=None)
-HELD = Held("deletes", "staff: 12 of 20 rows are gone", "say scripts/run.sh --accept-deletes staff", SNAPSHOT_AT, 1, 20, 1, 1)
+HELD = Held("deletes", "staff: 12 of 20 rows are gone", "say scripts/totesys run --accept-deletes staff", SNAPSHOT_AT, 1, 20, 1, 1)
 
 
 def ran(job: str, *runs: JobState, **changes: Any) -> Status:
@@ -77,13 +77,13 @@ def test_nobody_is_needed_when_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"triggers": {"p-ingest-start": "DEACTIVATED"}}, "the schedule is paused: scripts/resume.sh restarts the schedule"),
+        ({"triggers": {"p-ingest-start": "DEACTIVATED"}}, "the schedule is paused: scripts/totesys resume restarts the schedule"),
         ({"triggers": {"p-publish-load": "DEACTIVATED"}}, "trigger p-publish-load is DEACTIVATED: scripts/deploy.sh activates it"),
-        ({"loaded": 0, "fresh_to": None}, "nothing has been loaded yet: scripts/run.sh"),
-        ({"fresh_to": NOW - timedelta(minutes=31)}, "the warehouse is 31 minutes old: scripts/run.sh shows what fails"),
+        ({"loaded": 0, "fresh_to": None}, "nothing has been loaded yet: scripts/totesys run"),
+        ({"fresh_to": NOW - timedelta(minutes=31)}, "the warehouse is 31 minutes old: scripts/totesys run shows what fails"),
         (
             {"warehouse": Warehouse(7, compared_at=NOW - timedelta(minutes=20), differences=3)},
-            "the last comparison found 3 differences, 20 minutes ago: scripts/reconcile.sh lists them",
+            "the last comparison found 3 differences, 20 minutes ago: scripts/totesys reconcile lists them",
         ),
         (
             {"loaded": 9, "warehouse": Warehouse(9)},
@@ -91,7 +91,7 @@ def test_nobody_is_needed_when_all_is_well() -> None:
             " warehouse of another lake, or the bucket has lost batches",
         ),
         ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}; {HELD.settle}"),
-        ({"dead": {"design": 1}}, "design has 1 row in the dead letter: scripts/deadletters.sh"),
+        ({"dead": {"design": 1}}, "design has 1 row in the dead letter: scripts/totesys deadletters"),
         ({"alarms": ["p-late"]}, "alarm p-late rings"),
     ],
     ids=["paused", "trigger", "never loaded", "late", "differences", "another lake", "held", "dead letter", "alarm"],
@@ -152,13 +152,13 @@ WAITED = "batch 7 is not in the warehouse, and has waited for 11 minutes"
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (ran("transform", SUCCEEDED, **waits(11, published=7)), f"{WAITED}: p-load has not run since: scripts/run.sh"),
-        (ran("load", SUCCEEDED, **waits(11)), f"{WAITED}: p-transform has not run since: scripts/run.sh"),
+        (ran("transform", SUCCEEDED, **waits(11, published=7)), f"{WAITED}: p-load has not run since: scripts/totesys run"),
+        (ran("load", SUCCEEDED, **waits(11)), f"{WAITED}: p-transform has not run since: scripts/totesys run"),
         (ran("transform", HICCUP, **waits(11)), f"{WAITED}: p-transform FAILED, 3 minutes ago: {HICCUP.error}"),
         (ran("transform", RUNNING, HICCUP, **waits(11)), f"{WAITED}: p-transform is running, started 3 minutes ago"),
         (
             ran("load", SUCCEEDED, **waits(11, published=7)),
-            f"{WAITED}: p-load succeeded 3 minutes ago, so the warehouse has lost what it held: scripts/run.sh loads it again",
+            f"{WAITED}: p-load succeeded 3 minutes ago, so the warehouse has lost what it held: scripts/totesys run loads it again",
         ),
     ],
     ids=["no load", "no transform", "transform failed", "transform runs", "restored from a backup"],
@@ -170,7 +170,10 @@ def test_work_that_is_pending_for_longer_than_two_ticks_is_told_with_what_stands
 def test_a_warehouse_that_lacks_many_batches_is_told_by_the_first_and_the_last() -> None:
     waiting = [Batch(seq, NOW - timedelta(hours=9 - seq), 3, "published") for seq in (7, 6, 5)]
     (said,) = needs_a_person(replace(WELL, published=7, loaded=4, warehouse=Warehouse(4), waiting=waiting), "p", NOW)
-    assert said == "3 batches up to batch 7 are not in the warehouse, and have waited for 4 hours: p-load has not run since: scripts/run.sh"
+    assert (
+        said
+        == "3 batches up to batch 7 are not in the warehouse, and have waited for 4 hours: p-load has not run since: scripts/totesys run"
+    )
 
 
 def test_what_is_shown_can_be_read_at_a_glance(capsys: pytest.CaptureFixture[str]) -> None:
