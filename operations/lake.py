@@ -14,7 +14,7 @@ from totesys.store import Bucket
 from totesys.waiting import Progress
 from totesys.warehouse_state import loaded_through
 
-from operations.deployment import Deployment
+from operations.deployment.deployment import Deployment
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ readonly PYTHON="${ROOT}/.venv/main/bin/python"
 
 main() {
   [[ -x "${PYTHON}" ]] || { echo "cost: nothing is installed: run scripts/setup.sh" >&2; exit 2; }
-  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${PYTHON}" -m operations.cost.command "$@"
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${PYTHON}" -m operations.cli.cost "$@"
 }
 
 main "$@"

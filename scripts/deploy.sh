@@ -12,7 +12,7 @@ readonly ROOT
 
 main() {
   "${ROOT}/scripts/setup.sh"
-  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${ROOT}/.venv/main/bin/python" -m operations.deploy.command "$@"
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${ROOT}/.venv/main/bin/python" -m operations.deployment.deploy "$@"
 }
 
 main "$@"

@@ -14,7 +14,7 @@ readonly PYTHON="${ROOT}/.venv/main/bin/python"
 
 main() {
   [[ -x "${PYTHON}" ]] || { echo "reconcile: nothing is installed: run scripts/setup.sh" >&2; exit 2; }
-  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${PYTHON}" -m operations.reconcile.command "$@"
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${PYTHON}" -m operations.reconcile.reconcile "$@"
 }
 
 main "$@"

@@ -22,8 +22,8 @@ from totesys.contracts import Column
 
 from local_aws.spark import aws_environment
 from local_totesys.postgres import PostgresServer
-from operations.deployment import Deployment
-from operations.query import ask
+from operations.athena import ask
+from operations.deployment.deployment import Deployment
 from tests.conftest import Database
 from tests.local_aws.machine import LocalAws, free_port, start, stop
 

@@ -14,8 +14,8 @@ from totesys.errors import FatalError
 from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA
 from totesys.secrets import Credentials
 
-from operations.deploy.databases import Database, connect, given_credentials, pipeline_databases, server
-from operations.deploy.rights import join, present_tables
+from operations.deployment.databases import Database, connect, given_credentials, pipeline_databases, server
+from operations.deployment.rights import join, present_tables
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from totesys.alerts import Alert, send
 from totesys.errors import FatalError
 
 from local_aws.spark import aws_environment
-from operations.deploy import proof
-from operations.deploy.proof import prove_stack
-from operations.deploy.stacks import Template, deploy_stack
-from operations.deployment import stack_outputs
-from operations.schedule import pause, resume
-from operations.schedule.heartbeat import heartbeat_alarm, heed_heartbeat
+from operations.deployment import proof
+from operations.deployment.deployment import stack_outputs
+from operations.deployment.proof import prove_stack
+from operations.deployment.stacks import Template, deploy_stack
+from operations.workflows import pause, resume
+from operations.workflows.heartbeat import heartbeat_alarm, heed_heartbeat
 from tests.local_aws.machine import wait_until
 from tests.stack_fixtures import PROJECT, Stack
 

@@ -9,9 +9,9 @@ from totesys.alerts import Alert, send
 from totesys.errors import FatalError
 
 from local_aws.spark import aws_environment
-from operations.deploy.proof import prove_stack
-from operations.deploy.stacks import Template, deploy_stack
-from operations.deployment import stack_outputs
+from operations.deployment.deployment import stack_outputs
+from operations.deployment.proof import prove_stack
+from operations.deployment.stacks import Template, deploy_stack
 from tests.local_aws.machine import wait_until
 from tests.stack_fixtures import PROJECT, Stack
 

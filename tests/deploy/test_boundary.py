@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from local_aws.spark import aws_environment
-from operations.deploy.proof import prove_stack
-from operations.deploy.stacks import Template, deploy_stack
-from operations.deployment import stack_outputs
+from operations.deployment.deployment import stack_outputs
+from operations.deployment.proof import prove_stack
+from operations.deployment.stacks import Template, deploy_stack
 from tests.stack_fixtures import Stack
 from tests.templates.test_templates import listed
 

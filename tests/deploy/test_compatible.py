@@ -12,7 +12,7 @@ import pytest
 from totesys.contracts import Contract, load_contracts, parse_contract
 from totesys.errors import FatalError
 
-from operations.deploy.compatible import check_contracts, problems, refused
+from operations.deployment.compatible import check_contracts, problems, refused
 from tests.stack_fixtures import Stack
 
 DESIGN = json.loads(load_contracts().source["design"].body)

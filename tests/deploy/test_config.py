@@ -9,10 +9,10 @@ import pytest
 import tomllib
 from totesys.errors import FatalError
 
-from operations.deploy.stacks import DECIDED, Template, check_config, variable
-from operations.deploy.urls import parse_url
-from operations.deployment import STACKS, project_name
-from operations.settings import settings
+from operations.deployment.deployment import STACKS, project_name
+from operations.deployment.settings import settings
+from operations.deployment.stacks import DECIDED, Template, check_config, variable
+from operations.deployment.urls import parse_url
 
 EXAMPLE = Path(__file__).parents[2] / "totesys.example.toml"
 Write = Callable[[str], Path]

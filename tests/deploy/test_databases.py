@@ -21,8 +21,8 @@ from psycopg2 import sql
 from totesys.contracts import load_contracts
 from totesys.errors import FatalError, RetriableError
 
-from operations.deploy.databases import Database, given_credentials, pipeline_databases, read_secret, set_credentials, works
-from operations.deploy.urls import parse_url, read_certificates
+from operations.deployment.databases import Database, given_credentials, pipeline_databases, read_secret, set_credentials, works
+from operations.deployment.urls import parse_url, read_certificates
 from tests import conftest
 
 SOURCE, WAREHOUSE = pipeline_databases("credentials-test")

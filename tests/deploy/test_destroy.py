@@ -8,10 +8,10 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from operations.destroy import command
 from totesys.errors import FatalError
 
-from operations.destroy import command
-from operations.destroy.buckets import delete_bucket
+from operations.deployment.buckets import delete_bucket
 from tests.conftest import Database
 from tests.stack_fixtures import Stack, local_stack
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from operations.deploy.proof import prove_stack
-from operations.deploy.stacks import Template
-from operations.schedule.trigger import is_paused
+from operations.deployment.proof import prove_stack
+from operations.deployment.stacks import Template
+from operations.workflows.trigger import is_paused
 from tests.stack_fixtures import PROJECT, Stack
 
 SCHEDULE, OTHER = f"{PROJECT}-ingest-start", f"{PROJECT}-publish-load"

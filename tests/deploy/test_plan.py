@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from totesys.contracts import load_contracts
 
-from operations.deploy.artifacts import Artifacts
-from operations.deploy.parameters import deployed_version
-from operations.deploy.plan import stack_changes
-from operations.deploy.stacks import Template
-from operations.deployment import STACKS, stack_outputs
+from operations.deployment.artifacts import Artifacts
+from operations.deployment.deployment import STACKS, stack_outputs
+from operations.deployment.parameters import deployed_version
+from operations.deployment.plan import stack_changes
+from operations.deployment.stacks import Template
 from tests.deploy.test_compatible import registered_as
 from tests.deploy.test_deploy import versions
 from tests.stack_fixtures import PROJECT, Stack
@@ -73,7 +73,7 @@ def test_a_plan_of_contracts_that_a_deploy_refuses_says_why(stack: Stack) -> Non
 
 def test_a_stack_that_needs_one_that_is_not_there_yet_is_shown_by_its_template(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = "No export named later-storage-IngestionBucket found."  # AWS says so; the local one makes the change set all the same
-    monkeypatch.setattr("operations.deploy.plan.described_changes", lambda *arguments: ([], refusal))
+    monkeypatch.setattr("operations.deployment.plan.described_changes", lambda *arguments: ([], refusal))
     shown = stack_changes(stack.session, "later-secrets", Template.read("secrets"), {"Project": "later"})
     assert shown == [("stack later-secrets", "create", "SourceSecret, WarehouseSecret")]
 

@@ -14,7 +14,7 @@ from totesys.manifests import PartitionState
 from totesys.pointers import follow
 from totesys.registry import registered_contracts
 
-from operations.deploy.register import register_table, register_tables
+from operations.deployment.register import register_table, register_tables
 from tests.stack_fixtures import Stack
 
 ROWS = [("1", "GBP", "British Pound"), ("2", "USD", "US Dollar")]

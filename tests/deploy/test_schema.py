@@ -12,7 +12,7 @@ import pytest
 from totesys.contracts import load_contracts
 
 from local_aws.spark import aws_environment
-from operations.schema import command
+from operations.registry import command
 from tests.stack_fixtures import PROJECT, Stack
 
 Run = Callable[..., tuple[int, str, str]]

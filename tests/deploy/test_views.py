@@ -13,8 +13,8 @@ import pytest
 from totesys.contracts import CURRENT_LINEAGE, load_contracts
 from totesys.errors import FatalError
 
-from operations.deploy.views import create_view, create_views, current_views
-from operations.query import QueryError, ask
+from operations.athena import QueryError, ask
+from operations.deployment.views import create_view, create_views, current_views
 from tests.stack_fixtures import Stack
 
 CONTRACTS = load_contracts()

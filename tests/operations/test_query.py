@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from operations.query import SHOWN, Answer, print_answer
+from operations.athena import SHOWN, Answer, print_answer
 
 
 def printed(answer: Answer, capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -11,9 +11,9 @@ from moto import mock_aws
 from totesys.manifests import BatchManifest, DeadLetters, Held, SourceIdentity, TableCapture, commit
 from totesys.store import Bucket
 
-from operations.reconcile.command import Outcome, print_outcome
 from operations.reconcile.kept_out import KeptOut, read_kept_out
 from operations.reconcile.moments import Reconciliation
+from operations.reconcile.reconcile import Outcome, print_outcome
 from tests.operations.conftest import Pair, parquet, without_triggers
 from tests.operations.test_reconcile_moments import NOON
 

@@ -11,8 +11,8 @@ from moto import mock_aws
 from totesys.manifests import BatchManifest, Held, SourceIdentity, TableCapture, commit
 from totesys.store import Bucket
 
-from operations.reconcile.command import Outcome, print_outcome
 from operations.reconcile.moments import Reconciliation, describe_agreement, describe_held, read_held, read_reconciliation, record
+from operations.reconcile.reconcile import Outcome, print_outcome
 from operations.reconcile.result import Comparison
 from tests.operations.conftest import Pair
 

@@ -14,8 +14,8 @@ from sqlglot import exp
 from totesys.contracts import load_contracts
 
 from local_aws.spark import aws_environment
-from operations.deploy.views import current_views
-from operations.query import saved_query
+from operations.athena import saved_query
+from operations.deployment.views import current_views
 from tests.stack_fixtures import PROJECT, Stack
 from tests.templates.test_templates import resources
 

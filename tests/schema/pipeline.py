@@ -15,9 +15,9 @@ from totesys.manifests import newest_publish
 from totesys.registry import registered_contracts
 from totesys.transform.lake import Lake
 
-from operations.deploy.compatible import check_contracts
-from operations.deploy.register import register_tables
-from operations.schema.propose import propose
+from operations.deployment.compatible import check_contracts
+from operations.deployment.register import register_tables
+from operations.registry.propose import propose
 from tests.exactness.world import World
 
 

@@ -11,9 +11,9 @@ import pytest
 from totesys.contracts import load_contracts, parse_contract
 from totesys.ingest.structure import LiveColumn, LiveTable
 
-from operations.deploy.compatible import problems
-from operations.schema.changes import changes
-from operations.schema.propose import glue_type, propose
+from operations.deployment.compatible import problems
+from operations.registry.changes import changes
+from operations.registry.propose import glue_type, propose
 
 CATALOG = Path(__file__).parents[2] / "catalog"
 BODY = json.loads((CATALOG / "source" / "transaction.json").read_text("utf-8"))

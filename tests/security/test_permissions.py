@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from local_aws.spark import aws_environment
-from operations.deploy.stacks import Template, deploy_stack
+from operations.deployment.stacks import Template, deploy_stack
 from tests.conftest import Database
 from tests.exactness.sweep_deltas import Deltas
 from tests.security.deployed import (

@@ -24,7 +24,7 @@ from totesys.load.staging import StagingWriter
 from totesys.load.warehouse import warehouse_engine
 from totesys.secrets import Credentials
 
-from operations.deploy.databases import pipeline_databases, set_credentials
+from operations.deployment.databases import pipeline_databases, set_credentials
 from tests.conftest import Database
 from tests.local_aws.machine import free_port
 from tests.security.tls_proxy import TlsProxy

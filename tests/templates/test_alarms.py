@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from totesys import metrics
 
-from operations.schedule.heartbeat import heartbeat_alarm
+from operations.workflows.heartbeat import heartbeat_alarm
 from tests.templates.test_templates import resources
 
 ROOT = Path(__file__).parents[2]

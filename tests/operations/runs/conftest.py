@@ -11,9 +11,9 @@ from moto import mock_aws
 from totesys.store import Bucket
 
 from operations import lake as operations_lake
-from operations.deployment import Deployment
-from operations.run import workflows
-from operations.schedule import trigger
+from operations.deployment.deployment import Deployment
+from operations.workflows import runs as workflows
+from operations.workflows import trigger
 from tests.operations.runs.glue import DEPLOYMENT, Ended, Glue, Lake, Session
 
 

@@ -13,7 +13,7 @@ from totesys.errors import PipelineError
 from totesys.manifests import BatchManifest, DeadLetters, PartitionState, PublishManifest, SourceIdentity, TableCapture
 from totesys.store import Bucket
 
-from operations.deployment import Deployment
+from operations.deployment.deployment import Deployment
 
 STARTED = datetime(2026, 3, 2, 8, tzinfo=timezone.utc)
 SNAPSHOT_AT = "2026-03-02T08:00:00+00:00"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from operations.backfill import command as backfill
+from operations.workflows import backfill
 from tests.operations.runs.glue import INGEST, Ended, Glue, Lake
 
 Command = Callable[..., Ended]

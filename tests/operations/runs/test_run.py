@@ -12,14 +12,14 @@ from totesys.demands import NO_DEMANDS, Demands
 from totesys.errors import RetriableError
 from totesys.manifests import DeadLetters, Held
 
-from operations.console import make_console
+from operations.attention import print_outcome
+from operations.cli.console import make_console
+from operations.cli.run import parse_demands
 from operations.run import command as run
-from operations.run import workflows
-from operations.run.command import parse_demands
-from operations.run.display import RunDisplay
-from operations.run.report import print_outcome
-from operations.run.tick import Outcome, Tick
-from operations.run.workflows import RunFailedError
+from operations.workflows import runs as workflows
+from operations.workflows.display import RunDisplay
+from operations.workflows.runs import RunFailedError
+from operations.workflows.tick import Outcome, Tick
 from tests.operations.runs.glue import DEPLOYMENT, INGEST, PUBLISH, SNAPSHOT_AT, Ended, Glue, Lake, Session
 
 Command = Callable[..., Ended]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from totesys.errors import FatalError, RetriableError
 
-from operations.run import workflows
-from operations.schedule import pause, resume, trigger
+from operations.workflows import pause, resume, trigger
+from operations.workflows import runs as workflows
 from tests.operations.runs.glue import INGEST, PUBLISH, SNAPSHOT_AT, Ended, Glue, Lake
 
 Command = Callable[..., Ended]

@@ -18,10 +18,9 @@ from totesys.manifests import NO_PUBLISH, Held, commit, newest_batch, read_batch
 from totesys.store import Bucket
 
 from local_totesys.postgres import free_port
-from operations.console import make_console
-from operations.run.display import JobState
+from operations.cli.console import make_console
+from operations.cli.status import age, needs_a_person, show
 from operations.status import command
-from operations.status.command import age, needs_a_person, show
 from operations.status.gather import (
     MOST,
     Batch,
@@ -40,6 +39,7 @@ from operations.status.gather import (
     read_warehouse,
     stage,
 )
+from operations.workflows.display import JobState
 from tests.conftest import Database
 from tests.operations.runs.glue import DEPLOYMENT, SNAPSHOT_AT, Lake, Pages
 
