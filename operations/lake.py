@@ -38,6 +38,13 @@ class Lake:
         """The newest batch; None before the first."""
         return manifests.newest_batch(self.ingestion)
 
+    def expect_batch(self) -> BatchManifest:
+        """The newest batch; FatalError before the first."""
+        batch = self.newest_batch()
+        if batch is None:
+            raise FatalError("no batch has landed yet: run scripts/totesys run")
+        return batch
+
     def batch(self, seq: int) -> BatchManifest:
         """The batch of that number; FatalError when there is none."""
         return manifests.read_batch(self.ingestion, seq)

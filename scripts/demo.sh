@@ -38,7 +38,7 @@ main() {
   ! "${ROOT}/scripts/local.sh" status > /dev/null 2>&1 || die "a demo's stack is up: LOCAL_DIR=${LOCAL_DIR} scripts/local.sh down takes it down"
   take_down  # what a demo that was killed has left
   [[ "${keep}" == true ]] || trap take_down EXIT
-  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" "${ROOT}/.venv/main/bin/python" -m operations.demo.demo --orders "${orders}"
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" "${ROOT}/.venv/main/bin/python" -m operations.cli.demo --orders "${orders}"
   [[ "${keep}" == false ]] || cat << TEXT
 
 The stack is up. To use it:

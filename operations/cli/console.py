@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import date, datetime
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -33,3 +35,12 @@ def make_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str |
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return table
+
+
+def print_json(value: object) -> None:
+    """Print a command's answer as JSON on stdout. Moments are ISO 8601."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=_as_json))
+
+
+def _as_json(value: object) -> str:
+    return value.isoformat() if isinstance(value, (date, datetime)) else str(value)

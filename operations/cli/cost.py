@@ -1,82 +1,53 @@
-"""The command behind scripts/totesys cost: what the pipeline costs in a month, and what changes that."""
+"""`totesys cost`: what the pipeline costs in a month, and what changes that."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
-import tomllib
+import click
 from rich.table import Table
 
-from operations.cli.console import make_console, make_table
-from operations.cost.model import Prices, Usage, Workload, costs, interface_endpoints, month, naive_idle_month, nat_gateway, rebuild
+from operations.cli.attempt import Attempt, attempted
+from operations.cli.console import make_console, make_table, print_json
+from operations.cli.options import examples, json_option
+from operations.cost.figures import lever_costs, read_prices, read_usage, workload_costs
 
-FOLDER = Path(__file__).parent
-INTERVALS = (10, 15)  # minutes: more, and a change may need longer than half an hour
 
+@click.command(epilog=examples("scripts/totesys cost"))
+@json_option
+@attempted("cost")
+def cost(attempt: Attempt, as_json: bool) -> None:
+    """Estimate what the pipeline costs on AWS in a month, and what changes that.
 
-def main(argv: Sequence[str]) -> int:
-    """0: printed."""
-    argparse.ArgumentParser(
-        prog="scripts/totesys cost",
-        description=f"Prints what the pipeline costs on AWS: prices and usage stand in operations/{FOLDER.name}/.",
-    ).parse_args(argv)
+    Prices and usage stand in operations/cost/. Neither AWS nor the network is asked.
+
+    \b
+    With --json: {"region", "noted": day of the prices, "workloads": {NAME: {WHAT: USD}},
+    "levers": {NAME: {"idle month": USD, "busy month": USD}}}
+    """
     priced, prices = read_prices()
-    usage = tomllib.loads((FOLDER / "usage.toml").read_text("utf-8"))
+    usage = read_usage()
+    workloads, levers = workload_costs(prices, usage), lever_costs(prices, usage)
+    if as_json:
+        print_json({"region": priced["region"], "noted": priced["noted"], "workloads": workloads, "levers": levers})
+        return
     console = make_console()
     console.print(f"USD in {priced['region']}, prices noted on {priced['noted']}: check them before you rely on them")
-    console.print(cost_table(prices, usage))
-    console.print(lever_table(prices, usage))
-    return 0
+    console.print(cost_table(workloads))
+    console.print(lever_table(levers))
 
 
-def read_prices() -> tuple[dict[str, Any], Prices]:
-    """Return prices.toml as it is, and the prices alone by their names."""
-    priced = tomllib.loads((FOLDER / "prices.toml").read_text("utf-8"))
-    return priced, {name: price["usd" if "usd" in price else "seconds"] for name, price in priced.items() if isinstance(price, dict)}
-
-
-def cost_table(prices: Prices, usage: Usage) -> Table:
-    """Each workload's costs: the workloads side by side, what is paid for below each other."""
-    workloads = {
-        "idle month": month(usage, busy=False),
-        "idle, Spark at every tick": naive_idle_month(usage),
-        "busy month": month(usage, busy=True),
-        "full rebuild": rebuild(usage),
-    }
-    found = [costs(workload, prices, usage) for workload in workloads.values()]
-    totals = [sum(parts.values()) for parts in found]
-    rows = [(part, *(_usd(parts[part]) for parts in found)) for part in found[0]]
-    rows.append(("in all, without a VPC", *map(_usd, totals)))
-    for what, adds in (("in all, with a NAT gateway", nat_gateway), ("in all, with interface endpoints", interface_endpoints)):
-        rows.append((what, *(_usd(total + adds(workload, prices, usage)) for total, workload in zip(totals, workloads.values()))))
+def cost_table(workloads: Mapping[str, Mapping[str, float]]) -> Table:
+    """The workloads side by side, what is paid for below each other."""
+    rows = [(what, *(_usd(parts[what]) for parts in workloads.values())) for what in next(iter(workloads.values()))]
     return make_table([("", "left"), *((name, "right") for name in workloads)], rows)
 
 
-def lever_table(prices: Prices, usage: Usage) -> Table:
-    """Idle and busy months without a VPC, by what one may choose."""
-
-    def row(name: str, interval: int | None = None, worker_type: str = "G.1X") -> tuple[str, str, str]:
-        months = [month(usage, busy=busy, interval=interval, worker_type=worker_type) for busy in (False, True)]
-        idle, busy_month = (_usd(total(workload, prices, usage)) for workload in months)
-        return name, idle, busy_month
-
-    rows = [row(f"every {usage['month']['interval_minutes']} minutes, G.1X")]
-    rows += [row(f"every {minutes} minutes", interval=minutes) for minutes in INTERVALS]
-    rows.append(row("G.2X", worker_type="G.2X"))
+def lever_table(levers: Mapping[str, Mapping[str, float]]) -> Table:
+    """Idle and busy months by what one may choose."""
+    rows = [(name, *map(_usd, months.values())) for name, months in levers.items()]
     return make_table([("lever, without a VPC", "left"), ("idle month", "right"), ("busy month", "right")], rows)
-
-
-def total(workload: Workload, prices: Prices, usage: Usage) -> float:
-    return sum(costs(workload, prices, usage).values())
 
 
 def _usd(amount: float) -> str:
     return f"{amount:,.2f}"
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,184 +1,161 @@
-"""The command behind scripts/totesys deadletters: what is kept out of the lake or of the warehouse, and what a person can do about it."""
+"""`totesys deadletters`: what is kept out of the lake or of the warehouse, and what a person can do about it."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import islice
-from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
-from totesys.contracts import load_contracts
-from totesys.demands import Demands
-from totesys.errors import FatalError, PipelineError
-from totesys.manifests import BatchManifest
-from totesys.secrets import read_credentials
+import boto3
+import click
+from totesys.errors import FatalError
 
-from operations.attention import matters, print_matters, print_outcome
-from operations.cli.attempt import Attempt
-from operations.cli.console import make_console, make_table
-from operations.dead_letters.discard import discard
+from operations.aws import aws_session
+from operations.cli.attempt import Attempt, attempted
+from operations.cli.console import make_console, make_table, print_json
+from operations.cli.options import examples, json_option, source_table
+from operations.cli.run import matters_of, print_matters, print_outcome, tell_matters
+from operations.dead_letters.discard import discard as discard_letter
 from operations.dead_letters.letters import Letters
-from operations.dead_letters.listing import COLUMNS, counted, discarded_line, held_lines, letter_lines, waiting_lines
-from operations.dead_letters.waiting import Waiting, read_waiting
-from operations.deployment.deployment import Deployment, aws_session, explain
+from operations.dead_letters.listing import list_kept_out
+from operations.dead_letters.replay import Replay
+from operations.deployment.deployment import Deployment
 from operations.lake import Lake
-from operations.reconcile.databases import snapshot
-from operations.values import shortened
-from operations.workflows.tick import Tick
+from operations.values import counted, shortened
+
+_COLUMNS = [("source table", "left"), ("what", "left"), ("since batch", "right"), ("what settles it", "left")]
 
 
-def main(argv: Sequence[str]) -> int:
-    """0: done; 1: the run of a replay failed; 2: could not start, or could not look everywhere; 130: interrupted."""
-    arguments = parse(argv)
-    try:
-        session = aws_session()
-        deployment = Deployment.read(session)
-        command = Command(session, deployment, Lake.open(session, deployment), make_console())
-        if arguments.command == "replay":
-            return command.replay(arguments.table)
-        if arguments.command == "list":
-            command.list()
-        elif arguments.command == "show":
-            command.show(arguments.table, arguments.key, arguments.limit)
+@click.group()
+def deadletters() -> None:
+    """Show and settle what is kept out: held tables, dead letters, rows that wait."""
+
+
+def _open() -> tuple[boto3.Session, Deployment, Lake]:
+    session = aws_session()
+    deployment = Deployment.read(session)
+    return session, deployment, Lake.open(session, deployment)
+
+
+@deadletters.command("list", short_help="List what is kept out, and what settles it.", epilog=examples("scripts/totesys deadletters list"))
+@json_option
+@attempted("deadletters")
+def list_all(attempt: Attempt, as_json: bool) -> None:
+    """List held tables, rows in the dead letter, rows that wait in the warehouse; and what settles each.
+
+    Exits 1 when the warehouse cannot be asked, after it has listed what is in the lake.
+
+    \b
+    With --json: {"kept_out": [{"table", "what", "since_batch", "settle"}],
+    "discarded": {TABLE: rows}}
+    """
+    session, deployment, lake = _open()
+    listing = list_kept_out(session, deployment, lake, lake.expect_batch())
+    attempt.has_started = True
+    if as_json:
+        print_json({"kept_out": [vars(line) for line in listing.lines], "discarded": listing.discarded})
+    else:
+        console = make_console()
+        if listing.lines:
+            rows = [[line.table, line.what, str(line.since_batch), line.settle] for line in listing.lines]
+            console.print(make_table(_COLUMNS, rows))
         else:
-            command.discard(arguments.table, arguments.key, arguments.reason)
-    except (PipelineError, BotoCoreError, ClientError) as error:
-        print(f"deadletters: {error if isinstance(error, PipelineError) else explain(error)}", file=sys.stderr)
-        return 2
-    return 0
+            console.print("nothing is kept out" + (" of the lake" if listing.unreachable else ""))
+        if listing.discarded:
+            console.print(f"discarded, and still not in: {', '.join(f'{rows} of {table}' for table, rows in listing.discarded.items())}")
+    if listing.unreachable:
+        raise listing.unreachable
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/totesys deadletters", description="Shows and settles what is kept out.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="held tables, rows in the dead letter, rows that wait in the warehouse; and what settles each")
-    for name, text in (
-        ("show", "the rows that are kept out of a table now, at most --limit N; with --key K one of them"),
-        ("replay", "one run that reads the table in full, and judges its dead letters again"),
-        ("discard", "says that the dead letter of --key K needs no more care, with --reason TEXT; the row stays out"),
-    ):
-        command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("table", metavar="TABLE", choices=list(load_contracts().source))
-        if name in ("show", "discard"):
-            command.add_argument("--key", type=int, metavar="K", required=name == "discard", help="the row's key")
-        if name == "show":
-            command.add_argument("--limit", type=_positive, default=20, metavar="N", help="how many rows at most; 20 if not given")
-        if name == "discard":
-            command.add_argument("--reason", type=_said, required=True, metavar="TEXT", help="why; it is kept with your name")
-    return parser.parse_args(argv)
+@deadletters.command(
+    short_help="Show the rows in a table's dead letter.",
+    epilog=examples("scripts/totesys deadletters show payment", "scripts/totesys deadletters show payment --key 7"),
+)
+@click.argument("table", type=source_table(), metavar="TABLE")
+@click.option("--key", type=int, metavar="K", help="Only the row of this key.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="How many rows at most.")
+@json_option
+@attempted("deadletters")
+def show(attempt: Attempt, table: str, key: int | None, limit: int, as_json: bool) -> None:
+    """Show the rows that are kept out of a table now. No other command prints rows.
+
+    \b
+    With --json: {"letters": [{"table", "key", "reason", "contract_version", "batch_seq",
+    "at", "row", "address": the object with the letter}], "more": rows beyond --limit}
+    """
+    _, _, lake = _open()
+    letters = Letters(lake.ingestion, lake.expect_batch())
+    found = ((letter, address) for letter, address in letters.read(table) if key is None or letter["key"] == key)
+    shown = list(islice(found, limit))
+    more = sum(1 for _ in found)
+    if as_json:
+        print_json({"letters": [{**letter, "address": address} for letter, address in shown], "more": more})
+        return
+    for letter, address in shown:
+        _say(f"{table} {letter['key']}: {letter['reason']}")
+        _say(f"  batch {letter['batch_seq']}, {letter['at']}, contract version {letter['contract_version']}")
+        row = {name: shortened(value) for name, value in letter["row"].items()}
+        _say(f"  {json.dumps(row, ensure_ascii=False, default=str)}")
+        if row != letter["row"]:
+            _say(f"  in full: {address}")
+    if more:
+        _say(f"{counted(more)} more: --limit {len(shown) + more}")
+    if not shown:
+        _say(f"no row of {table}{'' if key is None else f' with key {key}'} is in the dead letter now")
 
 
-@dataclass(frozen=True)
-class Command:
-    """What one deployment keeps out."""
+@deadletters.command(
+    short_help="Read a table again, and judge its dead letters.", epilog=examples("scripts/totesys deadletters replay payment")
+)
+@click.argument("table", type=source_table(), metavar="TABLE")
+@attempted("deadletters")
+def replay(attempt: Attempt, table: str) -> None:
+    """Run one tick that reads the table in full and judges its dead letters again.
 
-    session: Any
-    deployment: Deployment
-    lake: Lake
-    console: Console
-
-    def list(self) -> None:
-        """One table of everything. What is in the lake is shown even when the warehouse cannot be asked, which is an error."""
-        batch = self._newest()
-        letters = Letters(self.lake.ingestion, batch)
-        kept_out = {table: letters.of(table) for table in batch.tables}
-        lines = [*held_lines({table: (why, letters.held_since(table)) for table, why in batch.held.items()}), *letter_lines(kept_out)]
-        unreachable = None
-        try:
-            lines += waiting_lines(self._waiting())
-        except PipelineError as error:
-            unreachable = error
-        if lines:
-            self.console.print(make_table(COLUMNS, lines))
-        else:
-            self.console.print("nothing is kept out" + (" of the lake" if unreachable else ""))
-        if line := discarded_line(kept_out):
-            self.console.print(line)
-        if unreachable:
-            raise unreachable
-
-    def show(self, table: str, key: int | None, limit: int) -> None:
-        """The rows, readable: the only place that prints any."""
-        batch = self._newest()
-        letters = Letters(self.lake.ingestion, batch)
-        found = ((letter, address) for letter, address in letters.read(table) if key is None or letter["key"] == key)
-        shown = 0
-        for letter, address in islice(found, limit):
-            shown += 1
-            self._say(f"{table} {letter['key']}: {letter['reason']}")
-            self._say(f"  batch {letter['batch_seq']}, {letter['at']}, contract version {letter['contract_version']}")
-            row = {name: shortened(value) for name, value in letter["row"].items()}
-            self._say(f"  {json.dumps(row, ensure_ascii=False, default=str)}")
-            if row != letter["row"]:
-                self._say(f"  in full: {address}")
-        if more := sum(1 for _ in found):
-            self._say(f"{counted(more)} more: --limit {shown + more}")
-        if not shown:
-            self._say(f"no row of {table}{'' if key is None else f' with key {key}'} is in the dead letter now")
-
-    def replay(self, table: str) -> int:
-        """One run, and what became of the letters; returns the exit code."""
-        batch = self._newest()
-        held = batch.held.get(table)
-        if held and held.cause == "drift":
-            raise FatalError(f"{table} is held, and that must be settled first: {held.settle}")
-        before = {(letter.key, letter.source_xid) for letter in Letters(self.lake.ingestion, batch).of(table).open}
-        if not before:
-            self._say(f"no dead letter of {table} is open: nothing to read again")
-            return 0
-        with Attempt("deadletters") as attempt:
-            tick = Tick(self.session, self.deployment, self.console)
-            with tick.display:
-                run_id = tick.start_ingest(Demands(replay=frozenset({table})))
-                attempt.has_started = True
-                outcome = tick.finish(run_id)
-            print_outcome(self.console, outcome, tick.unknown() if outcome is None else "")
-            print_matters(self.console, matters(tick.held_tables(), tick.news(), outcome.misses if outcome else {}))
-            after = {(letter.key, letter.source_xid) for letter in Letters(self.lake.ingestion, self._newest()).of(table).open}
-            self._say(f"{table}: {counted(len(before - after))} of {len(before):,} out of the dead letter, {len(after):,} in it now")
-        return attempt.exit_code
-
-    def discard(self, table: str, key: int, reason: str) -> None:
-        """Leaves the trace of who, when and why."""
-        letters = Letters(self.lake.ingestion, self._newest()).of(table)
-        letter = next((letter for letter in (*letters.open, *letters.discarded) if letter.key == key), None)
-        if letter is None:
-            raise FatalError(f"{table} {key} is no open dead letter: scripts/totesys deadletters show {table} lists those that are")
-        by = self.session.client("sts").get_caller_identity()["Arn"]
-        self._say(discard(self.lake.ingestion, table, letter, reason, by, datetime.now(timezone.utc)))
-
-    def _newest(self) -> BatchManifest:
-        batch = self.lake.newest_batch()
-        if batch is None:
-            raise FatalError("no batch has landed yet: run scripts/totesys run")
-        return batch
-
-    def _waiting(self) -> Sequence[Waiting]:
-        credentials = read_credentials(self.session.client("secretsmanager"), self.deployment.warehouse_secret)
-        with snapshot(credentials, "warehouse") as warehouse:
-            return tuple(read_waiting(warehouse, load_contracts()))
-
-    def _say(self, line: str) -> None:
-        self.console.print(line, markup=False, soft_wrap=True)
+    Do this once the rows are put right at the source, or the contract allows them.
+    """
+    session, deployment, lake = _open()
+    console = make_console()
+    again = Replay(session, deployment, lake, table, console)
+    if not again.before:
+        _say(f"no dead letter of {table} is open: nothing to read again")
+        return
+    with again.tick.display:
+        run_id = again.start()
+        attempt.has_started = True
+        outcome = again.finish(run_id)
+    matters = matters_of(again.tick, outcome)
+    print_outcome(console, outcome, again.tick.unknown() if outcome is None else "")
+    print_matters(console, matters)
+    tell_matters("deadletters", matters)
+    out, left = again.outcome()
+    _say(f"{table}: {counted(out)} of {len(again.before):,} out of the dead letter, {left:,} in it now")
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text} is no number of rows")
-    return int(text)
-
-
-def _said(text: str) -> str:
+def _reason(context: click.Context, parameter: click.Parameter, text: str) -> str:
     if not text.strip():
-        raise argparse.ArgumentTypeError("it says nothing")
+        raise click.BadParameter("it says nothing")
     return text.strip()
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+@deadletters.command(
+    short_help="Mark a dead letter as settled.",
+    epilog=examples('scripts/totesys deadletters discard payment --key 7 --reason "a test order"'),
+)
+@click.argument("table", type=source_table(), metavar="TABLE")
+@click.option("--key", type=int, required=True, metavar="K", help="The row's key.")
+@click.option("--reason", required=True, metavar="TEXT", callback=_reason, help="Why. It is kept with your name.")
+@attempted("deadletters")
+def discard(attempt: Attempt, table: str, key: int, reason: str) -> None:
+    """Say that a dead letter needs no more care. The row stays out, and a trace of who, when and why is kept."""
+    session, _, lake = _open()
+    letters = Letters(lake.ingestion, lake.expect_batch()).of(table)
+    letter = next((letter for letter in (*letters.open, *letters.discarded) if letter.key == key), None)
+    if letter is None:
+        raise FatalError(f"{table} {key} is no open dead letter: scripts/totesys deadletters show {table} lists those that are")
+    by = session.client("sts").get_caller_identity()["Arn"]
+    _say(discard_letter(lake.ingestion, table, letter, reason, by, datetime.now(timezone.utc)))
+
+
+def _say(line: str) -> None:
+    make_console().print(line, markup=False, soft_wrap=True)

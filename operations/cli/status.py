@@ -1,124 +1,95 @@
-"""The command behind scripts/totesys status: shows what there is, and says what needs a person."""
+"""`totesys status`: what there is, and what needs a person."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
+import click
 from rich.console import Console
 from rich.text import Text
-from totesys.errors import RetriableError
 
-from operations.cli.attempt import Attempt
-from operations.cli.console import make_console, make_table
-from operations.deployment.deployment import Deployment, aws_session
-from operations.status.gather import MOST, ON_EVENT, Batch, Job, NotAsked, Status, Warehouse, gather
+from operations.attention import Matter, compared, of_status
+from operations.aws import aws_session
+from operations.cli.attempt import Attempt, attempted
+from operations.cli.console import make_console, make_table, print_json
+from operations.cli.exit_codes import FAILED
+from operations.cli.options import examples, json_option
+from operations.deployment.deployment import Deployment
+from operations.status.gather import MOST, NotAsked, Status, Warehouse, gather
+from operations.values import age
 from operations.workflows.display import JobState
-from operations.workflows.trigger import PAUSED, schedule_trigger
 
-FRESHNESS = timedelta(minutes=30)  # how old a change may get before the warehouse has it
-PENDING = timedelta(minutes=10)  # how long a batch may wait: two ticks of the schedule, after which it has been announced again
 NOT_ASKED = "cannot be asked from here"
-_DESCRIPTION = "Shows a deployment at a glance, from AWS and from the warehouse if it can be reached. Changes nothing."
 
 
-def main(argv: Sequence[str]) -> int:
-    """0: all is well; 1: something needs a person; 2: could not look."""
-    argparse.ArgumentParser(prog="scripts/totesys status", description=_DESCRIPTION).parse_args(argv)
-    with Attempt("status") as attempt:
-        session = aws_session()
-        deployment = Deployment.read(session)
-        status, now = gather(session, deployment), datetime.now(timezone.utc)
-        show(make_console(), deployment.project, status, now)
-        wanted = list(needs_a_person(status, deployment.project, now))
-        for line in wanted:
-            print(f"needs a person: {line}")
-        attempt.exit_code = 1 if wanted else 0
-        if not wanted:
-            limits = "" if isinstance(status.warehouse, Warehouse) else f", as far as AWS shows: the warehouse {NOT_ASKED}"
-            print(f"all is well{limits}")
-    return attempt.exit_code
+@click.command(epilog=examples("scripts/totesys status", "scripts/totesys status --json | jq .needs_a_person"))
+@json_option
+@attempted("status")
+def status(attempt: Attempt, as_json: bool) -> None:
+    """Show a deployment at a glance, and what needs a person. Changes nothing.
+
+    Exits 0 when all is well, and 1 when something needs a person. What AWS shows is shown also where the warehouse cannot be reached.
+
+    \b
+    With --json: {"project", "version", "deployed_at", "triggers": {NAME: state},
+    "jobs": [{"job", "state", "started_at", "seconds", "error"}], "read_at",
+    "published_seq", "loaded_seq", "fresh_to", "pending": [BATCH], "batches": [BATCH],
+    "waiting_rows", "compared_at", "differences", "warehouse_unknown", "held": {TABLE:
+    {"since", "reason", "settle"}}, "dead_letters": {TABLE: rows}, "alarms": [name],
+    "needs_a_person": [{"what", "text"}]}, where BATCH is {"seq", "read_at", "rows",
+    "stage"} and what is not known is null
+    """
+    session = aws_session()
+    deployment = Deployment.read(session)
+    found, now = gather(session, deployment), datetime.now(timezone.utc)
+    matters = list(of_status(found, deployment.project, now))
+    if as_json:
+        print_json(status_as_json(deployment.project, found, matters))
+    else:
+        show(make_console(), deployment.project, found, now)
+        print_verdict(found, matters)
+    if matters:
+        attempt.exit_code = FAILED
 
 
-def needs_a_person(status: Status, project: str, now: datetime) -> Iterator[str]:
-    """What is not as it should be, and what to do about it."""
-    for name, state in status.triggers.items():
-        if name == schedule_trigger(project) and state in ("DEACTIVATED", "DEACTIVATING"):
-            yield f"the schedule is {PAUSED}"
-        elif state not in ("ACTIVATED", "ACTIVATING", ON_EVENT):
-            yield f"trigger {name} is {state}: scripts/deploy.sh activates it"
-    for job in status.jobs:
-        yield from _failures(job, job is status.jobs.load, now)
-    yield from _of_the_warehouse(status, now)
-    for table, held in status.held.items():
-        yield f"{table} is held since {held.since}: {held.reason}; {held.settle}"
-    for table, count in status.dead.items():
-        yield f"{table} has {count:,} {'row' if count == 1 else 'rows'} in the dead letter: scripts/totesys deadletters"
-    for alarm in status.alarms:
-        yield f"alarm {alarm} rings"
+def print_verdict(found: Status, matters: Sequence[Matter]) -> None:
+    """Says what needs a person, or that nothing does."""
+    for matter in matters:
+        print(f"needs a person: {matter.text}")
+    if not matters:
+        limits = "" if isinstance(found.warehouse, Warehouse) else f", as far as AWS shows: the warehouse {NOT_ASKED}"
+        print(f"all is well{limits}")
 
 
-def _failures(job: Job, is_load: bool, now: datetime) -> Iterator[str]:
-    """Yield the job's last failure if the next run will not end it by itself. One retriable failure may pass; a second in a row does not.
-    A failed load is always told: until the next load succeeds, the warehouse lacks what has landed."""
-    failures = job.failures
-    if not failures:
-        return
-    run = failures[0]
-    is_retriable = f"{RetriableError.__name__}: " in run.error  # Glue puts words of its own before a job's line
-    if len(failures) > 1 or is_load or not is_retriable:
-        repeated = f", as in each of its last {len(failures)} runs" if len(failures) > 1 else ""
-        yield f"{job.name} {run.state}, {age(run.started_at, now)} ago{repeated}: {run.reason}"
-
-
-def _of_the_warehouse(status: Status, now: datetime) -> Iterator[str]:
-    """Yield what the warehouse lacks, where it differs from the source, and why it refuses to answer."""
-    if isinstance(status.warehouse, NotAsked) and status.warehouse.is_refused:
-        yield f"nobody can ask the warehouse what it holds: {status.warehouse.reason}"
-    if status.loaded is not None and status.loaded > status.landed:
-        yield (
-            f"the warehouse holds batch {status.loaded}, but the newest with rows in the ingestion bucket is batch {status.landed}:"
-            " either its secret names the warehouse of another lake, or the bucket has lost batches"
-        )
-    elif status.loaded == 0:
-        yield "nothing has been loaded yet: scripts/totesys run"
-    if status.waiting and now - status.waiting[-1].read_at > PENDING:
-        yield f"{_counted(status.waiting)} waited for {age(status.waiting[-1].read_at, now)}: {_in_the_way(status, now)}"
-    elif status.fresh_to and now - status.fresh_to > FRESHNESS:
-        yield f"the warehouse is {age(status.fresh_to, now)} old: scripts/totesys run shows what fails"
-    if isinstance(status.warehouse, Warehouse) and status.warehouse.differences:
-        yield f"the last comparison {_compared(status.warehouse, now)}: scripts/totesys reconcile lists them"
-
-
-def _counted(waiting: Sequence[Batch]) -> str:
-    if len(waiting) == 1:
-        return f"batch {waiting[0].seq} is not in the warehouse, and has"
-    count = f"{MOST} batches or more" if len(waiting) == MOST else f"{len(waiting)} batches"
-    return f"{count} up to batch {waiting[0].seq} are not in the warehouse, and have"
-
-
-def _in_the_way(status: Status, now: datetime) -> str:
-    """Say why the first waiting batch goes no further: the last run of the job that should handle it next."""
-    first = status.waiting[-1]
-    job = status.jobs.transform if first.seq > status.published else status.jobs.load
-    run = next((run for run in job.runs if run.started_at > first.read_at), None)
-    if run is None:
-        return f"{job.name} has not run since: scripts/totesys run"
-    if run.is_failed:
-        return f"{job.name} {run.state}, {age(run.started_at, now)} ago: {run.reason}"
-    if run.state == "SUCCEEDED":
-        since = f"{job.name} succeeded {age(run.started_at, now)} ago"
-        return f"{since}, so the warehouse has lost what it held: scripts/totesys run loads it again"
-    return f"{job.name} is {run.state.lower()}, started {age(run.started_at, now)} ago"
-
-
-def _compared(warehouse: Warehouse, now: datetime) -> str:
-    if warehouse.compared_at is None:
-        return "never"
-    found = f"found {warehouse.differences:,} difference{'' if warehouse.differences == 1 else 's'}" if warehouse.differences else "agreed"
-    return f"{found}, {age(warehouse.compared_at, now)} ago"
+def status_as_json(project: str, found: Status, matters: Sequence[Matter]) -> dict[str, object]:
+    """Return a status as the help says."""
+    asked = found.warehouse if isinstance(found.warehouse, Warehouse) else None
+    return {
+        "project": project,
+        "version": found.version,
+        "deployed_at": found.deployed_at,
+        "triggers": found.triggers,
+        "jobs": [
+            {"job": job.name, "state": run.state, "started_at": run.started_at, "seconds": run.seconds, "error": run.error or None}
+            for job in found.jobs
+            for run in job.runs[:1]
+        ],
+        "read_at": found.read_at,
+        "published_seq": found.published,
+        "loaded_seq": found.loaded,
+        "fresh_to": found.fresh_to,
+        "pending": None if found.loaded is None else [vars(batch) for batch in found.waiting],
+        "batches": [vars(batch) for batch in found.batches],
+        "waiting_rows": asked and asked.waiting_rows,
+        "compared_at": asked and asked.compared_at,
+        "differences": asked and asked.differences,
+        "warehouse_unknown": found.warehouse.reason if isinstance(found.warehouse, NotAsked) else None,
+        "held": {table: {"since": why.since, "reason": why.reason, "settle": why.settle} for table, why in found.held.items()},
+        "dead_letters": found.dead,
+        "alarms": found.alarms,
+        "needs_a_person": [vars(matter) for matter in matters],
+    }
 
 
 def show(console: Console, project: str, status: Status, now: datetime) -> None:
@@ -157,22 +128,9 @@ def _warehouse_rows(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
         yield "the warehouse itself", f"{NOT_ASKED}, so this is what AWS shows: {warehouse.reason}"
     else:
         yield "rows waiting for parents", f"{warehouse.waiting_rows:,}"
-        yield "last comparison", _compared(warehouse, now)
+        yield "last comparison", compared(warehouse, now)
 
 
 def _said_of(run: JobState, now: datetime) -> str:
     said = f"{run.state.lower()}, started {age(run.started_at, now)} ago"
     return f"{said}: {run.reason}" if run.is_failed else said
-
-
-def age(then: datetime, now: datetime) -> str:
-    """How long ago, in the unit that a person would take."""
-    seconds = max(0, int((now - then).total_seconds()))
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}s"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

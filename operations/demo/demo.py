@@ -1,17 +1,15 @@
-"""The command behind scripts/demo.sh: the whole pipeline on a local stack, told as a story of one change.
+"""The whole pipeline on a local stack, told as a story of one change.
 
-Drives the same scripts that a user would, and asks the two databases and the manifests what came of it.
+Drives the same commands that a user would, and asks the two databases and the manifests what came of it.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +18,8 @@ from typing import Any
 import psycopg2
 from rich.console import Console
 from rich.markup import escape
+from totesys.errors import PipelineError
 
-from operations.cli.console import make_console
 from operations.demo.changes import CHANGES, LATE_COMMIT, Subject, choose_subject, subject_rows
 from operations.demo.report import Story, print_report, stage_counts
 
@@ -35,25 +33,8 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
 
-class StepFailedError(Exception):
+class StepFailedError(PipelineError):
     """A step of the demo did not work; the message is the end of what it printed."""
-
-
-def main(argv: Sequence[str]) -> int:
-    """0: the change has arrived and the warehouse matches the source; 1: not, and the last lines say why; 130: interrupted."""
-    parser = argparse.ArgumentParser(prog="scripts/demo.sh")
-    parser.add_argument("--orders", required=True)
-    orders = parser.parse_args(argv).orders
-    console = make_console()
-    try:
-        Demo(console).play(orders)
-    except StepFailedError as error:
-        console.print(f"demo: {error}", markup=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("demo: stopped before the end")
-        return 130
-    return 0
 
 
 class Demo:
@@ -71,7 +52,7 @@ class Demo:
         with closing(psycopg2.connect(os.environ["TOTESYS_SOURCE_URL"])) as late:
             with late.cursor() as cursor:
                 cursor.execute(LATE_COMMIT)  # open while the first run reads, and committed after it
-            self._script("first run", "run.sh")
+            self._script("first run", "totesys", "run")
             late.commit()
         with databases() as (source, warehouse):
             subject = choose_subject(source)
@@ -79,12 +60,12 @@ class Demo:
             counts = [("after the first run", stage_counts(source, warehouse))]
             day = self._script("a business day at the source", "local.sh", "next-day")[-1]
             make_changes(source, subject)
-        self._script("second run: only what changed", "run.sh")
+        self._script("second run: only what changed", "totesys", "run")
         with databases() as (source, warehouse):
             after = subject_rows(warehouse, subject)
             counts.append(("after the second run", stage_counts(source, warehouse)))
-        answer = self._script("Athena query", "query.sh", QUESTION)
-        verdict = next(line for line in self._script("reconcile", "reconcile.sh") if line.startswith("warehouse "))
+        answer = self._script("Athena query", "totesys", "query", QUESTION)
+        verdict = next(line for line in self._script("reconcile", "totesys", "reconcile") if line.startswith("warehouse "))
         print_report(self._console, Story(counts, self._seconds, day, before, after, answer, verdict))
 
     @contextmanager
@@ -140,7 +121,3 @@ def make_changes(source: Any, subject: Subject) -> None:
     with source.cursor() as cursor:
         for _, statement in CHANGES:
             cursor.execute(statement, vars(subject))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,51 +1,33 @@
-"""Deploys the pipeline, to AWS or to a local stack by the environment alone. Safe to run again: what is as it should be is not touched."""
+"""Deploys everything in the order of need. Safe to run again: what is as it should be is not touched."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 from totesys.contracts import load_contracts
-from totesys.errors import PipelineError
 from totesys.store import Bucket
 
-from operations.cli.console import make_console, make_table
+from operations.cli.console import make_table
 from operations.deployment.artifacts import collect_artifacts, present_artifacts
+from operations.deployment.change_sets import deploy_stack
 from operations.deployment.compatible import check_contracts
 from operations.deployment.databases import pipeline_databases, set_credentials
-from operations.deployment.deployment import STACKS, Deployment, aws_session, describe_stack, explain, project_name, stack_outputs
+from operations.deployment.deployment import Deployment, project_name
 from operations.deployment.parameters import chosen_parameters, code_parameters
-from operations.deployment.plan import Plan, has_changes, plan_table
 from operations.deployment.proof import prove_stack
 from operations.deployment.register import register_tables
-from operations.deployment.settings import CONFIG, settings
-from operations.deployment.stacks import Template, check_config, deploy_stack, parameter_values
+from operations.deployment.stacks import STACKS, describe_stack, stack_outputs
+from operations.deployment.templates import Template, parameter_values
 from operations.deployment.views import create_views
 from operations.workflows.heartbeat import heartbeat_alarm
 from operations.workflows.trigger import PAUSED, is_paused, schedule_trigger
-
-_DESCRIPTION = "Deploys to AWS, or to a local stack when AWS_ENDPOINT_URL is set: stacks, code, credentials, catalog tables."
-_EPILOG = """
-  AWS_REGION, AWS_PROFILE, ...  as for every AWS tool
-  TOTESYS_CONFIG                the config file, for every command; a variable TOTESYS_<KEY> is in the place of its key
-  TOTESYS_SOURCE_URL            postgresql://user:password@host:port/dbname of totesys, and of the warehouse:
-  TOTESYS_WAREHOUSE_URL         a role that may create roles gets the pipeline one of its own; any other is used as it is.
-                                Without a password, what the secret <project>/source or <project>/warehouse holds is kept.
-  TOTESYS_SOURCE_CA             path of a file (PEM) with the certificates of the authorities that sign the server's certificate,
-  TOTESYS_WAREHOUSE_CA          such as the vendor's bundle of one region: every connection then verifies the server (verify-full)
-  TOTESYS_ACCEPT_BREAKING       tables, with commas between, whose contracts may break their readers in this deploy
-"""
 
 
 class Report:
@@ -73,45 +55,10 @@ class Report:
         return make_table([("step", "left"), ("outcome", "left"), ("seconds", "right")], rows, title=f"{deployment.project} on {where}")
 
 
-def main(argv: Sequence[str]) -> int:
-    """0 deployed, or the plan is shown; 1 not, and the last line says why."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/deploy.sh", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", metavar="FILE", help="what is chosen, as totesys.example.toml shows; the same as TOTESYS_CONFIG")
-    parser.add_argument("--plan", action="store_true", help="show what would change, and change nothing")
-    arguments = parser.parse_args(argv)
-    console = make_console()
-    try:
-        environment = settings({**os.environ, **({CONFIG: arguments.config} if arguments.config else {})})
-        if environment.get(CONFIG):
-            check_config(Path(environment[CONFIG]))
-        if arguments.plan:
-            rows = Plan(aws_session(), environment).rows()
-            console.print(plan_table(project_name(environment), rows))
-            if not has_changes(rows):
-                console.print("no changes")
-            return 0
-        report = Report(console)
-        deployment = deploy(aws_session(), environment, report)
-        console.print(report.table(deployment))
-    except PipelineError as error:
-        return failed(str(error))
-    except (BotoCoreError, ClientError) as error:
-        return failed(explain(error))
-    return 0
-
-
-def failed(reason: str) -> int:
-    print(f"deploy: error: {reason}", file=sys.stderr)
-    return 1
-
-
-def deploy(session: boto3.Session, environment: Mapping[str, str], report: Report) -> Deployment:
+def deploy_all(session: boto3.Session, environment: Mapping[str, str], report: Report) -> Deployment:
     """Everything in the order in which it depends on each other."""
     project = project_name(environment)
     chosen = chosen_parameters(environment)
-    session.client("sts").get_caller_identity()  # Before anything: is AWS there, and does it know us?
     paused = {schedule_trigger(project), heartbeat_alarm(project)} if is_paused(session.client("glue"), project) else set()
 
     def stack(name: str, known: Mapping[str, str]) -> None:
@@ -163,7 +110,3 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
 def counted(outcomes: Mapping[str, int]) -> str:
     """How many there are of each outcome."""
     return ", ".join(f"{count} {what}" for what, count in sorted(outcomes.items()))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -6,16 +6,14 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, PartialCredentialsError
 from totesys.errors import FatalError
 
+from operations.aws import aws_session
 from operations.deployment.settings import settings
+from operations.deployment.stacks import STACKS, stack_outputs
 
-STACKS = ("storage", "secrets", "catalog", "alerts", "roles", "jobs", "workflows", "alarms", "dashboard")  # in the order of need
 DEFAULT_PROJECT = "totesys"
 
 
@@ -76,43 +74,3 @@ def project_name(environment: Mapping[str, str]) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9-]{1,18}[a-z0-9]", name):
         raise FatalError(f"TOTESYS_PROJECT is {name}: it must be 3 to 20 lower case letters, digits and hyphens, beginning with a letter")
     return name
-
-
-def aws_session() -> boto3.Session:
-    """A session in the environment's region, which makes each client once; FatalError when the environment names no region."""
-    # boto3 reads AWS_DEFAULT_REGION alone, while other AWS tools read AWS_REGION.
-    session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
-    if not session.region_name:
-        raise FatalError('no AWS region is set: set AWS_REGION, or for a local stack run eval "$(scripts/local.sh env)"')
-    session.client = cache(session.client)  # type: ignore[method-assign]  # to make one takes as long as two or three calls
-    return session
-
-
-def stack_outputs(session: boto3.Session, stack: str) -> dict[str, str]:
-    """The outputs of a deployed stack; FatalError when there is none of that name."""
-    found = describe_stack(session, stack)
-    if found is None:
-        raise FatalError(f"stack {stack} is not deployed in {session.region_name}: run scripts/deploy.sh")
-    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
-
-
-def describe_stack(session: boto3.Session, stack: str) -> dict[str, Any] | None:
-    """A stack as CloudFormation describes it; None when there is none of that name."""
-    try:
-        return session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-    except ClientError as error:
-        # A stack that does not exist is a ValidationError, like many another mistake: only the text tells.
-        if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in error.response["Error"]["Message"]:
-            return None
-        raise
-
-
-def explain(error: BotoCoreError | ClientError) -> str:
-    """An AWS error in one line that says what to do."""
-    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-        return 'no AWS credentials: set AWS_PROFILE or the AWS_* variables, or for a local stack run eval "$(scripts/local.sh env)"'
-    if isinstance(error, EndpointConnectionError):
-        return f"{error}: check AWS_ENDPOINT_URL and the network, or for a local stack run scripts/local.sh up"
-    if isinstance(error, ClientError):
-        return f"AWS refused {error.operation_name} ({error.response['Error']['Code']}): {error.response['Error']['Message']}"
-    return f"AWS could not be reached: {error}"

@@ -1,62 +1,25 @@
-"""The command behind scripts/destroy.sh: removes what a deploy has made.
+"""Removes what a deploy has made.
 
-What is removed is what the stacks name, so it is the deploy's own; buckets and log groups, which outlive their stacks, go before them,
-so that a second run finds what a first one left.
+What is removed is what the stacks name, so it is the deploy's own; no bucket, database or group is found by a guessed name. Buckets and log
+groups, which outlive their stacks, go before them, so that a second run finds what a first one left.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 import boto3
 from rich.console import Console
-from totesys.errors import FatalError
 
-from operations.cli.attempt import Attempt
-from operations.cli.console import make_console
 from operations.deployment.buckets import delete_bucket, empty_bucket
-from operations.deployment.deployment import STACKS, Deployment, aws_session, describe_stack, project_name
-from operations.deployment.settings import settings
-from operations.deployment.stacks import delete_stack
+from operations.deployment.deployment import Deployment
+from operations.deployment.stacks import STACKS, delete_stack, describe_stack
 from operations.workflows.display import RunDisplay
 from operations.workflows.runs import Workflows
 from operations.workflows.trigger import deactivate, schedule_trigger
 
 KEPT = ("storage", "secrets", "catalog")  # with --keep-data: the catalog says which of the buckets' files are the current ones
 _ARTIFACTS = "ArtifactsBucket"
-_DESCRIPTION = (
-    "Removes the deployment that TOTESYS_PROJECT or TOTESYS_CONFIG names: its stacks, its buckets with every version in them, the catalog's"
-    " databases and tables, secrets, and logs. Runs in progress are waited for. Source and warehouse stay as they are, with the pipeline's"
-    " roles in them."
-)
-
-
-def main(argv: Sequence[str]) -> int:
-    """0: removed, or nothing was there; 1: failed half way; 2: could not start, or not confirmed; 130: interrupted."""
-    parser = argparse.ArgumentParser(prog="scripts/destroy.sh", description=_DESCRIPTION)
-    parser.add_argument("--keep-data", action="store_true", help="keep both data buckets, the catalog and the secrets for a later deploy")
-    parser.add_argument("--yes", action="store_true", help="do not ask for the project's name")
-    arguments = parser.parse_args(argv)
-    with Attempt("destroy") as attempt:
-        destroying = Destroying(aws_session(), project_name(settings(os.environ)), arguments.keep_data, make_console())
-        if destroying.stacks and not arguments.yes:
-            confirm(destroying.project, arguments.keep_data)
-        attempt.has_started = True
-        destroying.destroy()
-    return attempt.exit_code
-
-
-def confirm(project: str, keep_data: bool) -> None:
-    """FatalError unless a person types the project's name."""
-    what = "all but its data" if keep_data else "all of it, raw data included,"
-    if not sys.stdin.isatty():
-        raise FatalError(f"nobody is here to confirm that {what} goes: say --yes")
-    if input(f"{what[0].upper()}{what[1:]} goes. Type the project's name, {project}, to remove it: ") != project:
-        raise FatalError("that is not its name: nothing was removed")
 
 
 class Destroying:
@@ -137,7 +100,3 @@ class Destroying:
 
     def _say(self, line: str) -> None:
         self._console.print(f"destroy: {line}", markup=False, emoji=False, soft_wrap=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -9,8 +9,9 @@ from totesys.errors import FatalError
 from totesys.secrets import Credentials
 
 from operations.deployment.artifacts import Artifacts, code_version
-from operations.deployment.deployment import describe_stack, project_name
-from operations.deployment.stacks import variable
+from operations.deployment.deployment import project_name
+from operations.deployment.stacks import describe_stack
+from operations.deployment.templates import variable
 
 LOG_GROUPS = {f"/aws-glue/{kind}/{stream}" for kind in ("python-jobs", "jobs") for stream in ("output", "error")}
 TLS = ("require", "verify-ca", "verify-full")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from uuid import uuid4
 
 import boto3
-from botocore.exceptions import WaiterError
 from rich.table import Table
 from totesys.contracts import load_contracts
 from totesys.errors import FatalError
@@ -16,12 +14,13 @@ from totesys.store import Bucket
 
 from operations.cli.console import make_table
 from operations.deployment.artifacts import collect_artifacts, present_artifacts
+from operations.deployment.change_sets import is_made, make_change_set
 from operations.deployment.compatible import check_contracts
 from operations.deployment.databases import pipeline_databases, planned_credentials, read_secret
-from operations.deployment.deployment import STACKS, describe_stack, stack_outputs
 from operations.deployment.parameters import chosen_parameters, code_parameters
 from operations.deployment.register import registrations
-from operations.deployment.stacks import Template, parameter_values
+from operations.deployment.stacks import STACKS, describe_stack, stack_outputs
+from operations.deployment.templates import Template, parameter_values
 from operations.deployment.views import current_views, find_table, is_current, view_digest
 
 Row = tuple[str, str, str]  # what it is, what happens to it, and more about that
@@ -37,10 +36,9 @@ class Plan:
         self._environment = environment
         self._chosen = chosen_parameters(environment)
         self._project = self._chosen["Project"]
-        session.client("sts").get_caller_identity()
         stacks = [f"{self._project}-{name}" for name in STACKS]
         self._outputs = {
-            name: value for stack in stacks if is_there(session, stack) for name, value in stack_outputs(session, stack).items()
+            name: value for stack in stacks if is_made(session, stack) for name, value in stack_outputs(session, stack).items()
         }
         self._databases = pipeline_databases(self._project)
         secrets = session.client("secretsmanager")
@@ -121,56 +119,27 @@ def counted(what: str, unchanged: int) -> list[Row]:
     return [(what, "unchanged", f"{unchanged}")] if unchanged else []
 
 
-def is_there(session: boto3.Session, stack: str) -> bool:
-    """Whether a stack has been made; one that a plan reviews, or whose making failed, has not."""
-    found = describe_stack(session, stack)
-    return found is not None and found["StackStatus"] not in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
-
-
 def stack_changes(session: boto3.Session, stack: str, template: Template, parameters: Mapping[str, str]) -> list[Row]:
-    """The changes of one stack. Its change set is deleted again, and with it the empty stack that one for a new stack makes."""
+    """The changes of one stack. Its change set is deleted again."""
     new = f"stack {stack}", "create", ", ".join(template.resources)
     before = describe_stack(session, stack)
     if before and before["StackStatus"] == "ROLLBACK_COMPLETE":
         return [new]  # the deploy deletes it first, and until then it takes no change set
-    client, is_new, name = session.client("cloudformation"), not is_there(session, stack), f"plan-{uuid4().hex}"
-    client.create_change_set(
-        StackName=stack, ChangeSetName=name, ChangeSetType="CREATE" if is_new else "UPDATE", Capabilities=["CAPABILITY_NAMED_IAM"],
-        TemplateBody=template.path.read_text("utf-8"),
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        Tags=[],  # as the AWS CLI deploys: a stack has none
-    )  # fmt: skip
-    try:
-        changes, refusal = described_changes(client, stack, name)
-    finally:
-        client.delete_change_set(StackName=stack, ChangeSetName=name)
-        if is_new:
-            client.delete_stack(StackName=stack)
-            client.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    if refusal and "No export named" in refusal:  # of a stack that this deploy makes or extends first
-        return [new if is_new else (f"stack {stack}", "unknown", f"known once the stacks before it are deployed: {refusal}")]
-    if refusal and not any(text in refusal for text in ("didn't contain changes", "No updates are to be performed")):
+    change_set = make_change_set(session, stack, template, parameters)
+    change_set.delete()
+    changes, refusal = change_set.changes, change_set.refusal
+    if "No export named" in refusal:  # of a stack that this deploy makes or extends first
+        return [new if change_set.is_new else (f"stack {stack}", "unknown", f"known once the stacks before it are deployed: {refusal}")]
+    if refusal and not change_set.is_empty:
         raise FatalError(f"stack {stack} cannot be planned: {refusal}")
-    if is_new:
+    if change_set.is_new:
         return [(f"stack {stack}", "create", ", ".join(change["LogicalResourceId"] for change in changes))]
     rows = [(f"stack {stack}", change["Action"].lower(), described(change)) for change in changes]
     return rows or [(f"stack {stack}", "unchanged", "")]
 
 
-def described_changes(client: Any, stack: str, name: str) -> tuple[list[dict[str, Any]], str]:
-    """The resources that a change set changes, and the reason when it could not be made."""
-    try:
-        client.get_waiter("change_set_create_complete").wait(
-            StackName=stack, ChangeSetName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
-        )
-    except WaiterError:
-        return [], client.describe_change_set(StackName=stack, ChangeSetName=name).get("StatusReason", "no reason is given")
-    pages = client.get_paginator("describe_change_set").paginate(StackName=stack, ChangeSetName=name)
-    return [change["ResourceChange"] for page in pages for change in page["Changes"]], ""
-
-
 def described(change: Mapping[str, Any]) -> str:
-    """A resource, what of it changes, and whether it is made anew for that."""
+    """A resource, what of it changes, and whether it is replaced for that."""
     targets = [detail["Target"] for detail in change.get("Details", ())]
     names = sorted({target.get("Name") or target["Attribute"] for target in targets})
     replaced = " - REPLACED" if change.get("Replacement") == "True" else ""

@@ -12,8 +12,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from totesys.errors import FatalError
 
-from operations.deployment.deployment import explain
-from operations.deployment.stacks import Template
+from operations.aws import explain
+from operations.deployment.templates import Template
 from operations.workflows.heartbeat import ignore_alarm
 from operations.workflows.trigger import activate, deactivate
 

@@ -1,27 +1,22 @@
-"""The command behind scripts/totesys reconcile: says whether the warehouse is the source, where it is not, and since when.
+"""Says whether the warehouse is the source, where it is not, and since when.
 
 Compares the current rows of the facts and all rows of the dimensions, each database read in one read-only snapshot.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from botocore.exceptions import BotoCoreError, ClientError
+import boto3
 from totesys.contracts import load_contracts
-from totesys.errors import PipelineError
 from totesys.secrets import read_credentials
 from totesys.store import Bucket
 
-from operations.cli.console import make_console, make_table
-from operations.deployment.deployment import Deployment, aws_session, explain
+from operations.deployment.deployment import Deployment
 from operations.reconcile.compare import compare_all
 from operations.reconcile.databases import session_with, snapshot
 from operations.reconcile.kept_out import read_kept_out
-from operations.reconcile.moments import Held, Reconciliation, describe_agreement, describe_held, read_held, read_reconciliation, record
+from operations.reconcile.moments import Held, Reconciliation, read_held, read_reconciliation, record
 from operations.reconcile.result import Comparison
 
 
@@ -38,22 +33,8 @@ class Outcome:
         return all(comparison.matches for comparison in self.comparisons)
 
 
-def main(argv: Sequence[str]) -> int:
-    """0: the warehouse matches; 1: it does not, and the differences are listed; 2: could not compare."""
-    argparse.ArgumentParser(prog="scripts/totesys reconcile", description="Compares the warehouse with the source.").parse_args(argv)
-    try:
-        outcome = reconcile()
-    except (PipelineError, BotoCoreError, ClientError) as error:
-        print(f"reconcile: {error if isinstance(error, PipelineError) else explain(error)}", file=sys.stderr)
-        return 2
-    print_outcome(outcome)
-    return 0 if outcome.agrees else 1
-
-
-def reconcile() -> Outcome:
+def reconcile_databases(session: boto3.Session, deployment: Deployment) -> Outcome:
     """Compares every table, by the credentials that the pipeline itself uses, and writes down in the warehouse what came of it."""
-    session = aws_session()
-    deployment = Deployment.read(session)
     secrets = session.client("secretsmanager")
     of_source, of_warehouse = (read_credentials(secrets, secret) for secret in (deployment.source_secret, deployment.warehouse_secret))
     ingestion = Bucket(session.client("s3"), deployment.ingestion_bucket)
@@ -65,30 +46,3 @@ def reconcile() -> Outcome:
     with session_with(of_warehouse, "warehouse") as writing, writing:
         record(writing, reconciliation, comparisons)
     return Outcome(comparisons, held, reconciliation)
-
-
-def print_outcome(outcome: Outcome) -> None:
-    """A line per table, then the differences, then the verdict, and the moments that it speaks of."""
-    console = make_console()
-    columns = [("table", "left"), ("source", "right"), ("warehouse", "right"), ("deleted at source", "right"), ("differences", "right")]
-    console.print(make_table(columns, [_cells(comparison) for comparison in outcome.comparisons]))
-    for comparison in outcome.comparisons:
-        for difference in comparison.listed:
-            console.print(f"  {difference}", markup=False)
-        for kind, count in comparison.unlisted.items():
-            console.print(f"  {comparison.table}: {count:,} more {kind}")
-    matching = sum(comparison.matches for comparison in outcome.comparisons)
-    verdict = "matches" if outcome.agrees else "does not match"
-    console.print(f"warehouse {verdict} source: {matching} of {len(outcome.comparisons)} tables")
-    console.print(describe_held(outcome.held, outcome.reconciliation.looked_at))
-    console.print(describe_agreement(outcome.reconciliation, outcome.agrees))
-
-
-def _cells(comparison: Comparison) -> list[str]:
-    uncounted = "held" if comparison.counts["held"] else "generated"
-    source = uncounted if comparison.source_rows is None else f"{comparison.source_rows:,}"
-    return [comparison.table, source, f"{comparison.warehouse_rows:,}", f"{comparison.gone:,}", f"{comparison.differences:,}"]
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -11,7 +11,8 @@ import boto3
 from totesys.alerts import Alert, send
 from totesys.errors import FatalError
 
-from operations.deployment.deployment import Deployment, stack_outputs
+from operations.deployment.deployment import Deployment
+from operations.deployment.stacks import stack_outputs
 from operations.workflows.heartbeat import heartbeat_alarm
 
 _LOGS = {"ingest": "/aws-glue/python-jobs/output", "transform": "/aws-glue/jobs/output", "load": "/aws-glue/jobs/output"}

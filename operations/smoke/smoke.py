@@ -1,70 +1,25 @@
-"""The command behind scripts/smoke.sh: a deployment of its own, two runs, every check that needs AWS, and its removal."""
+"""A deployment of its own, two runs, every check that needs AWS, and its removal."""
 
 from __future__ import annotations
 
-import argparse
 import os
-import secrets
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import boto3
 from rich.console import Console
 from totesys.errors import FatalError, PipelineError
 
-from operations.cli.attempt import Attempt
-from operations.cli.console import make_console, make_table
-from operations.cli.cost import read_prices
+from operations.cli.console import make_table
+from operations.cost.figures import read_prices
 from operations.deployment.artifacts import ROOT, code_version
-from operations.deployment.deployment import Deployment, aws_session
-from operations.deployment.settings import settings
+from operations.deployment.deployment import Deployment
 from operations.smoke.answers import alert_arrives, answers
 from operations.smoke.databases import ChangedDesign, Databases
 from operations.smoke.spent import Spent
-
-_DESCRIPTION = (
-    "Proves an account: deploys under a name of its own, runs, renames one design of the source, runs again, reconciles, asks Athena,"
-    " raises an alert, and removes everything again, also after Ctrl-C or a failure. The report holds no secret, and can be pasted into a"
-    " bug report. TOTESYS_SOURCE_URL must name a totesys database and TOTESYS_WAREHOUSE_URL an empty one, each with a password."
-)
-
-
-def main(argv: Sequence[str]) -> int:
-    """0: proved and removed; 1: a step failed, or something could not be removed; 2: could not start; 130: interrupted, and removed."""
-    parser = argparse.ArgumentParser(prog="scripts/smoke.sh", description=_DESCRIPTION)
-    parser.add_argument("--yes", action="store_true", help="do not ask before a design of the source is changed, and changed back")
-    arguments = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
-    with Attempt("smoke", "interrupted; the table above says what was removed") as attempt:
-        session = aws_session()
-        project = f"totesys-smoke-{secrets.token_hex(3)}"
-        environment = {**settings(os.environ), "TOTESYS_PROJECT": project}
-        databases = Databases(project, environment)
-        session.client("sts").get_caller_identity()
-        databases.check()
-        if not arguments.yes:
-            _confirm()
-        smoke = Smoke(session, project, databases, environment, make_console())
-        attempt.has_started = True
-        smoke.test()
-    return attempt.exit_code
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _confirm() -> None:
-    """FatalError unless a person agrees."""
-    if not sys.stdin.isatty():
-        raise FatalError("nobody is here to confirm that a design of the source may be changed and changed back: say --yes")
-    if input("One design of the source is renamed, and gets its name back at the end. Type yes: ") != "yes":
-        raise FatalError("not confirmed: nothing was done")
 
 
 class Smoke:
@@ -94,19 +49,19 @@ class Smoke:
             raise FatalError(f"not everything was removed: {'; '.join(failures)}")
 
     def _prove(self) -> None:
-        self._script("deploy", "deploy.sh")
-        self._script("first run", "run.sh")
+        self._command("deploy", "deploy")
+        self._command("first run", "run")
         with self._step("a design gets another name") as results:
             self._changed = self._databases.change_a_design(f" ({self._project})")
             results.append(f"design {self._changed.design_id}")
-        self._script("second run", "run.sh")
+        self._command("second run", "run")
         with self._step("the new name is in the warehouse") as results:
             found = self._databases.name_in_the_warehouse(self._changed.design_id)
             if found != self._changed.after:
                 raise FatalError(f"dim_design calls design {self._changed.design_id} {found!r}, and the source {self._changed.after!r}")
             results.append("yes")
-        self._script("reconcile", "reconcile.sh")
-        self._script("Athena answers a saved query", "query.sh", "--saved", "freshness")
+        self._command("reconcile", "reconcile")
+        self._command("Athena answers a saved query", "query", "--saved", "freshness")
         with self._step("an alert reaches a subscriber") as results:
             results.append(f"after {alert_arrives(self._session, self._project):.1f} s")
         with self._step("what only AWS can answer") as results:
@@ -118,7 +73,7 @@ class Smoke:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self._say("removing everything; Ctrl-C is ignored until that is done")
         removals: list[Callable[[], None]] = [
-            lambda: self._script("destroy", "destroy.sh", "--yes"),
+            lambda: self._command("destroy", "destroy", "--yes"),
             lambda: self._drop("source"),
             lambda: self._drop("warehouse"),
         ]
@@ -145,18 +100,18 @@ class Smoke:
             self._databases.remove(name)
             results.append("done")
 
-    def _script(self, what: str, script: str, *arguments: str) -> None:
-        """Run one of our scripts as a step. Raises FatalError with its last line when it fails, after all its output is printed."""
+    def _command(self, what: str, *words: str) -> None:
+        """Run a command of scripts/totesys as a step. FatalError with its last line when it fails, after all its output is printed."""
         with self._step(what) as results:
             done = subprocess.run(
-                [str(ROOT / "scripts" / script), *arguments], env=self._environment, stdin=subprocess.DEVNULL, text=True,
+                [str(ROOT / "scripts" / "totesys"), *words], env=self._environment, stdin=subprocess.DEVNULL, text=True,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
             )  # fmt: skip
             lines = done.stdout.strip().splitlines() or [""]
-            own = f"{script.removesuffix('.sh')}: "  # how a script begins what it says of its progress
+            own = f"{words[0]}: "  # how a command begins what it says of its progress
             if done.returncode:
                 self._console.print(done.stdout, markup=False, emoji=False, soft_wrap=True)
-                raise FatalError(f"scripts/{script} ended with {done.returncode}: {lines[-1]}")
+                raise FatalError(f"scripts/totesys {words[0]} ended with {done.returncode}: {lines[-1]}")
             results.append(next((line.removeprefix(own) for line in reversed(lines) if line.startswith(own)), lines[-1].strip()))
 
     @contextmanager
@@ -187,7 +142,3 @@ class Smoke:
 
     def _say(self, line: str) -> None:
         self._console.print(f"smoke: {line}", markup=False, emoji=False, soft_wrap=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -22,7 +22,8 @@ from totesys.store import Bucket
 from totesys.warehouse_state import loaded_through
 
 from operations.dead_letters.letters import Letters
-from operations.deployment.deployment import STACKS, Deployment, describe_stack
+from operations.deployment.deployment import Deployment
+from operations.deployment.stacks import STACKS, describe_stack
 from operations.workflows.display import JobState
 from operations.workflows.runs import job_state
 

@@ -1,61 +1,18 @@
-"""The command behind scripts/totesys backfill: the processed data anew from landed batches, and the warehouse from it."""
+"""Rebuilds the lake and the warehouse from landed batches, while both stay in use."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from totesys.contracts import load_contracts
 from totesys.demands import Demands
 from totesys.errors import FatalError
 from totesys.manifests import NO_PUBLISH, PublishManifest, read_publish
 
-from operations.cli.attempt import Attempt
-from operations.cli.console import make_console, make_table
-from operations.deployment.deployment import Deployment, aws_session
-from operations.lake import Lake, span
+from operations.deployment.deployment import Deployment
+from operations.lake import Lake
 from operations.workflows.display import RunDisplay
 from operations.workflows.runs import Workflows
-
-_DESCRIPTION = (
-    "Makes the processed data anew from landed batches, and the warehouse from it, while both stay in use."
-    " Facts get the same rows with new record ids."
-)
-
-
-def main(argv: Sequence[str]) -> int:
-    """0: what was demanded is made anew and loaded; 1: failed, with the failed job's error; 2: could not start; 130: interrupted."""
-    demands = parse_demands(argv)
-    console = make_console()
-    with Attempt("backfill") as attempt:
-        session = aws_session()
-        backfill = Backfill(session, Deployment.read(session), console)
-        with backfill.display:
-            run_id = backfill.start(demands)
-            attempt.has_started = True
-            backfill.finish(run_id)
-        print_made_anew(console, backfill.made_anew())
-    return attempt.exit_code
-
-
-def parse_demands(argv: Sequence[str]) -> Demands:
-    """What the options demand of the run; ends with exit code 2 when they are not understood."""
-    contracts = load_contracts()
-    parser = argparse.ArgumentParser(prog="scripts/totesys backfill", description=_DESCRIPTION)
-    parser.add_argument(
-        "--table",
-        metavar="TABLE",
-        choices=[*contracts.source, *contracts.warehouse],
-        help="only what is made of this source table, or this warehouse table",
-    )
-    parser.add_argument(
-        "--from", dest="from_batch", type=_batch_number, default=1, metavar="BATCH", help="keep what batches before this number brought"
-    )
-    arguments = parser.parse_args(argv)
-    return Demands(backfill=True, backfill_table=arguments.table, backfill_from=arguments.from_batch)
 
 
 class Backfill:
@@ -101,30 +58,3 @@ class Backfill:
         while publish.previous_seq != self._before.seq:
             publish = read_publish(self._lake.processed, publish.previous_seq)
         return publish if publish.through_batch_seq == self._before.through_batch_seq or not self._before.seq else None
-
-
-def print_made_anew(console: Console, publish: PublishManifest | None) -> None:
-    """Each table of the lake with partitions that the publish made anew, and the rows in them."""
-    if publish is None:
-        console.print("nothing was made anew: those batches had not been published before, and are in now")
-        return
-    rows, total = [], 0
-    for database, tables in (("current", publish.current), ("processed", publish.warehouse)):
-        for table, partitions in tables.items():
-            made = [state.rows for state in partitions.values() if state.publish_seq == publish.seq]
-            if made:
-                rows.append([database, table, f"{len(made):,}", f"{sum(made):,}"])
-                total += sum(made)
-    console.print(make_table([("database", "left"), ("table", "left"), ("partitions", "right"), ("rows", "right")], rows))
-    batches = span(publish.batches[0][0], publish.batches[-1][0])
-    console.print(f"made anew from {batches}, and loaded: {total:,} rows in {len(rows)} tables")
-
-
-def _batch_number(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no batch number: they are 1, 2, 3 and so on")
-    return int(text)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,44 +1,18 @@
-"""The command behind scripts/totesys pause: stops the schedule, and nothing else."""
+"""Stops the schedule, and nothing else."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from totesys.errors import PipelineError
 
-from operations.cli.attempt import Attempt
-from operations.cli.console import make_console
-from operations.deployment.deployment import Deployment, aws_session
+from operations.deployment.deployment import Deployment
 from operations.lake import Lake
 from operations.workflows.display import RunDisplay
 from operations.workflows.heartbeat import heartbeat_alarm, ignore_alarm
 from operations.workflows.runs import Workflows
 from operations.workflows.trigger import deactivate, schedule_trigger
-
-_DESCRIPTION = (
-    "Stops the schedule: ingest no longer starts by the clock, until scripts/totesys resume. A run in progress goes on to its end, and"
-    " what has been announced is still loaded. scripts/totesys run works meanwhile, a deploy leaves the schedule paused, and no alarm tells"
-    " of silence."
-)
-
-
-def main(argv: Sequence[str]) -> int:
-    """0: paused; 1: failed; 2: could not start; 130: interrupted while waiting, and paused."""
-    parser = argparse.ArgumentParser(prog="scripts/totesys pause", description=_DESCRIPTION)
-    parser.add_argument("--wait", action="store_true", help="wait until both workflows are idle")
-    arguments = parser.parse_args(argv)
-    with Attempt("pause") as attempt:
-        session = aws_session()
-        pausing = Pausing(session, Deployment.read(session), make_console())
-        attempt.has_started = True
-        pausing.pause()
-        if arguments.wait:
-            pausing.wait()
-    return attempt.exit_code
 
 
 class Pausing:
@@ -80,7 +54,3 @@ class Pausing:
             return f"; how many batches wait is not known from here: {error}"
         left = f"; {waiting} {'batch waits' if waiting == 1 else 'batches wait'} that no run has loaded: scripts/totesys run brings them in"
         return left if waiting else ""
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

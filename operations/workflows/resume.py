@@ -1,35 +1,21 @@
-"""The command behind scripts/totesys resume: starts the schedule again, and says what has waited for it."""
+"""Starts the schedule again, and says what has waited for it."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
-
+import boto3
 from totesys.errors import PipelineError
 
-from operations.cli.attempt import Attempt
-from operations.cli.console import make_console
-from operations.deployment.deployment import Deployment, aws_session
+from operations.deployment.deployment import Deployment
 from operations.lake import Lake
 from operations.workflows.heartbeat import heed_heartbeat
 from operations.workflows.trigger import activate, schedule_trigger
 
-_DESCRIPTION = "Starts the schedule again, which scripts/totesys pause has stopped: the next tick brings in all that has changed meanwhile."
 
-
-def main(argv: Sequence[str]) -> int:
-    """0: the schedule is active; 1: failed; 2: could not start."""
-    argparse.ArgumentParser(prog="scripts/totesys resume", description=_DESCRIPTION).parse_args(argv)
-    with Attempt("resume") as attempt:
-        session = aws_session()
-        deployment = Deployment.read(session)
-        attempt.has_started = True
-        was_paused = activate(session.client("glue"), schedule_trigger(deployment.project))
-        heed_heartbeat(session.client("cloudwatch"), deployment.project)
-        verdict = "resumed" if was_paused else "not paused"
-        make_console().print(f"{verdict}: {what_waits(Lake.open(session, deployment))}", markup=False)
-    return attempt.exit_code
+def resume_schedule(session: boto3.Session, deployment: Deployment) -> str:
+    """Start the schedule and heed the heartbeat's alarm again. Return in one line what that has changed and what waits."""
+    was_paused = activate(session.client("glue"), schedule_trigger(deployment.project))
+    heed_heartbeat(session.client("cloudwatch"), deployment.project)
+    return f"{'resumed' if was_paused else 'not paused'}: {what_waits(Lake.open(session, deployment))}"
 
 
 def what_waits(lake: Lake) -> str:
@@ -43,7 +29,3 @@ def what_waits(lake: Lake) -> str:
         return f"the source was last read at {newest.snapshot_at}; how many batches wait is not known from here: {error}"
     waiting = {0: "no batch waits", 1: "1 batch waits for the warehouse"}.get(count, f"{count} batches wait for the warehouse")
     return f"the source was last read at {newest.snapshot_at}; {waiting}"
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

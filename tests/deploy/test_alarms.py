@@ -16,9 +16,10 @@ from totesys.errors import FatalError
 
 from local_aws.spark import aws_environment
 from operations.deployment import proof
-from operations.deployment.deployment import stack_outputs
+from operations.deployment.change_sets import deploy_stack
 from operations.deployment.proof import prove_stack
-from operations.deployment.stacks import Template, deploy_stack
+from operations.deployment.stacks import stack_outputs
+from operations.deployment.templates import Template
 from operations.workflows import pause, resume
 from operations.workflows.heartbeat import heartbeat_alarm, heed_heartbeat
 from tests.local_aws.machine import wait_until

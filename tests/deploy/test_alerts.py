@@ -9,9 +9,10 @@ from totesys.alerts import Alert, send
 from totesys.errors import FatalError
 
 from local_aws.spark import aws_environment
-from operations.deployment.deployment import stack_outputs
+from operations.deployment.change_sets import deploy_stack
 from operations.deployment.proof import prove_stack
-from operations.deployment.stacks import Template, deploy_stack
+from operations.deployment.stacks import stack_outputs
+from operations.deployment.templates import Template
 from tests.local_aws.machine import wait_until
 from tests.stack_fixtures import PROJECT, Stack
 

@@ -6,11 +6,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from operations.deployment.vendor_wheel import pack
 from totesys.errors import FatalError
 
 from operations.deployment.artifacts import build_wheel, content_hash, vendor_wheel
-from operations.deployment.stacks import Template, parameter_values, variable
+from operations.deployment.templates import Template, parameter_values, variable
+from operations.deployment.vendor_wheel import pack
 
 
 def test_our_wheel_is_the_same_bytes_for_the_same_code_and_holds_the_contracts(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from local_aws.spark import aws_environment
-from operations.deployment.deployment import stack_outputs
+from operations.deployment.change_sets import deploy_stack
 from operations.deployment.proof import prove_stack
-from operations.deployment.stacks import Template, deploy_stack
+from operations.deployment.stacks import stack_outputs
+from operations.deployment.templates import Template
 from tests.stack_fixtures import Stack
 from tests.templates.test_templates import listed
 

@@ -9,9 +9,10 @@ import pytest
 import tomllib
 from totesys.errors import FatalError
 
-from operations.deployment.deployment import STACKS, project_name
+from operations.deployment.deployment import project_name
 from operations.deployment.settings import settings
-from operations.deployment.stacks import DECIDED, Template, check_config, variable
+from operations.deployment.stacks import STACKS
+from operations.deployment.templates import DECIDED, Template, check_config, variable
 from operations.deployment.urls import parse_url
 
 EXAMPLE = Path(__file__).parents[2] / "totesys.example.toml"

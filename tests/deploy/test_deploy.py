@@ -14,10 +14,11 @@ from totesys.secrets import Credentials, read_credentials
 
 from local_aws.spark import aws_environment
 from operations.deployment import command as deploying
-from operations.deployment.deployment import STACKS, Deployment
+from operations.deployment.deployment import Deployment
 from operations.deployment.parameters import may_create_log_groups
 from operations.deployment.proof import look_up, prove_stack
-from operations.deployment.stacks import Template
+from operations.deployment.stacks import STACKS
+from operations.deployment.templates import Template
 from tests.stack_fixtures import PROJECT, Stack
 
 

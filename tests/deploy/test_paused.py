@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from operations.deployment.proof import prove_stack
-from operations.deployment.stacks import Template
+from operations.deployment.templates import Template
 from operations.workflows.trigger import is_paused
 from tests.stack_fixtures import PROJECT, Stack
 

@@ -11,10 +11,10 @@ import pytest
 from totesys.contracts import load_contracts
 
 from operations.deployment.artifacts import Artifacts
-from operations.deployment.deployment import STACKS, stack_outputs
 from operations.deployment.parameters import deployed_version
 from operations.deployment.plan import stack_changes
-from operations.deployment.stacks import Template
+from operations.deployment.stacks import STACKS, stack_outputs
+from operations.deployment.templates import Template
 from tests.deploy.test_compatible import registered_as
 from tests.deploy.test_deploy import versions
 from tests.stack_fixtures import PROJECT, Stack

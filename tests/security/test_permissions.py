@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from local_aws.spark import aws_environment
-from operations.deployment.stacks import Template, deploy_stack
+from operations.deployment.change_sets import deploy_stack
+from operations.deployment.templates import Template
 from tests.conftest import Database
 from tests.exactness.sweep_deltas import Deltas
 from tests.security.deployed import (

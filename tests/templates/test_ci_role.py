@@ -12,7 +12,7 @@ from typing import Any
 import cfnlint
 import pytest
 
-from operations.deployment.deployment import STACKS
+from operations.deployment.stacks import STACKS
 from tests.templates.test_templates import listed, resources, statements, template
 
 # cfn-lint ships the schemas of the resource types as AWS publishes them, with the permissions of each handler.

@@ -15,7 +15,7 @@ from totesys.alerts import Alert
 from totesys.arguments import IngestArguments, LoadArguments, TransformArguments
 from totesys.waiting import EVENT_SOURCE, EVENT_TYPE
 
-from operations.deployment.deployment import STACKS
+from operations.deployment.stacks import STACKS
 
 FOLDER = Path(__file__).parents[2] / "cloudformation"
 PATHS = sorted(FOLDER.glob("*.yaml"))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from operations.run import command as run
 from rich.console import Console
 from totesys.demands import NO_DEMANDS, Demands
 from totesys.errors import RetriableError
@@ -15,7 +16,6 @@ from totesys.manifests import DeadLetters, Held
 from operations.attention import print_outcome
 from operations.cli.console import make_console
 from operations.cli.run import parse_demands
-from operations.run import command as run
 from operations.workflows import runs as workflows
 from operations.workflows.display import RunDisplay
 from operations.workflows.runs import RunFailedError
