@@ -27,6 +27,11 @@ def completion(context: click.Context, shell: str) -> None:
     completer = get_completion_class(shell)
     assert completer is not None, f"click completes {shell}"
     script = completer(context.find_root().command, {}, _PROGRAM, _VARIABLE).source()
-    # click's script for zsh asks the program on the PATH. This one asks the program whose words are completed, wherever it is.
-    script = script.replace(f"zsh_complete {_PROGRAM})", "zsh_complete ${~words[1]})")
-    click.echo(script.replace("bash_complete $1)", 'bash_complete "${1/#\\~/${HOME}}")'))
+    # click's scripts ask the program on the PATH. These ask the program whose words are completed, wherever it is.
+    for click_says, we_say in (
+        (f"(( ! $+commands[{_PROGRAM}] )) && return 1", ""),
+        (f"zsh_complete {_PROGRAM})", "zsh_complete ${~words[1]})"),
+        ("bash_complete $1)", 'bash_complete "${1/#\\~/${HOME}}")'),
+    ):
+        script = script.replace(click_says, we_say)
+    click.echo(script)

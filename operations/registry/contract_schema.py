@@ -13,7 +13,7 @@ from jsonschema.exceptions import best_match
 from totesys.contracts import Contract
 from totesys.errors import FatalError
 
-CATALOG = Path(__file__).parents[1] / "catalog"
+CATALOG = Path(__file__).parents[2] / "catalog"
 
 
 def check_schema(body: Mapping[str, Any]) -> None:
