@@ -13,7 +13,7 @@ from totesys.errors import FatalError, PipelineError
 
 from operations.deployment.deployment import Deployment
 
-DATABASES = ("processed", "current", "ingestion")
+DATABASES = ("star", "mirror", "ingestion")
 _RUNNING = ("QUEUED", "RUNNING")
 _FIRST_POLL, _LONGEST_POLL = 0.05, 1.0  # seconds
 

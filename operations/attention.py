@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from totesys.alerts import Alert
 from totesys.errors import RetriableError
-from totesys.manifests import Held
+from totesys.lake.manifests import Held
+from totesys.runtime.alerts import Alert
 
 from operations.status.gather import MOST, ON_EVENT, Batch, Job, NotAsked, Status, Warehouse
 from operations.values import age, counted

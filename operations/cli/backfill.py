@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 from rich.console import Console
-from totesys.demands import Demands
-from totesys.manifests import PublishManifest
+from totesys.lake.manifests import PublishManifest
+from totesys.runtime.demands import Demands
 
 from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
@@ -41,7 +41,7 @@ def print_made_anew(console: Console, publish: PublishManifest | None) -> None:
         console.print("nothing was made anew: those batches had not been published before, and are in now")
         return
     rows, total = [], 0
-    for database, tables in (("current", publish.current), ("processed", publish.warehouse)):
+    for database, tables in (("mirror", publish.mirror), ("star", publish.star)):
         for table, partitions in tables.items():
             made = [state.rows for state in partitions.values() if state.publish_seq == publish.seq]
             if made:

@@ -27,7 +27,7 @@ _NUMBERS = ("tinyint", "smallint", "integer", "int", "bigint", "real", "float", 
 )
 @click.argument("words", metavar="[SQL] [VALUE]...", nargs=-1)
 @click.option("--saved", metavar="NAME", help="Ask the saved query of this name. An unknown name lists them.")
-@click.option("--database", type=click.Choice(DATABASES), help="The database of unqualified tables.  [default: processed]")
+@click.option("--database", type=click.Choice(DATABASES), help="The database of unqualified tables.  [default: star]")
 @json_option
 @attempted("query")
 def query(attempt: Attempt, words: tuple[str, ...], saved: str | None, database: str | None, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 from rich.console import Console
-from totesys.demands import Demands
+from totesys.runtime.demands import Demands
 
 from operations.attention import Matter, of_run
 from operations.aws import aws_session

@@ -8,8 +8,8 @@ from typing import Any
 
 from totesys.contracts import load_contracts
 from totesys.errors import PipelineError
-from totesys.manifests import BatchManifest, Held
-from totesys.secrets import read_credentials
+from totesys.lake.manifests import BatchManifest, Held
+from totesys.runtime.secrets import read_credentials
 
 from operations.attention import held_since, put_right
 from operations.dead_letters.letters import Letters, TableLetters

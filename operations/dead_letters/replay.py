@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from totesys.demands import Demands
 from totesys.errors import FatalError
+from totesys.runtime.demands import Demands
 
 from operations.dead_letters.letters import Letters
 from operations.deployment.deployment import Deployment

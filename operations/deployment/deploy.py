@@ -12,7 +12,7 @@ import boto3
 from rich.console import Console
 from rich.table import Table
 from totesys.contracts import load_contracts
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
 
 from operations.cli.console import make_table
 from operations.deployment.artifacts import collect_artifacts, present_artifacts
@@ -69,7 +69,7 @@ def deploy_all(session: boto3.Session, environment: Mapping[str, str], report: R
 
     with report.step("contracts") as outcome:  # before anything changes: code and tables come from the same contracts
         outputs = stack_outputs(session, f"{project}-catalog") if describe_stack(session, f"{project}-catalog") else None
-        registered = {"ingestion": outputs["IngestionDatabase"], "processed": outputs["ProcessedDatabase"]} if outputs else None
+        registered = {"ingestion": outputs["IngestionDatabase"], "star": outputs["StarDatabase"]} if outputs else None
         differing = check_contracts(session.client("glue"), load_contracts(), registered, environment)
         outcome.append("all new" if registered is None else f"{differing} to be registered again" if differing else "as registered")
     stack("storage", {})
@@ -94,7 +94,7 @@ def deploy_all(session: boto3.Session, environment: Mapping[str, str], report: R
     deployment = Deployment.read(session, project)
     with report.step("tables of the Data Catalog") as outcome:
         databases = {
-            "ingestion": deployment.ingestion_database, "current": deployment.current_database, "processed": deployment.processed_database,
+            "ingestion": deployment.ingestion_database, "mirror": deployment.mirror_database, "star": deployment.star_database,
         }  # fmt: skip
         buckets = (deployment.ingestion_bucket, deployment.processed_bucket)
         outcome.append(counted(register_tables(session.client("glue"), load_contracts(), databases, *buckets)))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import boto3
 from totesys.contracts import load_contracts
-from totesys.secrets import read_credentials
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
+from totesys.runtime.secrets import read_credentials
 
 from operations.deployment.deployment import Deployment
 from operations.reconcile.compare import compare_all

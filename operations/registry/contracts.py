@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from totesys.contracts import load_contracts, parse_contract
+from totesys.contracts.registry import registered_contract
 from totesys.errors import FatalError, PipelineError
+from totesys.ingest.drift import LiveTable, findings
 from totesys.ingest.source import open_source
-from totesys.ingest.structure import LiveTable, findings
-from totesys.registry import registered_contract
-from totesys.secrets import read_credentials
+from totesys.runtime.secrets import read_credentials
 
 from operations.deployment.compatible import registered_tables
 from operations.deployment.deployment import Deployment
@@ -85,7 +85,7 @@ class Registry:
         contracts, glue = load_contracts(), self.session.client("glue")
         found_tables = [
             *registered_tables(glue, self.deployment.ingestion_database, contracts.source),
-            *registered_tables(glue, self.deployment.processed_database, contracts.warehouse),
+            *registered_tables(glue, self.deployment.star_database, contracts.warehouse),
         ]
         registered = {table["Name"]: registered_contract(table) for table in found_tables}
         live: Mapping[str, LiveTable] = {}
@@ -150,7 +150,7 @@ class Registry:
         return Draft(path, json.dumps(draft, indent=2, ensure_ascii=False) + "\n", notes, left_out)
 
     def _database(self, table: str) -> str:
-        return self.deployment.ingestion_database if table in load_contracts().source else self.deployment.processed_database
+        return self.deployment.ingestion_database if table in load_contracts().source else self.deployment.star_database
 
     def _live(self, tables: Sequence[str]) -> Mapping[str, LiveTable]:
         """The tables as the source has them, by the credentials that ingest uses."""

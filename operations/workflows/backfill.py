@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from totesys.demands import Demands
 from totesys.errors import FatalError
-from totesys.manifests import NO_PUBLISH, PublishManifest, read_publish
+from totesys.lake.manifests import NO_PUBLISH, PublishManifest, read_publish
+from totesys.runtime.demands import Demands
 
 from operations.deployment.deployment import Deployment
 from operations.lake import Lake

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from totesys.ingest.structure import OUTCOMES
+from totesys.ingest.drift import OUTCOMES
 
 from operations.deployment.templates import TEMPLATES, Template
 

@@ -17,14 +17,14 @@ import pytest
 from botocore.config import Config
 from moto import mock_aws
 from psycopg2 import sql
-from totesys import layout
-from totesys.arguments import IngestArguments
 from totesys.contracts import RAW_LINEAGE, Contract, load_contracts
-from totesys.demands import Demands
 from totesys.ingest.job import Clients, run
-from totesys.manifests import BatchManifest, newest_batch
-from totesys.secrets import Credentials
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.manifests import BatchManifest, newest_batch
+from totesys.lake.store import Bucket
+from totesys.runtime.arguments import IngestArguments
+from totesys.runtime.demands import Demands
+from totesys.runtime.secrets import Credentials
 
 from local_totesys.postgres import PostgresServer
 from local_totesys.schema import create_source
@@ -243,7 +243,7 @@ def deploy(clients: Clients, sqs: Any) -> dict[str, str]:
     for secret in (SECRET, WAREHOUSE_SECRET):
         clients.secretsmanager.create_secret(Name=secret)
     patterns = {
-        ANNOUNCEMENTS: {"source": ["totesys.ingest"], "detail-type": ["batch waiting"], "detail": {"publish_workflow": [PUBLISH]}},
+        ANNOUNCEMENTS: {"source": ["totesys.ingest"], "detail-type": ["batch pending"], "detail": {"publish_workflow": [PUBLISH]}},
         ALERTS: {"source": ["totesys.alert"]},
     }
     queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in patterns}

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import datetime
 
+from totesys.lake.manifests import NO_PUBLISH, commit
 from totesys.load.freshness import changed_since
 from totesys.load.plan import Loaded, Plan
-from totesys.manifests import NO_PUBLISH, commit
 
 
 def publish(seq, after, through, **since):

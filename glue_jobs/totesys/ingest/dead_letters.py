@@ -20,14 +20,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyroaring import BitMap64
 
-from totesys import layout
 from totesys.contracts import UNREADABLE, Contract
 from totesys.ingest.capture import Draft
 from totesys.ingest.checks import reasons
 from totesys.ingest.keys import add_keys, holds
 from totesys.ingest.landing import local_disk
-from totesys.manifests import DeadLetters
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.manifests import DeadLetters
+from totesys.lake.store import Bucket
 
 OPEN = pa.schema([("key", pa.int64()), ("source_xid", pa.int64()), ("batch_seq", pa.int64()), ("reason", pa.string())])
 

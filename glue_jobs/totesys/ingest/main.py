@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import boto3
 from boto3.compat import filter_python_deprecation_warnings
 
-from totesys.arguments import IngestArguments, parse_arguments
-from totesys.demands import read_demands
+from totesys.contracts.registry import registered_contracts
 from totesys.ingest.job import Clients, run
-from totesys.registry import registered_contracts
+from totesys.runtime.arguments import IngestArguments, parse_arguments
+from totesys.runtime.demands import read_demands
 
 
 def main(argv: Sequence[str]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from totesys.lake.manifests import PublishManifest, read_publish
+from totesys.lake.store import Bucket
 from totesys.load.plan import Plan
-from totesys.manifests import PublishManifest, read_publish
-from totesys.store import Bucket
 
 
 def changed_since(processed: Bucket, plan: Plan) -> dict[str, datetime]:

@@ -17,24 +17,25 @@ from typing import Any
 from pyspark.sql import SparkSession
 from sqlalchemy import Connection
 
-from totesys import alerts
 from totesys.contracts import Contracts
-from totesys.demands import NO_DEMANDS, Demands
 from totesys.errors import RetriableError
-from totesys.load import backfill, ledger, session, staging
-from totesys.load.authority import with_one_certificate
-from totesys.load.failures import warehouse_errors
+from totesys.errors.warehouse import warehouse_errors
+from totesys.lake.manifests import newest_publish
+from totesys.lake.store import Bucket
+from totesys.load import backfill, ledger, staging
 from totesys.load.freshness import changed_since
-from totesys.load.merge import Staged, Tell, merge
+from totesys.load.merge import Tell, merge
 from totesys.load.plan import Loaded, Plan, plan_load
-from totesys.load.stage import Stage
+from totesys.load.staging import Stage, Staged
 from totesys.load.tombstones import tombstoned
 from totesys.load.waiting_rows import count_waiting
-from totesys.load.warehouse import prepare_warehouse, warehouse_engine
-from totesys.logs import said
-from totesys.manifests import newest_publish
-from totesys.secrets import Credentials
-from totesys.store import Bucket
+from totesys.runtime import alerts
+from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.logs import said
+from totesys.runtime.secrets import Credentials
+from totesys.warehouse import session
+from totesys.warehouse.authority import with_one_certificate
+from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 _log = logging.getLogger(__name__)
 _BACKFILL_TRIES = 2

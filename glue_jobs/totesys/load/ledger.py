@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Select, Table, delete, func, literal, null, s
 
 from totesys.contracts import Contract
 from totesys.load import outcome
-from totesys.load.models import ledger_table
 from totesys.load.plan import Loaded, Plan
 from totesys.load.waiting_rows import entered
+from totesys.warehouse.models import ledger_table
 
 
 def lock(connection: Connection) -> None:

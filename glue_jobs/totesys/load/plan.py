@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from totesys.errors import FatalError, RetriableError
-from totesys.manifests import NO_PUBLISH, PartitionState, PublishManifest
+from totesys.lake.manifests import NO_PUBLISH, PartitionState, PublishManifest
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def plan_load(publish: PublishManifest | None, loaded: Loaded, tombstoned: froze
     after, through = loaded.through_batch_seq, publish.through_batch_seq
     if through == after:
         return None
-    stars = {table: newer_rows(publish.warehouse, table, after, through) for table in publish.warehouse}
-    mirrors = {table: mirror_rows(publish, table, after, through, tombstoned) for table in publish.current}
+    stars = {table: newer_rows(publish.star, table, after, through) for table in publish.star}
+    mirrors = {table: mirror_rows(publish, table, after, through, tombstoned) for table in publish.mirror}
     return Plan(
         publish, loaded, tombstoned, after,
         {table: rows for table, rows in stars.items() if rows.partitions},
@@ -115,7 +115,7 @@ def newer_rows(lake: Mapping[str, Mapping[str, PartitionState]], table: str, aft
 
 def mirror_rows(publish: PublishManifest, table: str, after: int, through: int, tombstoned: frozenset[str] = frozenset()) -> Rows:
     """The same of a mirror, in partitions that have a tombstone, or may end one where the warehouse has some of the table."""
-    rows = newer_rows(publish.current, table, after, through)
+    rows = newer_rows(publish.mirror, table, after, through)
     if after and table in tombstoned:
         return rows
     return Rows(tuple(state for state in rows.partitions if state.deleted), after, through)

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Table, delete, insert, literal, select
 
 from totesys.contracts import Contract
 from totesys.load import outcome
-from totesys.load.models import put_back_table
 from totesys.load.plan import Plan
+from totesys.warehouse.models import put_back_table
 
 
 def bring_in(connection: Connection, plan: Plan, warehouse: Mapping[str, Contract], staged: Mapping[str, Table]) -> None:

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Table, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from totesys.load import outcome
-from totesys.load.models import tombstone_table
 from totesys.load.plan import Plan
+from totesys.warehouse.models import tombstone_table
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What the transform job does, with real clients: merges waiting batches into the mirror of the source and the three stars."""
+"""What the transform job does, with real clients: merges pending batches into the mirror of the source and the three stars."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 
 import boto3
 
-from totesys.arguments import TransformArguments, parse_arguments
-from totesys.demands import read_demands
-from totesys.spark_session import spark_session
+from totesys.runtime.arguments import TransformArguments, parse_arguments
+from totesys.runtime.demands import read_demands
+from totesys.runtime.spark_session import spark_session
 from totesys.transform.job import Clients, TransformJob
 
 

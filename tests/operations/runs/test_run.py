@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 from operations.run import command as run
 from rich.console import Console
-from totesys.demands import NO_DEMANDS, Demands
 from totesys.errors import RetriableError
-from totesys.manifests import DeadLetters, Held
+from totesys.lake.manifests import DeadLetters, Held
+from totesys.runtime.demands import NO_DEMANDS, Demands
 
 from operations.attention import print_outcome
 from operations.cli.console import make_console
