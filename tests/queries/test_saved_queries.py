@@ -16,7 +16,7 @@ from totesys.contracts import load_contracts
 from local_aws.spark import aws_environment
 from operations.athena import saved_query
 from operations.deployment.views import current_views
-from tests.stack_fixtures import PROJECT, Stack
+from tests.support.stack import PROJECT, Stack
 from tests.templates.test_templates import resources
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "query.sh"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.local_aws.machine import free_port
-from tests.stack_fixtures import Stack
+from tests.support.stack import Stack
 from tests.templates.test_templates import listed, resources, statements
 
 PROJECT = "rights"

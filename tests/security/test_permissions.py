@@ -30,7 +30,7 @@ from tests.security.deployed import (
     publish_rule,
     set_back,
 )
-from tests.stack_fixtures import local_stack
+from tests.support.stack import local_stack
 from tests.templates.test_templates import listed, statements
 
 # Rights that no run here needs, with why they are there.

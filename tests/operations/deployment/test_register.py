@@ -15,7 +15,7 @@ from totesys.lake.manifests import PartitionState
 from totesys.lake.pointers import follow
 
 from operations.deployment.register import register_table, register_tables
-from tests.stack_fixtures import Stack
+from tests.support.stack import Stack
 
 ROWS = [("1", "GBP", "British Pound"), ("2", "USD", "US Dollar")]
 

@@ -11,10 +11,11 @@ from moto import mock_aws
 from totesys.lake.manifests import BatchManifest, Held, SourceIdentity, TableCapture, commit
 from totesys.lake.store import Bucket
 
+from operations.cli.reconcile import print_outcome
 from operations.reconcile.moments import Reconciliation, describe_agreement, describe_held, read_held, read_reconciliation, record
-from operations.reconcile.reconcile import Outcome, print_outcome
+from operations.reconcile.reconcile import Outcome
 from operations.reconcile.result import Comparison
-from tests.operations.conftest import Pair
+from tests.operations.reconcile.conftest import Pair
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=timezone.utc)
 

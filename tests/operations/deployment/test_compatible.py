@@ -13,7 +13,7 @@ from totesys.contracts import Contract, load_contracts, parse_contract
 from totesys.errors import FatalError
 
 from operations.deployment.compatible import check_contracts, problems, refused
-from tests.stack_fixtures import Stack
+from tests.support.stack import Stack
 
 DESIGN = json.loads(load_contracts().source["design"].body)
 COLUMN = {"name": "colour", "type": "string", "source_type": "text", "nullable": True, "description": "Colour."}

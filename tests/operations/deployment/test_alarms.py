@@ -23,7 +23,7 @@ from operations.deployment.templates import Template
 from operations.workflows import pause, resume
 from operations.workflows.heartbeat import heartbeat_alarm, heed_heartbeat
 from tests.local_aws.machine import wait_until
-from tests.stack_fixtures import PROJECT, Stack
+from tests.support.stack import PROJECT, Stack
 
 Messages = Callable[[str], str]  # waits for a text that begins so, or for the alarm of that name
 

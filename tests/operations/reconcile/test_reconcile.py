@@ -6,7 +6,7 @@ import psycopg2
 import pytest
 from totesys.contracts import load_contracts
 
-from tests.operations.conftest import Pair
+from tests.operations.reconcile.conftest import Pair
 
 
 def test_a_warehouse_that_agrees_has_no_differences(agreeing: Pair) -> None:

@@ -221,12 +221,3 @@ class Session:
 
     def client(self, name: str) -> Any:
         return self._clients.get(name) or boto3.client(name, "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit code, the lines on stdout, and all of stderr."""
-
-    code: int
-    out: list[str]
-    err: str

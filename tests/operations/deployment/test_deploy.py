@@ -19,7 +19,7 @@ from operations.deployment.parameters import may_create_log_groups
 from operations.deployment.proof import look_up, prove_stack
 from operations.deployment.stacks import STACKS
 from operations.deployment.templates import Template
-from tests.stack_fixtures import PROJECT, Stack
+from tests.support.stack import PROJECT, Stack
 
 
 def versions(stack: Stack) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from totesys.errors import FatalError
 
 from operations.deployment.buckets import delete_bucket
 from tests.conftest import Database
-from tests.stack_fixtures import Stack, local_stack
+from tests.support.stack import Stack, local_stack
 
 PROJECT = "doomed"  # roles are the server's: another project of the same server has others
 NOT_OURS = "somebody-elses"

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from operations.run import command as run
 from rich.console import Console
 from totesys.errors import RetriableError
 from totesys.lake.manifests import DeadLetters, Held
 from totesys.runtime.demands import NO_DEMANDS, Demands
 
-from operations.attention import print_outcome
 from operations.cli.console import make_console
-from operations.cli.run import parse_demands
-from operations.workflows import runs as workflows
+from operations.cli.run import print_outcome
+from operations.workflows import runs
 from operations.workflows.display import RunDisplay
 from operations.workflows.runs import RunFailedError
 from operations.workflows.tick import Outcome, Tick
-from tests.operations.runs.glue import DEPLOYMENT, INGEST, PUBLISH, SNAPSHOT_AT, Ended, Glue, Lake, Session
+from tests.support.commands import Ended
+from tests.support.glue import DEPLOYMENT, INGEST, PUBLISH, SNAPSHOT_AT, Glue, Lake, Session
 
 Command = Callable[..., Ended]
 
@@ -53,7 +53,7 @@ def test_a_run_says_so_where_the_warehouse_cannot_be_asked_and_follows_what_the_
 ) -> None:
     lake.unknown = RetriableError("warehouse w on h:5432 cannot be asked how far it is loaded: no route")
     glue.on_ingest = [lambda: (lake.land(1), glue.publishes(through=1)), lambda: None]
-    first, second = command(run), command(run)
+    first, second = command("run"), command("run")
     assert first.out[-1] == "loaded batch 1: 3 rows read, 3 warehouse rows new or changed"
     assert second.out[-1] == (
         "nothing new has landed; what the warehouse holds is not known from here:"
@@ -66,7 +66,7 @@ def test_a_run_fails_where_the_warehouse_holds_what_has_not_landed(glue: Glue, l
     lake.land(1)
     lake.load(1)
     lake.loaded = 7
-    ended = command(run)
+    ended = command("run")
     assert ended.code == 2
     assert "the warehouse holds batch 7, but the newest batch with rows in the ingestion bucket is 1" in ended.err
 
@@ -81,16 +81,16 @@ def test_runs_are_found_on_whatever_page_and_sorted_by_their_start(glue: Glue) -
     for number in range(12):
         glue.add(PUBLISH, asked=2)
         glue.add(INGEST, asked=2 if number else 0)
-    found = workflows.Workflows(glue, DEPLOYMENT, RunDisplay(make_console()))
+    found = runs.Workflows(glue, DEPLOYMENT, RunDisplay(make_console()))
     assert found.running() == [(INGEST, "p-ingest-1")], "the oldest run is the one in progress"
     assert [run["WorkflowRunId"] for run in found._runs(PUBLISH)] == [f"{PUBLISH}-{number}" for number in range(12, 0, -1)]
     glue.add(PUBLISH)
     assert found.announced_publish(found.publish_ids() - {f"{PUBLISH}-13"}, lambda: True) == f"{PUBLISH}-13"
 
 
-def test_what_a_person_demands_of_the_run_is_in_its_properties(glue: Glue) -> None:
+def test_what_a_person_demands_of_the_run_is_in_its_properties(glue: Glue, command: Command) -> None:
     glue.on_ingest = [lambda: None]
-    tick(glue, parse_demands(["--full", "--accept-deletes", "payment", "--accept-deletes", "design"]))
+    command("run", "--full", "--accept-deletes", "payment", "--accept-deletes", "design")
     assert glue.started_with == [{"full": "true", "accept_deletes": "design,payment"}]
 
 
@@ -104,11 +104,10 @@ def test_only_the_first_of_the_runs_that_a_tick_needs_does_what_was_demanded(glu
     assert glue.started_with == [{"full": "true"}, {}]
 
 
-def test_a_table_that_no_contract_names_cannot_be_let_go(glue: Glue, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run.main(["--accept-deletes", "fact_payment"])
-    assert ended.value.code == 2
-    assert "invalid choice: 'fact_payment' (choose from 'address'," in capsys.readouterr().err
+def test_a_table_that_no_contract_names_cannot_be_let_go(glue: Glue, command: Command) -> None:
+    ended = command("run", "--accept-deletes", "fact_payment")
+    assert ended.code == 2
+    assert "'fact_payment' is not one of 'address'," in ended.err
     assert glue.started_with == []
 
 
@@ -194,7 +193,7 @@ def test_a_tick_that_another_forestalls_tries_again(glue: Glue) -> None:
 
 
 def test_a_publish_that_never_starts_fails_the_tick_with_what_to_do(glue: Glue, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workflows, "_EVENT_ARRIVES_WITHIN", 0.1)
+    monkeypatch.setattr(runs, "_EVENT_ARRIVES_WITHIN", 0.1)
     glue.on_ingest = [lambda: lake.land(1)]
     with pytest.raises(RunFailedError, match=r"did not start: run scripts/deploy.sh"):
         tick(glue)
@@ -235,13 +234,13 @@ def test_a_table_that_is_held_back_is_named_with_what_settles_it(glue: Glue, lak
     lake.land(1, held={"payment": Held("deletes", "3 of 10 rows are gone from the source", settle, SNAPSHOT_AT, 1, 7, 1, 1)})
     lake.load(1)
     glue.on_ingest = [lambda: None]
-    ended = command(run)
+    ended = command("run")
     assert ended.out[-2:] == [
         "nothing new: the warehouse holds every batch",
-        f"needs a person: payment is held back since {SNAPSHOT_AT}, and nothing of it is lost: 3 of 10 rows are gone from the source."
+        f"needs a person: payment is held since {SNAPSHOT_AT}: 3 of 10 rows are gone from the source. Nothing of it is lost."
         " What to do: if the deletes are meant: scripts/totesys run --accept-deletes payment",
     ]
-    assert (ended.code, ended.err) == (0, "run: needs a person: payment is held back\n")
+    assert (ended.code, ended.err) == (0, "run: needs a person: payment is held\n")
 
 
 def test_rows_that_every_delta_had_missed_are_reported(glue: Glue, lake: Lake, command: Command) -> None:
@@ -250,7 +249,7 @@ def test_rows_that_every_delta_had_missed_are_reported(glue: Glue, lake: Lake, c
         glue.add(PUBLISH, jobs={"transform": "SUCCEEDED"}, ends=lambda: (lake.publish(1, misses={"sales_order": 2}), lake.load(1)))
 
     glue.on_ingest = [publishes_a_miss]
-    ended = command(run, "--full")
+    ended = command("run", "--full")
     what = "a full read found 2 rows of sales_order that no delta had offered"
     assert ended.out[-1] == f"needs a person: {what}: they are in now; report it"
     assert (ended.code, ended.err) == (0, f"run: needs a person: {what}\n")
@@ -262,7 +261,7 @@ def test_new_dead_letters_and_drift_that_flows_are_told_by_the_run_that_found_th
         lambda: (lake.land(1, dead=DeadLetters("", 5, 2), drift=drift), glue.publishes(through=1)),
         lambda: (lake.land(2, dead=DeadLetters("", 5, 0), drift=drift), glue.publishes(through=2)),
     ]
-    first, second = command(run), command(run)
+    first, second = command("run"), command("run")
     assert first.out[-2:] == [
         "needs a person: payment: 2 rows break the contract and stay out, the others go on: scripts/totesys deadletters show payment",
         "needs a person: design: design.note: expected no such column, found text, which is not read (column_added). The rows flow on;"
@@ -279,15 +278,36 @@ def test_what_a_first_of_several_batches_found_is_told_too(glue: Glue, lake: Lak
         glue.add(PUBLISH, jobs={"transform": "SUCCEEDED"}, ends=lambda: (lake.publish(1, 2), lake.load_published(2)))
 
     glue.on_ingest = [lands_twice]
-    assert command(run).err == "run: needs a person: payment: rows in the dead letter\n"
+    assert command("run").err == "run: needs a person: payment: rows in the dead letter\n"
 
 
 def test_a_run_that_needs_nobody_says_nothing_on_stderr(glue: Glue, lake: Lake, command: Command) -> None:
     glue.on_ingest = [lambda: (lake.land(1), glue.publishes(through=1))]
-    assert command(run).err == ""
+    assert command("run").err == ""
 
 
 def test_a_failed_run_ends_with_1_and_the_jobs_error(glue: Glue, lake: Lake, command: Command) -> None:
     glue.on_ingest = [lambda: (lake.land(1), glue.add(PUBLISH, jobs={"load": "FAILED"}, error="FatalError: it went wrong"))]
-    ended = command(run)
+    ended = command("run")
     assert (ended.code, ended.err) == (1, "run: failed: load FAILED: FatalError: it went wrong\n")
+
+
+def test_json_is_all_that_stdout_has_and_progress_goes_to_stderr(glue: Glue, lake: Lake, command: Command) -> None:
+    glue.on_ingest = [lambda: (lake.land(1, dead=DeadLetters("", 2, 2)), glue.publishes(through=1)), lambda: None]
+    first, second = command("run", "--json"), command("run", "--json")
+    answer = json.loads("\n".join(first.out))
+    assert answer["loaded"] == {
+        "first_batch": 1, "through_batch": 1, "rows_read": {"sales_order": 3}, "warehouse_rows": {"fact_sales_order": 3},
+    }  # fmt: skip
+    assert [matter["what"] for matter in answer["needs_a_person"]] == ["payment: rows in the dead letter"]
+    assert "ingest SUCCEEDED" in first.err
+    assert json.loads("\n".join(second.out)) == {"loaded": None, "unknown": None, "needs_a_person": []}
+
+
+def test_an_interrupted_run_ends_with_130_and_says_that_the_run_goes_on(glue: Glue, command: Command) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    glue.on_ingest = [lambda: glue.add(INGEST, ends=interrupt)]
+    ended = command("run")
+    assert (ended.code, ended.err) == (130, "run: no longer waiting; what was started goes on\n")

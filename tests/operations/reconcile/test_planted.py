@@ -6,7 +6,7 @@ import pytest
 from totesys.contracts import Column, Contract, load_contracts
 
 from operations.reconcile.live import type_name
-from tests.operations.conftest import Pair
+from tests.operations.reconcile.conftest import Pair
 
 WAREHOUSE = load_contracts().warehouse
 COPIES = [contract for contract in WAREHOUSE.values() if contract.inputs]  # tables whose rows the source has: all but the calendar

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timezone
 
 import boto3
 import psycopg2
@@ -11,11 +12,12 @@ from moto import mock_aws
 from totesys.lake.manifests import BatchManifest, DeadLetters, Held, SourceIdentity, TableCapture, commit
 from totesys.lake.store import Bucket
 
+from operations.cli.reconcile import print_outcome
 from operations.reconcile.kept_out import KeptOut, read_kept_out
 from operations.reconcile.moments import Reconciliation
-from operations.reconcile.reconcile import Outcome, print_outcome
-from tests.operations.conftest import Pair, parquet, without_triggers
-from tests.operations.test_reconcile_moments import NOON
+from operations.reconcile.reconcile import Outcome
+from tests.operations.reconcile.conftest import Pair, without_triggers
+from tests.support.open_letters import parquet
 
 NO_DATE = "payment_date is no date (YYYY-MM-DD)"
 SINCE = "2024-03-02T08:00:00+00:00"
@@ -93,7 +95,7 @@ def test_a_held_table_that_cannot_be_compared_any_more_is_held_and_the_others_ar
         f"dim_design: held (not compared; design is held since {SINCE})",
         "fact_payment 1: stale (paid: source 'true', warehouse 'false')",
     ]
-    print_outcome(Outcome([comparisons["dim_design"]], None, Reconciliation(NOON, 0, None)))
+    print_outcome(Outcome([comparisons["dim_design"]], None, Reconciliation(datetime(2026, 3, 2, 12, tzinfo=timezone.utc), 0, None)))
     assert capsys.readouterr().out.splitlines()[3].split() == ["dim_design", "held", "1", "0", "1"]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from operations.athena import SHOWN, Answer, print_answer
+from operations.athena import Answer
+from operations.cli.query import SHOWN, print_answer
 
 
 def printed(answer: Answer, capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from operations.deployment.proof import prove_stack
 from operations.deployment.templates import Template
 from operations.workflows.trigger import is_paused
-from tests.stack_fixtures import PROJECT, Stack
+from tests.support.stack import PROJECT, Stack
 
 SCHEDULE, OTHER = f"{PROJECT}-ingest-start", f"{PROJECT}-publish-load"
 

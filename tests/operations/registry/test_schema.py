@@ -13,7 +13,7 @@ from totesys.contracts import load_contracts
 
 from local_aws.spark import aws_environment
 from operations.registry import command
-from tests.stack_fixtures import PROJECT, Stack
+from tests.support.stack import PROJECT, Stack
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.deploy.test_compatible import registered_as
+from tests.deploy.test_deploy import versions
 from totesys.contracts import load_contracts
 
 from operations.deployment.artifacts import Artifacts
@@ -15,9 +17,7 @@ from operations.deployment.parameters import deployed_version
 from operations.deployment.plan import stack_changes
 from operations.deployment.stacks import STACKS, stack_outputs
 from operations.deployment.templates import Template
-from tests.deploy.test_compatible import registered_as
-from tests.deploy.test_deploy import versions
-from tests.stack_fixtures import PROJECT, Stack
+from tests.support.stack import PROJECT, Stack
 
 
 def rows(printed: str) -> list[str]:

@@ -15,7 +15,7 @@ from totesys.errors import FatalError
 
 from operations.athena import QueryError, ask
 from operations.deployment.views import create_view, create_views, current_views
-from tests.stack_fixtures import Stack
+from tests.support.stack import Stack
 
 CONTRACTS = load_contracts()
 FACT, ORDER = CONTRACTS.facts["fact_sales_order"], CONTRACTS.source["sales_order"]

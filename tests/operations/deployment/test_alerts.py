@@ -14,7 +14,7 @@ from operations.deployment.proof import prove_stack
 from operations.deployment.stacks import stack_outputs
 from operations.deployment.templates import Template
 from tests.local_aws.machine import wait_until
-from tests.stack_fixtures import PROJECT, Stack
+from tests.support.stack import PROJECT, Stack
 
 KINDS = {
     "table held": "staff: 12 of 20 rows are gone. Nothing is lost",

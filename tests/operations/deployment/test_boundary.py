@@ -14,7 +14,7 @@ from operations.deployment.change_sets import deploy_stack
 from operations.deployment.proof import prove_stack
 from operations.deployment.stacks import stack_outputs
 from operations.deployment.templates import Template
-from tests.stack_fixtures import Stack
+from tests.support.stack import Stack
 from tests.templates.test_templates import listed
 
 PROJECT = "bounded"
