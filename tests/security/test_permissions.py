@@ -30,8 +30,8 @@ from tests.security.deployed import (
     publish_rule,
     set_back,
 )
+from tests.support.cloudformation import listed, statements
 from tests.support.stack import local_stack
-from tests.templates.test_templates import listed, statements
 
 # Rights that no run here needs, with why they are there.
 ONLY_ON_AWS = {
@@ -46,7 +46,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[
     with local_stack(tmp_path_factory.mktemp("rights"), source, warehouse, PROJECT) as stack:
         assert stack.first_run.returncode == 0, stack.first_run.stderr
         Deltas(source)  # fills the source
-        done = stack.script("run.sh")
+        done = stack.totesys("run")
         assert done.returncode == 0, done.stdout + done.stderr
         stack.aws.client("events").disable_rule(Name=publish_rule(stack))
         stack.aws.client("secretsmanager").create_secret(Name="team/slack", SecretString="http://127.0.0.1:1/webhook")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,12 @@ class Ended:
     code: int
     out: list[str]
     err: str
+    text: str = field(default="", compare=False)
+
+    @property
+    def json(self) -> Any:
+        """What stdout holds, which must be one JSON document."""
+        return json.loads(self.text)
 
 
 def totesys(capsys: pytest.CaptureFixture[str], *words: str) -> Ended:
@@ -23,4 +31,4 @@ def totesys(capsys: pytest.CaptureFixture[str], *words: str) -> Ended:
     capsys.readouterr()
     code = main(words)
     printed = capsys.readouterr()
-    return Ended(code, printed.out.splitlines(), printed.err)
+    return Ended(code, printed.out.splitlines(), printed.err, printed.out)

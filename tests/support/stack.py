@@ -24,10 +24,11 @@ from local_aws.spark import aws_environment
 from local_totesys.postgres import PostgresServer
 from operations.athena import ask
 from operations.deployment.deployment import Deployment
+from operations.deployment.stacks import STACKS
 from tests.conftest import Database
 from tests.local_aws.machine import LocalAws, free_port, start, stop
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 PROJECT = "deploy-test"
 
 
@@ -78,6 +79,9 @@ class Stack:
     def deploy(self, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return self.script("deploy.sh", *options, **variables)
 
+    def totesys(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.script("totesys", *words, **variables)
+
     def script(self, name: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return run_script(name, options, self.aws, self.source, self.warehouse, **{"TOTESYS_PROJECT": self.project, **variables})
 
@@ -124,3 +128,33 @@ def two_databases(
 def stack(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]) -> Iterator[Stack]:
     with local_stack(tmp_path_factory.mktemp("deploy"), *two_databases()) as deployed:
         yield deployed
+
+
+@contextmanager
+def registered_as(stack: Stack, table: str, body: str, **parameters: str) -> Iterator[None]:
+    """The table with another registered contract, and other parameters."""
+    glue, place = stack.aws.glue, {"DatabaseName": stack.deployment.ingestion_database}
+    found = glue.get_table(**place, Name=table)["Table"]
+    kept: dict[str, Any] = {
+        name: found[name] for name in ("Name", "Description", "Owner", "TableType", "StorageDescriptor", "PartitionKeys")
+    }
+    glue.update_table(**place, TableInput={**kept, "Parameters": {**found["Parameters"], "contract": body, **parameters}})
+    try:
+        yield
+    finally:
+        glue.update_table(**place, TableInput={**kept, "Parameters": found["Parameters"]})
+
+
+def versions(stack: Stack) -> dict[str, Any]:
+    """All that a deploy could have changed, by a mark that changes with it."""
+    deployment = stack.deployment
+    glue, secrets, s3 = stack.aws.glue, stack.aws.client("secretsmanager"), stack.aws.s3
+    stacks = [stack.aws.cloudformation.describe_stacks(StackName=f"{PROJECT}-{name}")["Stacks"][0] for name in STACKS]
+    databases = (deployment.ingestion_database, deployment.mirror_database, deployment.star_database)
+    return {
+        "stacks": [body.get("LastUpdatedTime") for body in stacks],
+        "secrets": [secrets.describe_secret(SecretId=f"{PROJECT}/{name}")["VersionIdsToStages"] for name in ("source", "warehouse")],
+        "objects": [(item["Key"], item["LastModified"]) for item in s3.list_objects_v2(Bucket=deployment.artifacts_bucket)["Contents"]],
+        "tables": [(table["Name"], table["VersionId"]) for name in databases for table in glue.get_tables(DatabaseName=name)["TableList"]],
+        "jobs": [glue.get_job(JobName=name)["Job"]["LastModifiedOn"] for name in (deployment.ingest_job, deployment.load_job)],
+    }

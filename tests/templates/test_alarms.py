@@ -11,7 +11,7 @@ import pytest
 from totesys.runtime import metrics
 
 from operations.workflows.heartbeat import heartbeat_alarm
-from tests.templates.test_templates import resources
+from tests.support.cloudformation import resources
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text("utf-8")

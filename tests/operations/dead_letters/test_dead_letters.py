@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import closing
 
@@ -68,13 +67,13 @@ def test_holds_letters_and_waiting_rows_are_listed_with_what_settles_them(
 def test_lists_and_letters_can_be_had_as_json(ingested: Ingested, loaded: Database, deadletters: Command) -> None:
     ingested.batch(4, 5)
     deadletters("discard", "payment", "--key", "5", "--reason", "a test row")
-    listed = json.loads("\n".join(deadletters("list", "--json").out))
+    listed = deadletters("list", "--json").json
     line = {
         "table": "payment", "what": f"1 row: {NO_DATE}", "since_batch": 1,
         "settle": "put them right at the source: scripts/totesys deadletters show payment",
     }  # fmt: skip
     assert listed == {"kept_out": [line], "discarded": {"payment": 1}}
-    shown = json.loads("\n".join(deadletters("show", "payment", "--json").out))
+    shown = deadletters("show", "payment", "--json").json
     assert [(letter["key"], letter["row"]["payment_id"]) for letter in shown["letters"]] == [(4, 4)]
     assert (shown["letters"][0]["address"], shown["more"]) == (f"s3://ingestion/{ingested.written(1)}", 0)
 

@@ -8,19 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import pytest
 from totesys.errors import FatalError
 from totesys.runtime.alerts import Alert, send
 
 from local_aws.spark import aws_environment
+from operations.cli.main import main
 from operations.deployment import proof
 from operations.deployment.change_sets import deploy_stack
 from operations.deployment.proof import prove_stack
 from operations.deployment.stacks import stack_outputs
 from operations.deployment.templates import Template
-from operations.workflows import pause, resume
 from operations.workflows.heartbeat import heartbeat_alarm, heed_heartbeat
 from tests.local_aws.machine import wait_until
 from tests.support.stack import PROJECT, Stack
@@ -115,11 +114,11 @@ def test_silence_is_not_told_before_the_first_run(stack: Stack, monkeypatch: pyt
 
 
 @pytest.fixture
-def command(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], int]:
-    """Runs the `main` of a command's module for the stack."""
+def command(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+    """Runs a command of scripts/totesys for the stack."""
     for name, value in {**aws_environment(stack.aws.endpoint), "TOTESYS_PROJECT": PROJECT}.items():
         monkeypatch.setenv(name, value)
-    return lambda module: int(module.main([]))
+    return lambda name: main([name])
 
 
 def tells(stack: Stack) -> bool:
@@ -128,12 +127,12 @@ def tells(stack: Stack) -> bool:
     return bool(found["ActionsEnabled"])
 
 
-def test_a_paused_schedule_is_silent_and_a_resumed_one_has_twenty_minutes(stack: Stack, command: Callable[[Any], int]) -> None:
+def test_a_paused_schedule_is_silent_and_a_resumed_one_has_twenty_minutes(stack: Stack, command: Callable[[str], int]) -> None:
     cloudwatch, name = stack.aws.client("cloudwatch"), heartbeat_alarm(PROJECT)
-    assert command(pause) == 0
+    assert command("pause") == 0
     assert not tells(stack)
     cloudwatch.set_alarm_state(AlarmName=name, StateValue="INSUFFICIENT_DATA", StateReason="a night without a run")
-    assert command(resume) == 0
+    assert command("resume") == 0
     assert tells(stack)
     assert state(stack, "no-heartbeat") == "OK"
 

@@ -14,8 +14,8 @@ from operations.deployment.change_sets import deploy_stack
 from operations.deployment.proof import prove_stack
 from operations.deployment.stacks import stack_outputs
 from operations.deployment.templates import Template
+from tests.support.cloudformation import listed
 from tests.support.stack import Stack
-from tests.templates.test_templates import listed
 
 PROJECT = "bounded"
 KEY = "arn:aws:kms:eu-west-2:000000000000:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"

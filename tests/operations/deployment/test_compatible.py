@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +11,7 @@ from totesys.contracts import Contract, load_contracts, parse_contract
 from totesys.errors import FatalError
 
 from operations.deployment.compatible import check_contracts, problems, refused
-from tests.support.stack import Stack
+from tests.support.stack import Stack, registered_as
 
 DESIGN = json.loads(load_contracts().source["design"].body)
 COLUMN = {"name": "colour", "type": "string", "source_type": "text", "nullable": True, "description": "Colour."}
@@ -144,21 +142,6 @@ def test_a_version_that_does_not_rise_is_refused_even_if_a_break_is_accepted(reg
 def test_an_accepted_table_that_no_contract_describes_is_an_error() -> None:
     with pytest.raises(FatalError, match="TOTESYS_ACCEPT_BREAKING names desing, which no contract describes"):
         check_contracts(None, load_contracts(), {}, {"TOTESYS_ACCEPT_BREAKING": "desing"})
-
-
-@contextmanager
-def registered_as(stack: Stack, table: str, body: str, **parameters: str) -> Iterator[None]:
-    """The table with another registered contract, and other parameters."""
-    glue, place = stack.aws.glue, {"DatabaseName": stack.deployment.ingestion_database}
-    found = glue.get_table(**place, Name=table)["Table"]
-    kept: dict[str, Any] = {
-        name: found[name] for name in ("Name", "Description", "Owner", "TableType", "StorageDescriptor", "PartitionKeys")
-    }
-    glue.update_table(**place, TableInput={**kept, "Parameters": {**found["Parameters"], "contract": body, **parameters}})
-    try:
-        yield
-    finally:
-        glue.update_table(**place, TableInput={**kept, "Parameters": found["Parameters"]})
 
 
 def test_a_deploy_refuses_before_it_changes_anything_and_names_every_problem(stack: Stack) -> None:

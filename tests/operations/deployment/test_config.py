@@ -15,7 +15,7 @@ from operations.deployment.stacks import STACKS
 from operations.deployment.templates import DECIDED, Template, check_config, variable
 from operations.deployment.urls import parse_url
 
-EXAMPLE = Path(__file__).parents[2] / "totesys.example.toml"
+EXAMPLE = Path(__file__).parents[3] / "totesys.example.toml"
 Write = Callable[[str], Path]
 
 

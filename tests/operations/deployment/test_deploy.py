@@ -13,28 +13,12 @@ from totesys.errors import FatalError
 from totesys.runtime.secrets import Credentials, read_credentials
 
 from local_aws.spark import aws_environment
-from operations.deployment import command as deploying
 from operations.deployment.deployment import Deployment
 from operations.deployment.parameters import may_create_log_groups
 from operations.deployment.proof import look_up, prove_stack
-from operations.deployment.stacks import STACKS
 from operations.deployment.templates import Template
-from tests.support.stack import PROJECT, Stack
-
-
-def versions(stack: Stack) -> dict[str, Any]:
-    """All that a deploy could have changed, by a mark that changes with it."""
-    deployment = stack.deployment
-    glue, secrets, s3 = stack.aws.glue, stack.aws.client("secretsmanager"), stack.aws.s3
-    stacks = [stack.aws.cloudformation.describe_stacks(StackName=f"{PROJECT}-{name}")["Stacks"][0] for name in STACKS]
-    databases = (deployment.ingestion_database, deployment.mirror_database, deployment.star_database)
-    return {
-        "stacks": [body.get("LastUpdatedTime") for body in stacks],
-        "secrets": [secrets.describe_secret(SecretId=f"{PROJECT}/{name}")["VersionIdsToStages"] for name in ("source", "warehouse")],
-        "objects": [(item["Key"], item["LastModified"]) for item in s3.list_objects_v2(Bucket=deployment.artifacts_bucket)["Contents"]],
-        "tables": [(table["Name"], table["VersionId"]) for name in databases for table in glue.get_tables(DatabaseName=name)["TableList"]],
-        "jobs": [glue.get_job(JobName=name)["Job"]["LastModifiedOn"] for name in (deployment.ingest_job, deployment.load_job)],
-    }
+from tests.support.commands import totesys
+from tests.support.stack import PROJECT, Stack, versions
 
 
 def test_a_deploy_says_what_it_did_and_shows_no_password(stack: Stack) -> None:
@@ -200,23 +184,23 @@ def statement_runner(credentials: Credentials) -> Callable[[str], None]:
 
 
 @pytest.mark.parametrize(
-    ("variables", "reason"),
+    ("variables", "code", "reason"),
     [
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 'Could not connect to the endpoint URL: "http://127.0.0.1:9/": check'),
-        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, "no AWS region is set: set AWS_REGION"),
-        ({"AWS_ACCESS_KEY_ID": ""}, "no AWS credentials: set AWS_PROFILE"),
-        ({"TOTESYS_PROJECT": "My_Project"}, "TOTESYS_PROJECT is My_Project: it must be"),
-        ({"TOTESYS_SUBNET_ID": "subnet-1"}, "TOTESYS_SUBNET_ID set alone"),
-        ({"TOTESYS_NONCURRENT_DAYS": "0"}, "stack unmade-storage could not be deployed: "),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 2, 'Could not connect to the endpoint URL: "http://127.0.0.1:9/": check'),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, 2, "no AWS region is set: set AWS_REGION"),
+        ({"AWS_ACCESS_KEY_ID": ""}, 2, "no AWS credentials: set AWS_PROFILE"),
+        ({"TOTESYS_PROJECT": "My_Project"}, 2, "TOTESYS_PROJECT is My_Project: it must be"),
+        ({"TOTESYS_SUBNET_ID": "subnet-1"}, 1, "TOTESYS_SUBNET_ID set alone"),
+        ({"TOTESYS_NONCURRENT_DAYS": "0"}, 1, "stack unmade-storage could not be deployed: "),
     ],
 )
 def test_what_is_missing_is_said_in_one_line_before_anything_is_made(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], reason: str
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], code: int, reason: str
 ) -> None:
     usual = {**aws_environment(stack.aws.endpoint), "AWS_MAX_ATTEMPTS": "1", "TOTESYS_PROJECT": "unmade"}
     for name, value in {**usual, **variables}.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
-    assert deploying.main([]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith(f"deploy: error: {reason}")
-    assert error.count("\n") == 1
+    ended = totesys(capsys, "deploy")
+    assert ended.code == code
+    assert ended.err.startswith(f"deploy: {'could not start' if code == 2 else 'failed'}: {reason}")
+    assert ended.err.count("\n") == 1

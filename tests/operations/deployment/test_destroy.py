@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from operations.destroy import command
 from totesys.errors import FatalError
 
+from operations.cli.confirm import confirm
 from operations.deployment.buckets import delete_bucket
 from tests.conftest import Database
 from tests.support.stack import Stack, local_stack
@@ -57,10 +57,10 @@ def test_a_person_confirms_by_the_projects_name(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda prompt: typed)
     if is_confirmed:
-        command.confirm(PROJECT, keep_data=False)
+        confirm("all of it goes", "Type its name", PROJECT)
     else:
-        with pytest.raises(FatalError, match="that is not its name: nothing was removed"):
-            command.confirm(PROJECT, keep_data=False)
+        with pytest.raises(FatalError, match="not confirmed: nothing was done"):
+            confirm("all of it goes", "Type its name", PROJECT)
 
 
 def test_data_that_is_kept_is_taken_up_by_a_later_deploy(doomed: Stack) -> None:

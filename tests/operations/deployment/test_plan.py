@@ -6,18 +6,18 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.deploy.test_compatible import registered_as
-from tests.deploy.test_deploy import versions
 from totesys.contracts import load_contracts
 
 from operations.deployment.artifacts import Artifacts
+from operations.deployment.change_sets import ChangeSet, make_change_set
 from operations.deployment.parameters import deployed_version
 from operations.deployment.plan import stack_changes
 from operations.deployment.stacks import STACKS, stack_outputs
 from operations.deployment.templates import Template
-from tests.support.stack import PROJECT, Stack
+from tests.support.stack import PROJECT, Stack, registered_as, versions
 
 
 def rows(printed: str) -> list[str]:
@@ -39,7 +39,7 @@ def test_a_plan_shows_what_a_config_file_changes_and_changes_nothing(stack: Stac
     assert versions(stack) == before
     for name in ("jobs", "storage"):
         sets = stack.aws.cloudformation.list_change_sets(StackName=f"{PROJECT}-{name}")["Summaries"]
-        assert not [found for found in sets if found["ChangeSetName"].startswith("plan-")]
+        assert not [found for found in sets if found["ChangeSetName"].startswith("totesys-")]
 
 
 def test_a_plan_of_a_new_deployment_shows_all_that_is_made_and_makes_nothing(stack: Stack) -> None:
@@ -73,7 +73,11 @@ def test_a_plan_of_contracts_that_a_deploy_refuses_says_why(stack: Stack) -> Non
 
 def test_a_stack_that_needs_one_that_is_not_there_yet_is_shown_by_its_template(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = "No export named later-storage-IngestionBucket found."  # AWS says so; the local one makes the change set all the same
-    monkeypatch.setattr("operations.deployment.plan.described_changes", lambda *arguments: ([], refusal))
+
+    def refused(*arguments: Any) -> ChangeSet:
+        return replace(make_change_set(*arguments), changes=(), refusal=refusal)
+
+    monkeypatch.setattr("operations.deployment.plan.make_change_set", refused)
     shown = stack_changes(stack.session, "later-secrets", Template.read("secrets"), {"Project": "later"})
     assert shown == [("stack later-secrets", "create", "SourceSecret, WarehouseSecret")]
 

@@ -56,7 +56,7 @@ def test_large_tables_that_differ_in_every_row_are_compared_in_bounded_memory(
         [sys.executable, "-c", CHILD],
         input=json.dumps([postgres.url(database) for database in databases]),
         env={**os.environ, "PYTHONPATH": ".:glue_jobs"},
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         timeout=120,

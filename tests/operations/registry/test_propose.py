@@ -16,7 +16,7 @@ from operations.deployment.compatible import problems
 from operations.registry.changes import changes
 from operations.registry.propose import propose
 
-CATALOG = Path(__file__).parents[2] / "catalog"
+CATALOG = Path(__file__).parents[3] / "catalog"
 BODY = json.loads((CATALOG / "source" / "transaction.json").read_text("utf-8"))
 CONTRACT = load_contracts().source["transaction"]
 

@@ -12,7 +12,8 @@ import pytest
 from totesys.contracts import load_contracts
 
 from local_aws.spark import aws_environment
-from operations.registry import command
+from operations.registry import contracts
+from tests.support.commands import totesys
 from tests.support.stack import PROJECT, Stack
 
 Run = Callable[..., tuple[int, str, str]]
@@ -25,9 +26,8 @@ def schema(stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         monkeypatch.setenv(name, value)
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        exit_code = command.main(arguments)
-        out, err = capsys.readouterr()
-        return exit_code, out, err
+        ended = totesys(capsys, "schema", *arguments)
+        return ended.code, ended.text, ended.err
 
     return run
 
@@ -97,7 +97,10 @@ def test_an_earlier_version_can_be_shown_and_the_history_says_what_changed(schem
         < history.index("department_name.nullable: False -> True")
         < history.index("version 1, registered")
     )
-    assert schema("show", "department", "--version", "7")[::2] == (2, "schema: department has no registered version 7: there are 2, 1\n")
+    assert schema("show", "department", "--version", "7")[::2] == (
+        2,
+        "schema: could not start: department has no registered version 7: there are 2, 1\n",
+    )
 
 
 def test_show_names_type_origin_and_range(schema: Run) -> None:
@@ -122,8 +125,8 @@ def test_diff_names_what_the_contract_file_would_change(schema: Run) -> None:
 
 @pytest.mark.usefixtures("coloured")
 def test_a_proposal_is_printed_and_written_only_on_demand(schema: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(command.CATALOG, tmp_path / "catalog")
-    monkeypatch.setattr(command, "CATALOG", tmp_path / "catalog")
+    shutil.copytree(contracts.CATALOG, tmp_path / "catalog")
+    monkeypatch.setattr(contracts, "CATALOG", tmp_path / "catalog")
     path = tmp_path / "catalog" / "source" / "design.json"
     before = path.read_text("utf-8")
 
@@ -141,8 +144,24 @@ def test_a_source_that_agrees_gives_nothing_to_propose(schema: Run) -> None:
     assert (exit_code, out) == (0, "") and "nothing to propose" in err
 
 
-@pytest.mark.parametrize(("arguments", "known"), [(("show", "desing"), "dim_date"), (("propose", "dim_design"), "department, design")])
+@pytest.mark.parametrize(
+    ("arguments", "known"), [(("show", "desing"), "'dim_date'"), (("propose", "dim_design"), "'department', 'design'")]
+)
 def test_a_table_that_is_none_names_those_that_there_are(schema: Run, arguments: tuple[str, str], known: str) -> None:
     exit_code, out, err = schema(*arguments)
     assert (exit_code, out) == (2, "")
-    assert f"table {arguments[1]}: there are " in err and known in err
+    assert f"'{arguments[1]}' is not one of " in err and known in err
+
+
+@pytest.mark.usefixtures("second_version", "coloured")
+def test_every_answer_can_be_had_as_json(schema: Run) -> None:
+    def answer(*words: str) -> Any:
+        return json.loads(schema(*words, "--json")[1])
+
+    listed = {table["table"]: table for table in answer("list")["tables"]}
+    assert (listed["department"]["registered"], listed["department"]["in_files"]) == (2, 1)
+    assert (listed["design"]["differences"], listed["fact_payment"]["differences"]) == (1, None)
+    shown = answer("show", "department", "--version", "1")
+    assert (shown["version"], shown["contract"]["table"]) == (1, "department")
+    assert answer("diff", "design")["at_source"] != [] and answer("diff", "dim_design")["at_source"] is None
+    assert [version["version"] for version in answer("history", "department")] == [2, 1]

@@ -265,7 +265,7 @@ def command_on(status: Status, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_status_can_be_had_as_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     command_on(replace(ran("load", FAILED), held={"staff": HELD}), monkeypatch)
     ended = totesys(capsys, "status", "--json")
-    found = json.loads("\n".join(ended.out))
+    found = ended.json
     assert (ended.code, ended.err) == (1, "")
     assert (found["project"], found["loaded_seq"], found["published_seq"], found["pending"]) == ("p", 7, 7, [])
     assert found["jobs"] == [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections import Counter
 from collections.abc import Callable
 
@@ -295,19 +294,19 @@ def test_a_failed_run_ends_with_1_and_the_jobs_error(glue: Glue, lake: Lake, com
 def test_json_is_all_that_stdout_has_and_progress_goes_to_stderr(glue: Glue, lake: Lake, command: Command) -> None:
     glue.on_ingest = [lambda: (lake.land(1, dead=DeadLetters("", 2, 2)), glue.publishes(through=1)), lambda: None]
     first, second = command("run", "--json"), command("run", "--json")
-    answer = json.loads("\n".join(first.out))
+    answer = first.json
     assert answer["loaded"] == {
         "first_batch": 1, "through_batch": 1, "rows_read": {"sales_order": 3}, "warehouse_rows": {"fact_sales_order": 3},
     }  # fmt: skip
     assert [matter["what"] for matter in answer["needs_a_person"]] == ["payment: rows in the dead letter"]
     assert "ingest SUCCEEDED" in first.err
-    assert json.loads("\n".join(second.out)) == {"loaded": None, "unknown": None, "needs_a_person": []}
+    assert second.json == {"loaded": None, "unknown": None, "needs_a_person": []}
 
 
 def test_an_interrupted_run_ends_with_130_and_says_that_the_run_goes_on(glue: Glue, command: Command) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    glue.on_ingest = [lambda: glue.add(INGEST, ends=interrupt)]
+    glue.on_ingest = [interrupt]
     ended = command("run")
     assert (ended.code, ended.err) == (130, "run: no longer waiting; what was started goes on\n")
