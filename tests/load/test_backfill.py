@@ -308,7 +308,7 @@ def test_a_backfill_that_other_loads_come_before_twice_is_given_up(new_job, quer
     before = state()
     demands = Demands(backfill=True, backfill_table="dim_location")
 
-    with pytest.raises(RetriableError, match=r"nothing was made anew: start scripts/backfill.sh again"):
+    with pytest.raises(RetriableError, match=r"nothing was made anew: start scripts/totesys backfill again"):
         replace(new_job(demands=demands), spark=other_loads_first(spark, query, 2)).run()
 
     assert state() == before

@@ -203,7 +203,7 @@ def test_a_session_that_a_limit_of_the_server_ended_is_told_by_the_limit(load, q
 def test_facts_beside_a_lost_ledger_are_never_loaded_again(load, query):
     query("DELETE FROM etl.load_ledger")
 
-    with pytest.raises(FatalError, match=r"restore the ledger, or .*scripts/backfill.sh"):
+    with pytest.raises(FatalError, match=r"restore the ledger, or .*scripts/totesys backfill"):
         load()
 
     assert query("SELECT count(*) FROM fact_sales_order") == [(1,)]

@@ -69,13 +69,13 @@ def test_a_lake_made_anew_goes_on_where_the_old_one_ended():
 
 @pytest.mark.parametrize("newest", [None, publish(4)], ids=["no publish", "older batch"])
 def test_a_lake_behind_the_warehouse_is_waited_for(newest):
-    with pytest.raises(RetriableError, match=r"holds batch 5, but the lake is through batch .* next tick.*scripts/backfill.sh"):
+    with pytest.raises(RetriableError, match=r"holds batch 5, but the lake is through batch .* next tick.*scripts/totesys backfill"):
         plan_load(newest, loaded(5))
 
 
 @pytest.mark.parametrize("through", [4, 5, 6])
 def test_another_lake_needs_a_person(through):
-    with pytest.raises(FatalError, match=r"begins with batch first, .* begins with batch another: .*scripts/backfill.sh"):
+    with pytest.raises(FatalError, match=r"begins with batch first, .* begins with batch another: .*scripts/totesys backfill"):
         plan_load(publish(through, lake_id="another"), loaded(5))
 
 

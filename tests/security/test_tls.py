@@ -24,7 +24,7 @@ from totesys.runtime.secrets import Credentials
 from totesys.warehouse.authority import with_one_certificate
 from totesys.warehouse.server import warehouse_engine
 
-from operations.deploy.databases import pipeline_databases, set_credentials
+from operations.deployment.databases import pipeline_databases, set_credentials
 from tests.conftest import Database
 from tests.security.tls_proxy import TlsProxy
 from tests.support.local_aws.machine import free_port

@@ -127,12 +127,12 @@ def news(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
             found.append(alert("table held", table, text))
     for table, capture in batch.tables.items():
         if (dead := capture.dead_letters) and dead.new_rows:
-            text = f"{dead.new_rows} rows break the contract and stay out, the others go on: scripts/deadletters.sh show {table}"
+            text = f"{dead.new_rows} rows break the contract and stay out, the others go on: scripts/totesys deadletters show {table}"
             found.append(alert("rows in the dead letter", table, text))
     for table, texts in batch.drift.items():
         told = previous.drift.get(table, ()) if previous else ()
         if new := [text for text in texts if text not in told]:
-            text = f"{'; '.join(new)}. The rows flow on; to take it into the contract: scripts/schema.sh propose {table}"
+            text = f"{'; '.join(new)}. The rows flow on; to take it into the contract: scripts/totesys schema propose {table}"
             found.append(alert("source changed", table, text))
     return found
 
@@ -148,7 +148,7 @@ def read_batch(
         raise RetriableError(
             f"totesys ({source.place}) is older than what was read before: {reason}. Nothing was read, or history would go back:"
             " wait until the replica has caught up, or see that the secret names the right server. If the source itself was set back,"
-            " scripts/run.sh --full reads it as it is"
+            " scripts/totesys run --full reads it as it is"
         )
     unlocked = set(failed)
     live = source.structure(list(contracts), unlocked)

@@ -75,7 +75,7 @@ class TableRead:
         table, before = self.contract.table, self.draft.before(self.contract.table)
         earlier = self.draft.held_before(table)
         reason = "; ".join(finding.text for finding in drift)
-        cure = f"change the source back, or settle the contract: scripts/schema.sh propose {table}, then scripts/deploy.sh"
+        cure = f"change the source back, or settle the contract: scripts/totesys schema propose {table}, then scripts/deploy.sh"
         if all(finding.kind in NOT_GRANTED for finding in drift):
             cure = f"grant the job's role SELECT on {table}, or run scripts/deploy.sh, which does"
         held = self._held("drift", reason, cure, -1)
@@ -132,7 +132,10 @@ class TableRead:
 
     def _held_for_deletes(self, before: TableCapture, deleted: int, rows: int) -> Held:
         reason = f"at least {deleted} of {before.row_count} rows are gone from the source, more than a fifth"
-        cure = f"if the deletes are meant: scripts/run.sh --accept-deletes {self.contract.table}; if not, bring the rows back at the source"
+        cure = (
+            f"if the deletes are meant: scripts/totesys run --accept-deletes {self.contract.table};"
+            " if not, bring the rows back at the source"
+        )
         return self._held("deletes", reason, cure, rows)
 
     def _held(self, cause: str, reason: str, cure: str, rows: int) -> Held:

@@ -123,7 +123,7 @@ def _drop_surplus(connection: Connection, dimension: Table, staged: Table, facts
     if count:
         raise BadDataError(
             f"warehouse table {dimension.fullname} has {count} rows that the lake does not have, but facts refer to them; nothing was"
-            " changed: make the facts anew as well, by scripts/backfill.sh without --table"
+            " changed: make the facts anew as well, by scripts/totesys backfill without --table"
         )
     deleted = connection.execute(delete(dimension).where(surplus)).rowcount
     outcome.check_gone(connection, dimension, surplus)

@@ -84,7 +84,9 @@ class LoadJob:
                 return
             if self._bring_in(connection, work.plan, partial(backfill.replace, connection, work, self.contracts.warehouse, self._tell)):
                 return
-        raise RetriableError("other loads were faster than the backfill, twice; nothing was made anew: start scripts/backfill.sh again")
+        raise RetriableError(
+            "other loads were faster than the backfill, twice; nothing was made anew: start scripts/totesys backfill again"
+        )
 
     def _plan(self, connection: Connection) -> LoadPlan | None:
         with connection.begin():

@@ -113,7 +113,7 @@ def _refuse_unknown_facts(connection: Connection, facts: Iterable[Table]) -> Non
         if connection.scalar(select(exists(select(fact)))):
             raise FatalError(
                 f"warehouse table {fact.fullname} has rows, but {ledger_table().fullname} has none: restore the ledger, or make the"
-                " warehouse anew from the lake by scripts/backfill.sh"
+                " warehouse anew from the lake by scripts/totesys backfill"
             )
 
 

@@ -97,13 +97,13 @@ def check_lake(publish: PublishManifest, loaded: Loaded) -> None:
         raise FatalError(
             f"the warehouse was loaded from the lake that begins with batch {loaded.lake_id}, but this lake begins with batch"
             f" {publish.lake_id}: give the job the bucket that belongs to the warehouse, or make the warehouse anew from this one by"
-            " scripts/backfill.sh"
+            " scripts/totesys backfill"
         )
     if publish.through_batch_seq < loaded.through_batch_seq:
         raise RetriableError(
             f"the warehouse holds batch {loaded.through_batch_seq}, but the lake is through batch {publish.through_batch_seq} only, as it"
             " may be after a loss of the processed bucket; nothing was loaded. The next tick's transform brings the lake on from the landed"
-            " batches; if they are lost too, scripts/backfill.sh makes the warehouse anew from what the lake has"
+            " batches; if they are lost too, scripts/totesys backfill makes the warehouse anew from what the lake has"
         )
 
 

@@ -59,7 +59,9 @@ class Demands:
                 backfill_from=int(properties.get("backfill_from") or 1),
             )
         except ValueError as error:
-            raise FatalError(f"a run property is wrong ({error}): start the run by scripts/run.sh or scripts/backfill.sh") from error
+            raise FatalError(
+                f"a run property is wrong ({error}): start the run by scripts/totesys run or scripts/totesys backfill"
+            ) from error
 
 
 NO_DEMANDS = Demands()

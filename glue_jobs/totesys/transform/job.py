@@ -79,7 +79,7 @@ class TransformJob:
             return newest
         published = self._commit(replace(self._make(work, newest.seq + 1), misses={}, changed_since={}))
         if published is None:
-            raise RetriableError("another publish was committed during the backfill: start scripts/backfill.sh again")
+            raise RetriableError("another publish was committed during the backfill: start scripts/totesys backfill again")
         return published
 
     def _make(self, work: Work, seq: int) -> PublishManifest:
