@@ -1,0 +1,1 @@
+"""The contracts: what is registered, what differs from it, and the data dictionary that is made from them."""
