@@ -1,0 +1,52 @@
+"""`totesys report`: one HTML page about a deployment."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from datetime import datetime, timezone
+from pathlib import Path
+
+import click
+
+from operations.attempt import Attempt
+from operations.deployment import Deployment, aws_session
+from operations.report.gather import Requests, gather
+from operations.report.page import render
+
+
+@click.command()
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("totesys-report.html"), show_default=True, help="Write to FILE.",
+    metavar="FILE",
+)  # fmt: skip
+@click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
+def report(output: Path, opens: bool) -> None:
+    """Write one HTML page that shows a deployment: workflows, freshness, rows, seconds, contracts, and what needs care.
+
+    The page is made from AWS alone and needs nothing else to be read.
+
+    Example: scripts/totesys report --output today.html --open
+    """
+    with Attempt("report") as attempt:
+        session = aws_session()
+        requests = Requests(session)
+        found = gather(session, Deployment.read(session), requests, datetime.now(timezone.utc))
+        attempt.has_started = True
+        write(output, render(found))
+        click.echo(f"written to {output}")
+        if opens and not webbrowser.open(output.resolve().as_uri()):
+            click.echo(f"report: no browser could be opened: open {output} yourself", err=True)
+    sys.exit(attempt.exit_code)
+
+
+def write(output: Path, page: str) -> None:
+    """Write the page. click's error when the file cannot be written."""
+    try:
+        output.write_text(page, "utf-8")
+    except OSError as error:
+        raise click.FileError(str(output), error.strerror or "it cannot be written") from error
+
+
+if __name__ == "__main__":
+    report()
