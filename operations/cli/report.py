@@ -17,9 +17,13 @@ from operations.report.page import render
 
 @click.command()
 @click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("totesys-report.html"), show_default=True, help="Write to FILE.",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-)  # fmt: skip
+    default=Path("totesys-report.html"),
+    show_default=True,
+    help="Write the page to FILE.",
+)
 @click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
 def report(output: Path, opens: bool) -> None:
     """Write one HTML page that shows a deployment: workflows, freshness, rows, seconds, contracts, and what needs care.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import altair as alt
@@ -17,11 +17,12 @@ from markupsafe import Markup, escape
 from operations.report.model import PROMISED, Batch, Point
 from operations.run.display import JobState
 
-_WIDE, _NARROW = 900, 340  # pixels
-_NARROW_BATCHES = 50  # the most batches whose columns can be told apart on a narrow screen
+_WIDE, _NARROW = 1000, 340  # pixels
+NARROW_BATCHES = 50  # the most batches whose columns can be told apart on a narrow screen
 _LABELS_TAKE = 112  # pixels, left of the rows by table
+_SECONDS_TAKE = 44  # pixels, left of the seconds
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
-_TICKS = (1, 10, 60, 600, 1800, 3600, 6 * 3600, 86400, 7 * 86400)  # seconds
+_TICKS = (1, 10, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400)  # seconds
 _TICK_LABELS = (
     "datum.value < 60 ? format(datum.value, 'd') + ' s' : datum.value < 3600 ? format(datum.value / 60, 'd') + ' min'"
     " : datum.value < 86400 ? format(datum.value / 3600, 'd') + ' h' : format(datum.value / 86400, 'd') + ' d'"
@@ -41,16 +42,18 @@ class Chart:
 
 def freshness(points: Sequence[Point]) -> Chart:
     """How old a change could be when its load committed, load by load."""
-    values = [{"at": _utc(point.at), "seconds": max(1.0, point.value)} for point in points]
-    most = max(value["seconds"] for value in values)
+    ages = [max(1.0, point.value) for point in points]
+    values = [{"at": _utc(point.at), "seconds": age} for point, age in zip(points, ages, strict=True)]
+    least, most = min(ages), max(ages)
     promised = PROMISED.total_seconds()
+    bottom = max(tick for tick in _TICKS if tick <= max(1.0, least / 2))
     top = max(promised * 2, most * 1.2)
 
     def draw(width: int) -> Any:
-        x = alt.X("at:T", title=None, axis=_time_axis(width))
+        x = alt.X("at:T", title=None, axis=_time_axis(width, points[0].at, points[-1].at))
         y = alt.Y(
-            "seconds:Q", title=None, scale=alt.Scale(type="log", domain=[1, top], nice=False),
-            axis=alt.Axis(values=[tick for tick in _TICKS if tick <= top], labelExpr=_TICK_LABELS),
+            "seconds:Q", title=None, scale=alt.Scale(type="log", domain=[bottom, top], nice=False),
+            axis=alt.Axis(values=[tick for tick in _TICKS if bottom <= tick <= top], labelExpr=_TICK_LABELS),
         )  # fmt: skip
         line = alt.Chart(alt.Data(values=values)).mark_line(strokeWidth=1, opacity=0.45, color="var(--accent)").encode(x, y)
         dots = alt.Chart(alt.Data(values=values)).mark_circle(size=26, opacity=1).encode(
@@ -63,7 +66,7 @@ def freshness(points: Sequence[Point]) -> Chart:
         )
         return (rule + line + dots + label).properties(width="container", height=220)
 
-    late = sum(value["seconds"] > promised for value in values)
+    late = sum(age > promised for age in ages)
     return _chart(draw, f"Freshness of {len(values)} loads: at worst {_spoken(most)}; {late} of them later than the promised 30 minutes.")
 
 
@@ -72,14 +75,14 @@ def rows(batches: Sequence[Batch], tables: Sequence[str]) -> Chart:
     oldest_first = list(reversed(batches))
 
     def draw(width: int) -> Any:
-        some = oldest_first if width == _WIDE else oldest_first[-_NARROW_BATCHES:]
+        some = oldest_first if width == _WIDE else oldest_first[-NARROW_BATCHES:]
         values = [
             {"batch": batch.seq, "table": table, "size": HELD if table in batch.held else _size(batch.rows[table])}
             for batch in some
             for table in (*batch.rows, *batch.held)
         ]
         order = [batch.seq for batch in some]
-        sizes = [*(name for _, name in reversed(_SIZES)), HELD]
+        sizes = [*(name for _, name in reversed(_SIZES)), *[HELD] * any(batch.held for batch in some)]
         colours = ["var(--rows-1)", "var(--rows-2)", "var(--rows-3)", "var(--rows-4)", "var(--bad)"]
         column = max(1.0, (width - _LABELS_TAKE) / max(1, len(order)))
         every = max(1, round(46 / column))
@@ -93,8 +96,8 @@ def rows(batches: Sequence[Batch], tables: Sequence[str]) -> Chart:
                 ),
                 alt.Y("table:N", title=None, scale=alt.Scale(domain=list(tables)), axis=alt.Axis(domain=False, ticks=False)),
                 alt.Color(
-                    "size:N", title=None, scale=alt.Scale(domain=sizes, range=colours),
-                    legend=alt.Legend(orient="top", symbolType="square", columns=5 if width == _WIDE else 3),
+                    "size:N", title=None, scale=alt.Scale(domain=sizes, range=colours[: len(sizes)]),
+                    legend=alt.Legend(orient="top", symbolType="square", columns=5 if width == _WIDE else 2, columnPadding=22),
                 ),
             )
             .properties(width="container", height=alt.Step(22 if width == _WIDE else 20))
@@ -113,20 +116,18 @@ def seconds(runs: Mapping[str, Sequence[JobState]], work: Mapping[str, Sequence[
 
     def draw(width: int) -> Any:
         scale = alt.Scale(domain=[_utc(first), _utc(last)] if first < last else alt.Undefined)
-        x = alt.X("at:T", title=None, scale=scale, axis=_time_axis(width))
-        y = alt.Y("seconds:Q", title=None, axis=alt.Axis(tickCount=3, labelExpr="format(datum.value, ',') + ' s'"))
+        x = alt.X("at:T", title=None, scale=scale, axis=_time_axis(width, first, last))
+        y = alt.Y("seconds:Q", title=None, axis=alt.Axis(tickCount=3, labelExpr="format(datum.value, ',') + ' s'", minExtent=_SECONDS_TAKE))
         rows = []
         for job, of_job in ran.items():
-            ended = [
-                {"at": _utc(run.started_at), "seconds": run.seconds, "is_failed": run.is_failed} for run in of_job if run.completed_at
-            ]
+            ended = [{"at": _utc(run.started_at), "seconds": run.seconds, "is_failed": run.is_failed} for run in of_job if run.completed_at]
             own = [{"at": _utc(point.at), "seconds": point.value} for point in work.get(job, ()) if first <= point.at <= last]
             dots = alt.Chart(alt.Data(values=ended)).mark_circle(size=22, opacity=0.9).encode(
                 x, y, color=alt.condition("datum.is_failed", alt.value("var(--bad)"), alt.value("var(--accent)"))
             )  # fmt: skip
             line = alt.Chart(alt.Data(values=own)).mark_line(strokeWidth=1.5, color="var(--soft)").encode(x, y)
             title = alt.TitleParams(job, anchor="start", frame="group", fontSize=12, fontWeight=600, offset=6)
-            rows.append((line + dots).properties(width=width - 64, height=96, title=title))
+            rows.append((line + dots).properties(width=width - _SECONDS_TAKE - 20, height=96, title=title))
         return alt.vconcat(*rows, spacing=18)
 
     told = "; ".join(f"{job}: {len(of_job)} runs, {sum(run.is_failed for run in of_job)} failed" for job, of_job in ran.items())
@@ -140,7 +141,7 @@ def _chart(draw: Any, words: str) -> Chart:
 def _svg(chart: Any, width: int, words: str) -> Markup:
     """Return the chart as an SVG element of that width that has a title, and no description of each of its marks."""
     spec = chart.configure(
-        background="transparent", font=_FONT, aria=False, padding=2, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+        background="transparent", font=_FONT, aria=False, padding={"left": 8, "right": 4, "top": 2, "bottom": 2}, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
         view=alt.ViewConfig(stroke=None),
         axis=alt.AxisConfig(
             labelColor="var(--soft)", gridColor="var(--line)", domainColor="var(--line)", tickColor="var(--line)", labelFontSize=11,
@@ -154,11 +155,12 @@ def _svg(chart: Any, width: int, words: str) -> Markup:
     svg = vl_convert.vegalite_to_svg(spec)
     opening, _, drawing = svg.partition(">")
     role = f' role="img" aria-label="{escape(words)}"'
-    return Markup(f"{opening}{role}><title>{escape(words)}</title>{drawing}")  # noqa: S704  # vl-convert escapes the text in its SVG
+    return Markup(f"{opening}{role}><title>{escape(words)}</title>{drawing}")  # vl-convert escapes the text in its SVG
 
 
-def _time_axis(width: int) -> alt.Axis:
-    return alt.Axis(grid=False, tickCount=8 if width == _WIDE else 4, labelOverlap=True)
+def _time_axis(width: int, first: datetime, last: datetime) -> alt.Axis:
+    written = "%H:%M" if last - first < timedelta(days=1) else "%d %b %H:%M" if last - first < timedelta(days=4) else "%d %b"
+    return alt.Axis(grid=False, tickCount=8 if width == _WIDE else 3, format=written, labelOverlap="greedy", labelFlush=False)
 
 
 def _size(count: int) -> str:

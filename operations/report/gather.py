@@ -158,7 +158,7 @@ def shown(batch: BatchManifest, published: int, loaded: int | None) -> Batch:
 def points(cloudwatch: Any, project: str, since: datetime, now: datetime) -> dict[str, tuple[Point, ...]]:
     """Return the values of the pipeline's metrics since then, oldest first, usually in one request; of StageSeconds by job."""
     period = next((seconds for kept, seconds in _KEPT_FOR if now - since < kept), _COARSEST)
-    wanted = {"Freshness": ("Freshness", None), "WaitingRows": ("WaitingRows", None)}
+    wanted: dict[str, tuple[str, str | None]] = {"Freshness": ("Freshness", None), "WaitingRows": ("WaitingRows", None)}
     wanted |= {job: ("StageSeconds", job) for job in ("ingest", "transform", "load")}
     queries = [
         {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from statistics import median
@@ -54,12 +54,14 @@ def render(report: Report) -> str:
     return environment.get_template("page.html").render(
         report=report,
         tiles=tiles(report),
+        calm=list(calm(report)),
         jobs=job_rows(report),
         batches=report.batches[:LISTED],
         freshness=charts.freshness(report.freshness) if report.freshness else None,
         rows=charts.rows(report.batches, tuple(load_contracts().source)) if report.batches else None,
         durations=charts.seconds(report.runs, report.work) if has_runs else None,
         most_batches=BATCHES,
+        narrow_batches=charts.NARROW_BATCHES,
         promised=PROMISED,
     )
 
@@ -104,6 +106,20 @@ def _failed(report: Report) -> str:
     return ", ".join(words) or "all well"
 
 
+def calm(report: Report) -> Iterator[str]:
+    """Say in a sentence each what needs no care, and what is not known."""
+    if not report.held:
+        yield "No table is held."
+    if not report.dead:
+        yield "No row is in the dead letter."
+    if report.loaded is None:
+        yield "Which batches are pending is not known: no load has succeeded lately."
+    elif not report.pending:
+        yield "No batch is pending." if report.landed else "No batch has landed yet."
+    if not report.alarms:
+        yield "No alarm rings."
+
+
 def job_rows(report: Report) -> list[JobRow]:
     """The jobs that have run."""
     return [_job_row(job, runs, [point.value for point in report.work.get(job, ())]) for job, runs in report.runs.items() if runs]
@@ -112,9 +128,7 @@ def job_rows(report: Report) -> list[JobRow]:
 def _job_row(job: str, runs: Sequence[JobState], own: Sequence[float]) -> JobRow:
     took = [run.seconds for run in runs if run.state == "SUCCEEDED"]
     failed = sum(run.is_failed for run in runs)
-    return JobRow(
-        job, len(runs), failed, runs[0], median(took) if took else None, max(took, default=None), median(own) if own else None
-    )
+    return JobRow(job, len(runs), failed, runs[0], median(took) if took else None, max(took, default=None), median(own) if own else None)
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
