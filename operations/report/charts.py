@@ -141,7 +141,8 @@ def _chart(draw: Any, words: str) -> Chart:
 def _svg(chart: Any, width: int, words: str) -> Markup:
     """Return the chart as an SVG element of that width that has a title, and no description of each of its marks."""
     spec = chart.configure(
-        background="transparent", font=_FONT, aria=False, padding={"left": 8, "right": 4, "top": 2, "bottom": 2}, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+        background="transparent", font=_FONT, aria=False, padding={"left": 8, "right": 4, "top": 2, "bottom": 2},
+        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
         view=alt.ViewConfig(stroke=None),
         axis=alt.AxisConfig(
             labelColor="var(--soft)", gridColor="var(--line)", domainColor="var(--line)", tickColor="var(--line)", labelFontSize=11,

@@ -96,7 +96,7 @@ def full() -> Report:
     batches = [
         Batch(
             seq, NOW - timedelta(minutes=5 * (200 - seq)), {table: 7 * seq + len(table) for table in tables[: 1 + seq % 11]},
-            ("staff",) if seq > 190 else (), ("staff",) if seq == 1 else (), "loaded" if seq < 198 else "published",
+            ("staff",) if seq > 190 else (), ("staff",) if seq == 1 else (), "loaded" if seq < 197 else "published",
         )
         for seq in range(200, 0, -1)
     ]  # fmt: skip
@@ -123,8 +123,8 @@ def full() -> Report:
                 (Node("p-load", "job", "failed", NOW - timedelta(minutes=3), failed.reason, 12.0, is_bad=True),),
             )),
         ),
-        read_at=NOW - timedelta(minutes=4), landed=200, published=200, loaded=197, batches=tuple(batches),
-        freshness=tuple(Point(NOW - timedelta(minutes=5 * ago), 400 + 9 * (ago % 30) + (1900 if ago == 60 else 0)) for ago in range(200)),
+        read_at=NOW - timedelta(minutes=4), landed=200, published=200, loaded=196, batches=tuple(batches),
+        freshness=tuple(Point(NOW - timedelta(minutes=5 * ago), 400 + 9 * (ago % 30) + (1900 if ago == 60 else 0)) for ago in range(199, -1, -1)),
         runs=runs, work={job: tuple(Point(one.started_at, one.seconds / 2) for one in of_job) for job, of_job in runs.items()},
         held={"staff": held}, drift={"design": (f"design.{_LONG} is new {SCRIPT}",)},
         dead=(Dead("payment", 1204, ((f"payment_date: {SCRIPT} is no date", 1200), (f"{_LONG}: null", 4))),),

@@ -92,7 +92,7 @@ def test_one_batch_one_run_and_one_point_are_drawn(empty: Report, full: Report, 
 
 def test_the_tiles_mark_what_needs_a_person(full: Report, empty: Report) -> None:
     assert {tile.name: (tile.value, tile.is_bad) for tile in tiles(full)} == {
-        "freshness": ("11 min", False), "pending": ("3 batches", True), "held": ("1 table", True), "dead letters": ("1,204 rows", True),
+        "freshness": ("7 min", False), "pending": ("4 batches", True), "held": ("1 table", True), "dead letters": ("1,204 rows", True),
         "jobs": ("1 failed, 1 trigger off", True), "alarms": ("2 ringing", True),
     }  # fmt: skip
     assert [tile.name for tile in tiles(empty) if tile.is_bad] == []
