@@ -127,7 +127,7 @@ def seconds(runs: Mapping[str, Sequence[JobState]], work: Mapping[str, Sequence[
             )  # fmt: skip
             line = alt.Chart(alt.Data(values=own)).mark_line(strokeWidth=1.5, color="var(--soft)").encode(x, y)
             title = alt.TitleParams(job, anchor="start", frame="group", fontSize=12, fontWeight=600, offset=6)
-            rows.append((line + dots).properties(width=width - _SECONDS_TAKE - 20, height=96, title=title))
+            rows.append((line + dots).properties(width=width, height=96, title=title))
         return alt.vconcat(*rows, spacing=18)
 
     told = "; ".join(f"{job}: {len(of_job)} runs, {sum(run.is_failed for run in of_job)} failed" for job, of_job in ran.items())

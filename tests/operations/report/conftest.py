@@ -124,7 +124,9 @@ def full() -> Report:
             )),
         ),
         read_at=NOW - timedelta(minutes=4), landed=200, published=200, loaded=196, batches=tuple(batches),
-        freshness=tuple(Point(NOW - timedelta(minutes=5 * ago), 400 + 9 * (ago % 30) + (1900 if ago == 60 else 0)) for ago in range(199, -1, -1)),
+        freshness=tuple(
+            Point(NOW - timedelta(minutes=5 * ago), 400 + 9 * (ago % 30) + (1900 if ago == 60 else 0)) for ago in range(199, -1, -1)
+        ),
         runs=runs, work={job: tuple(Point(one.started_at, one.seconds / 2) for one in of_job) for job, of_job in runs.items()},
         held={"staff": held}, drift={"design": (f"design.{_LONG} is new {SCRIPT}",)},
         dead=(Dead("payment", 1204, ((f"payment_date: {SCRIPT} is no date", 1200), (f"{_LONG}: null", 4))),),
