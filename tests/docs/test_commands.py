@@ -11,7 +11,7 @@ import pytest
 
 from operations.cli.main import SECTIONS, totesys
 from operations.cli.reference import PAGE, markdown
-from tests.docs.test_docs import DOCUMENTS, README, ROOT
+from tests.docs.documents import DOCUMENTS, README, name_of, text
 
 COMMANDS = {name for names in SECTIONS.values() for name in names}
 
@@ -25,18 +25,18 @@ def options(command: click.Command) -> Iterator[str]:
 
 
 def test_the_page_of_commands_is_made_from_the_help_texts_as_they_are() -> None:
-    assert PAGE.read_text("utf-8") == markdown(), "run: PYTHONPATH=.:glue_jobs .venv/main/bin/python -m operations.cli.reference"
+    assert text(PAGE) == markdown(), "run: PYTHONPATH=.:glue_jobs .venv/main/bin/python -m operations.cli.reference"
 
 
 def test_every_command_is_in_the_readme() -> None:
-    table = README.read_text("utf-8").partition("| command |")[2].partition("\n\n")[0]
+    table = text(README).partition("| command |")[2].partition("\n\n")[0]
     assert not {name for name in COMMANDS if not re.search(rf"(totesys |`|scripts/){name}\b", table)}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_command_and_option_that_a_document_names_exists(document: Path) -> None:
     wrong = []
-    for name, rest in re.findall(r"scripts/totesys (?:([a-z]+))\b([^`\n]*)", document.read_text("utf-8")):
+    for name, rest in re.findall(r"scripts/totesys (?:([a-z]+))\b([^`\n]*)", text(document)):
         command = totesys.get_command(click.Context(totesys), name)
         known = {*options(command), "--help"} if command else set()
         wrong.extend(found for found in re.findall(r"--[a-z-]+", rest.partition("#")[0]) if found not in known)
