@@ -22,8 +22,9 @@ _HEAD = """\
 
 <!-- Made by operations/cli/reference.py from the help texts. Do not edit it: change the help, and make it again. -->
 
-`scripts/totesys` runs and looks after the pipeline, on AWS and on the local machine. `AWS_ENDPOINT_URL` decides which; `eval "$(scripts/local.sh env)"` sets it.
-`scripts/deploy.sh`, `scripts/destroy.sh` and `scripts/local.sh` are the same as `scripts/totesys deploy`, `destroy` and `local`.
+`scripts/totesys` runs and looks after the pipeline, on AWS and on the local machine. `AWS_ENDPOINT_URL` decides which, and
+`eval "$(scripts/local.sh env)"` sets it. `scripts/deploy.sh`, `scripts/destroy.sh` and `scripts/local.sh` install what they need, and then call
+`scripts/totesys deploy`, `destroy` and `local`.
 """
 
 
@@ -55,7 +56,9 @@ def _with_subcommands(command: click.Command, context: click.Context) -> Iterato
 
 
 def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
-    return click.Context(command, info_name=name, parent=parent, max_content_width=_WIDTH, terminal_width=_WIDTH, help_option_names=["--help"])
+    return click.Context(
+        command, info_name=name, parent=parent, max_content_width=_WIDTH, terminal_width=_WIDTH, help_option_names=["--help"]
+    )
 
 
 def _block(command: click.Command, context: click.Context) -> str:
