@@ -23,8 +23,8 @@ _HEAD = """\
 <!-- Made by operations/cli/reference.py from the help texts. Do not edit it: change the help, and make it again. -->
 
 `scripts/totesys` runs and looks after the pipeline, on AWS and on the local machine. `AWS_ENDPOINT_URL` decides which, and
-`eval "$(scripts/local.sh env)"` sets it. `scripts/deploy.sh`, `scripts/destroy.sh` and `scripts/local.sh` install what they need, and then call
-`scripts/totesys deploy`, `destroy` and `local`.
+`eval "$(scripts/local.sh env)"` sets it. `scripts/deploy.sh`, `scripts/destroy.sh` and `scripts/local.sh` install what they need, and then
+call `scripts/totesys deploy`, `destroy` and `local`.
 """
 
 
