@@ -30,8 +30,8 @@ class Deployment:
     processed_bucket: str
     artifacts_bucket: str
     ingestion_database: str
-    current_database: str
-    processed_database: str
+    mirror_database: str
+    star_database: str
     workgroup: str
     ingest_job: str
     transform_job: str
@@ -57,8 +57,8 @@ class Deployment:
             processed_bucket=outputs["ProcessedBucket"],
             artifacts_bucket=outputs["ArtifactsBucket"],
             ingestion_database=outputs["IngestionDatabase"],
-            current_database=outputs["CurrentDatabase"],
-            processed_database=outputs["ProcessedDatabase"],
+            mirror_database=outputs["MirrorDatabase"],
+            star_database=outputs["StarDatabase"],
             workgroup=outputs["WorkGroup"],
             ingest_job=outputs["IngestJob"],
             transform_job=outputs["TransformJob"],

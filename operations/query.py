@@ -18,7 +18,7 @@ from totesys.errors import FatalError, PipelineError
 from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session, explain
 
-DATABASES = ("processed", "current", "ingestion")
+DATABASES = ("star", "mirror", "ingestion")
 SHOWN = 1000  # rows: more is no table that anybody reads
 _RUNNING = ("QUEUED", "RUNNING")
 _NUMBERS = ("tinyint", "smallint", "integer", "int", "bigint", "real", "float", "double", "decimal")

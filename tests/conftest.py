@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from botocore.loaders import JSONFileLoader
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
 
 from local_totesys.postgres import HOST, OWNER, SUPERUSER, PostgresServer
 from local_totesys.schema import create_source

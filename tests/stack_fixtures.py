@@ -17,8 +17,8 @@ import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from totesys.arrow_types import arrow_schema
 from totesys.contracts import Column
+from totesys.contracts.arrow_types import arrow_schema
 
 from local_aws.spark import aws_environment
 from local_totesys.postgres import PostgresServer
@@ -52,7 +52,7 @@ class Stack:
     def ask(self, statement: str) -> list[tuple[str | None, ...]]:
         """Athena's answer."""
         deployment = self.deployment
-        answer = ask(self.aws.client("athena"), deployment, statement, deployment.processed_database)
+        answer = ask(self.aws.client("athena"), deployment, statement, deployment.star_database)
         return [tuple(row) for row in answer.rows]
 
     @contextmanager

@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
 from totesys.errors import FatalError
-from totesys.manifests import NO_PUBLISH, PublishManifest, read_publish
+from totesys.lake.manifests import NO_PUBLISH, PublishManifest, read_publish
+from totesys.runtime.demands import Demands
 
 from operations.attempt import Attempt
 from operations.console import make_console, make_table
@@ -109,7 +109,7 @@ def print_made_anew(console: Console, publish: PublishManifest | None) -> None:
         console.print("nothing was made anew: those batches had not been published before, and are in now")
         return
     rows, total = [], 0
-    for database, tables in (("current", publish.current), ("processed", publish.warehouse)):
+    for database, tables in (("mirror", publish.mirror), ("star", publish.star)):
         for table, partitions in tables.items():
             made = [state.rows for state in partitions.values() if state.publish_seq == publish.seq]
             if made:

@@ -14,10 +14,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
 from totesys.errors import FatalError, PipelineError
-from totesys.manifests import BatchManifest
-from totesys.secrets import read_credentials
+from totesys.lake.manifests import BatchManifest
+from totesys.runtime.demands import Demands
+from totesys.runtime.secrets import read_credentials
 
 from operations.attempt import Attempt
 from operations.console import make_console, make_table

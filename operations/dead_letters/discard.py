@@ -6,8 +6,8 @@ import json
 from datetime import datetime
 from typing import Any
 
-from totesys import layout
-from totesys.store import AlreadyThereError, Bucket
+from totesys.lake import layout
+from totesys.lake.store import AlreadyThereError, Bucket
 
 from operations.dead_letters.letters import Letter
 

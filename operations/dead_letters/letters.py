@@ -10,10 +10,10 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from totesys import layout
 from totesys.ingest.dead_letters import load_open
-from totesys.manifests import BatchManifest, read_batch
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.manifests import BatchManifest, read_batch
+from totesys.lake.store import Bucket
 
 _FIELDS = {"key", "reason", "contract_version", "batch_seq", "at", "row"}  # of a letter, as it is written
 

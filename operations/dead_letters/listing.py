@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from totesys.manifests import Held
+from totesys.lake.manifests import Held
 
 from operations.dead_letters.letters import TableLetters
 from operations.dead_letters.waiting import Waiting

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from totesys.errors import FatalError
-from totesys.layout import uri
-from totesys.store import Bucket
+from totesys.lake.layout import uri
+from totesys.lake.store import Bucket
 
 ROOT = Path(__file__).parents[2]
 JOBS = ("ingest", "transform", "load")

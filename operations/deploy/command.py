@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from totesys.contracts import load_contracts
 from totesys.errors import PipelineError
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
 
 from operations.console import make_console, make_table
 from operations.deploy.artifacts import collect_artifacts, present_artifacts
@@ -122,7 +122,7 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
 
     with report.step("contracts") as outcome:  # before anything changes: code and tables come from the same contracts
         outputs = stack_outputs(session, f"{project}-catalog") if describe_stack(session, f"{project}-catalog") else None
-        registered = {"ingestion": outputs["IngestionDatabase"], "processed": outputs["ProcessedDatabase"]} if outputs else None
+        registered = {"ingestion": outputs["IngestionDatabase"], "star": outputs["StarDatabase"]} if outputs else None
         differing = check_contracts(session.client("glue"), load_contracts(), registered, environment)
         outcome.append("all new" if registered is None else f"{differing} to be registered again" if differing else "as registered")
     stack("storage", {})
@@ -147,7 +147,7 @@ def deploy(session: boto3.Session, environment: Mapping[str, str], report: Repor
     deployment = Deployment.read(session, project)
     with report.step("tables of the Data Catalog") as outcome:
         databases = {
-            "ingestion": deployment.ingestion_database, "current": deployment.current_database, "processed": deployment.processed_database,
+            "ingestion": deployment.ingestion_database, "mirror": deployment.mirror_database, "star": deployment.star_database,
         }  # fmt: skip
         buckets = (deployment.ingestion_bucket, deployment.processed_bucket)
         outcome.append(counted(register_tables(session.client("glue"), load_contracts(), databases, *buckets)))

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from totesys.catalog_tables import CONTRACT
 from totesys.contracts import Column, Contract, Contracts, Partition
+from totesys.contracts.registry import registered_contract
+from totesys.contracts.types import is_number, widens
 from totesys.errors import FatalError
-from totesys.registry import registered_contract
-from totesys.widening import is_number, widens
+from totesys.lake.catalog_tables import CONTRACT
 
 from operations.contract_schema import check_schemas
 
@@ -26,7 +26,7 @@ class Problem:
 
 
 def check_contracts(glue: Any, contracts: Contracts, databases: Mapping[str, str] | None, environment: Mapping[str, str]) -> int:
-    """Compares the contracts with the registered ones in `databases` (ingestion, processed -> name); counts those that differ.
+    """Compares the contracts with the registered ones in `databases` (ingestion, star -> name); counts those that differ.
 
     FatalError that names every problem. A table that was registered without a contract is treated as new. Before the first deploy
     `databases` is None, and all tables are new.
@@ -38,7 +38,7 @@ def check_contracts(glue: Any, contracts: Contracts, databases: Mapping[str, str
         raise FatalError(f"{ACCEPT_BREAKING} names {', '.join(unknown)}, which no contract describes: it takes {', '.join(known)}")
     registered: dict[str, Contract] = {}
     found: list[Problem] = []
-    places = ((databases["ingestion"], contracts.source), (databases["processed"], contracts.warehouse)) if databases else ()
+    places = ((databases["ingestion"], contracts.source), (databases["star"], contracts.warehouse)) if databases else ()
     for database, tables in places:
         for table in registered_tables(glue, database, tables):
             try:

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import psycopg2
 from psycopg2 import sql
 from totesys.errors import FatalError, RetriableError
-from totesys.postgres_errors import Server
-from totesys.secrets import Credentials
+from totesys.errors.postgres import Server
+from totesys.runtime.secrets import Credentials
 
 from operations.deploy.rights import grant_loading, grant_reading, refuse_other_encodings, set_password
 from operations.deploy.urls import parse_url, read_certificates

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import boto3
 from totesys.errors import FatalError
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
 
 from operations.deploy.artifacts import Artifacts, code_version
 from operations.deploy.stacks import variable

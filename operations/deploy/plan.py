@@ -11,8 +11,8 @@ from botocore.exceptions import WaiterError
 from rich.table import Table
 from totesys.contracts import load_contracts
 from totesys.errors import FatalError
-from totesys.secrets import Credentials
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
+from totesys.runtime.secrets import Credentials
 
 from operations.console import make_table
 from operations.deploy.artifacts import collect_artifacts, present_artifacts
@@ -60,7 +60,7 @@ class Plan:
     def _check_contracts(self) -> None:
         registered = None
         if "IngestionDatabase" in self._outputs:
-            registered = {"ingestion": self._outputs["IngestionDatabase"], "processed": self._outputs["ProcessedDatabase"]}
+            registered = {"ingestion": self._outputs["IngestionDatabase"], "star": self._outputs["StarDatabase"]}
         check_contracts(self._session.client("glue"), load_contracts(), registered, self._environment)
 
     def _credentials(self) -> Iterator[Row]:
@@ -86,7 +86,7 @@ class Plan:
     def _tables(self) -> Iterator[Row]:
         prefix = self._project.replace("-", "_")
         databases = {
-            name: self._outputs.get(f"{name.capitalize()}Database", f"{prefix}_{name}") for name in ("ingestion", "current", "processed")
+            name: self._outputs.get(f"{name.capitalize()}Database", f"{prefix}_{name}") for name in ("ingestion", "mirror", "star")
         }
         buckets = (self._outputs.get("IngestionBucket", ""), self._outputs.get("ProcessedBucket", ""))
         tables = registrations(self._session.client("glue"), load_contracts(), databases, *buckets)
@@ -95,10 +95,10 @@ class Plan:
         yield from counted("tables", len(tables) - len(changing))
 
     def _views(self) -> Iterator[Row]:
-        processed, current = (self._outputs.get(f"{name}Database") for name in ("Processed", "Current"))
+        star, mirror = (self._outputs.get(f"{name}Database") for name in ("Star", "Mirror"))
         contracts, glue = load_contracts(), self._session.client("glue")
-        queries = current_views(contracts, processed or "", current or "")
-        found = {name: find_table(glue, processed, name) if processed else None for name in queries}
+        queries = current_views(contracts, star or "", mirror or "")
+        found = {name: find_table(glue, star, name) if star else None for name in queries}
         stale = [
             fact.current_view for fact in contracts.facts.values()
             if not is_current(found[fact.current_view], view_digest(fact, queries[fact.current_view]))

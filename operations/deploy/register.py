@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
-from totesys.catalog_tables import current_tables, raw_tables, warehouse_tables
 from totesys.contracts import Contracts
 from totesys.errors import FatalError
+from totesys.lake.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
 
 _ATTEMPTS = 5  # somebody else may update a table between our reading and our writing
 
@@ -43,7 +43,7 @@ class Registration:
 def register_tables(
     glue: Any, contracts: Contracts, databases: Mapping[str, str], ingestion_bucket: str, processed_bucket: str
 ) -> Counter[str]:
-    """Registers every table in `databases` (ingestion, current, processed -> name); counts created, updated and unchanged."""
+    """Registers every table in `databases` (ingestion, mirror, star -> name); counts created, updated and unchanged."""
     wanted = registrations(glue, contracts, databases, ingestion_bucket, processed_bucket)
     return Counter(register_table(glue, table.database, table.wanted, table.found) for table in wanted)
 
@@ -53,9 +53,9 @@ def registrations(
 ) -> list[Registration]:
     """Every table that the contracts describe, beside what is there. A database that is not there yet has no tables."""
     inputs = {
-        "ingestion": raw_tables(contracts, ingestion_bucket),
-        "current": current_tables(contracts, processed_bucket),
-        "processed": warehouse_tables(contracts, processed_bucket),
+        "ingestion": raw_table_inputs(contracts, ingestion_bucket),
+        "mirror": mirror_table_inputs(contracts, processed_bucket),
+        "star": star_table_inputs(contracts, processed_bucket),
     }
     return [
         Registration(databases[name], table, found.get(table["Name"]))

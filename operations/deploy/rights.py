@@ -12,8 +12,8 @@ from typing import Any
 from psycopg2 import extensions, sql
 from totesys.contracts import load_contracts
 from totesys.errors import FatalError
-from totesys.load.models import OWN_SCHEMA, STAGING, STAR_SCHEMA, own_tables
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
+from totesys.warehouse.models import ETL_SCHEMA, PUBLIC_SCHEMA, STAGING, etl_tables
 
 
 def set_password(cursor: Any, own: Credentials) -> None:
@@ -70,7 +70,7 @@ def grant_loading(cursor: Any, role: sql.Identifier) -> None:
     if is_ours:
         join(cursor, role)  # first: the schema etl is the load's, and only its owner and members may grant rights on it
     grant_database(cursor, role, sql.SQL("CONNECT, CREATE"))
-    for schema in (STAR_SCHEMA, OWN_SCHEMA):
+    for schema in (PUBLIC_SCHEMA, ETL_SCHEMA):
         if _exists(cursor, "pg_namespace", "nspname", schema):
             cursor.execute(sql.SQL("GRANT USAGE, CREATE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role))
     objects = loads_objects(cursor, role)
@@ -88,7 +88,7 @@ def grant_loading(cursor: Any, role: sql.Identifier) -> None:
         # UPDATE lets the load move a sequence that is below an id in use.
         cursor.execute(sql.SQL("GRANT USAGE, SELECT, UPDATE ON SEQUENCE {} TO {}").format(sql.Identifier(schema, sequence), role))
     contracts = load_contracts().warehouse
-    values = {"own": OWN_SCHEMA, "stars": list(contracts), "tables": [table.name for table in own_tables(contracts)]}
+    values = {"own": ETL_SCHEMA, "stars": list(contracts), "tables": [table.name for table in etl_tables(contracts)]}
     refuse_lacking_rights(cursor, role, _LACKS_FOR_LOADING, values, "TOTESYS_WAREHOUSE_URL")
 
 
@@ -128,7 +128,7 @@ ORDER BY 1
 
 def refuse_lacking_rights(cursor: Any, role: sql.Identifier, lacks: str, values: Mapping[str, Any], variable: str) -> None:
     """Raise FatalError when a GRANT had no effect: PostgreSQL only warns when we have a right and may not pass it on."""
-    cursor.execute(lacks, {"public": STAR_SCHEMA, "role": role.string, **values})
+    cursor.execute(lacks, {"public": PUBLIC_SCHEMA, "role": role.string, **values})
     if lacking := [name for (name,) in cursor.fetchall()]:
         user = cursor.connection.info.user
         raise FatalError(
@@ -165,7 +165,7 @@ def loads_objects(cursor: Any, role: sql.Identifier) -> list[tuple[str, sql.Iden
     """Return what the load works on and does not own: TABLE or VIEW, name, owner, and whether we may change the owner."""
     contracts = load_contracts()
     public = [*contracts.warehouse, *(fact.current_view for fact in contracts.facts.values())]
-    own = [table.name for table in own_tables(contracts.warehouse)]
+    own = [table.name for table in etl_tables(contracts.warehouse)]
     cursor.execute(
         """
         SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, n.nspname, c.relname, pg_get_userbyid(c.relowner),
@@ -175,7 +175,7 @@ def loads_objects(cursor: Any, role: sql.Identifier) -> list[tuple[str, sql.Iden
             AND (n.nspname = %s AND c.relname = ANY(%s) OR n.nspname = %s AND (c.relname = ANY(%s) OR c.relname ~ %s))
         ORDER BY n.nspname, c.relname
         """,
-        [role.string, STAR_SCHEMA, public, OWN_SCHEMA, own, f"^{STAGING.pattern}$"],
+        [role.string, PUBLIC_SCHEMA, public, ETL_SCHEMA, own, f"^{STAGING.pattern}$"],
     )
     return [(kind, sql.Identifier(schema, name), owner, may_give) for kind, schema, name, owner, may_give in cursor.fetchall()]
 
@@ -199,7 +199,7 @@ def others_sequences(cursor: Any, role: sql.Identifier) -> list[tuple[str, str]]
         JOIN pg_namespace AS n ON n.oid = s.relnamespace
         WHERE c.relnamespace = to_regnamespace(%s) AND c.relname = ANY(%s) AND pg_get_userbyid(s.relowner) <> %s
         """,
-        [STAR_SCHEMA, list(load_contracts().warehouse), role.string] * 2,
+        [PUBLIC_SCHEMA, list(load_contracts().warehouse), role.string] * 2,
     )
     return list(cursor.fetchall())
 

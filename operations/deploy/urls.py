@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from totesys.errors import FatalError
-from totesys.secrets import Credentials, certificates
+from totesys.runtime.secrets import Credentials, certificates
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _VERIFYING = ("verify-ca", "verify-full")

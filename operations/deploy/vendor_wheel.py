@@ -2,7 +2,7 @@
 
 Glue installs each wheel with pip by itself, and with its dependencies. This one declares none, so that pip asks no package index. What pip
 installs also comes behind Glue's own packages on the path, some of which are older than we need. A folder of their own lets a job put
-the shipped packages first, wherever Glue has installed them (totesys/shipped.py).
+the shipped packages first, wherever Glue has installed them (totesys/runtime/shipped.py).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from totesys.errors import FatalError
 from operations.deployment import Deployment
 from operations.query import ask
 
-Ask = Callable[[str], object]  # has Athena run a statement in the processed database, and waits
+Ask = Callable[[str], object]  # has Athena run a statement in the star database, and waits
 DIGEST = "view_sha256"  # a view's own parameter: Athena formats a statement anew before it keeps it, so the text cannot be compared
 _AGE = quoted_name("_age", quote=True)  # no contract's column begins with an underscore; Trino requires quotes around such a name
 _KEPT = (
@@ -26,11 +26,9 @@ _KEPT = (
 )  # fmt: skip
 
 
-def current_views(contracts: Contracts, processed_database: str, current_database: str) -> dict[str, str]:
+def current_views(contracts: Contracts, star_database: str, mirror_database: str) -> dict[str, str]:
     """The query of each view, by the view's name."""
-    return {
-        contract.current_view: current_versions(contract, processed_database, current_database) for contract in contracts.facts.values()
-    }
+    return {contract.current_view: current_versions(contract, star_database, mirror_database) for contract in contracts.facts.values()}
 
 
 def view_columns(fact: Contract) -> dict[str, str]:
@@ -38,15 +36,15 @@ def view_columns(fact: Contract) -> dict[str, str]:
     return {held.name: held.type for held in fact.file_columns}
 
 
-def current_versions(fact: Contract, processed_database: str, current_database: str) -> str:
+def current_versions(fact: Contract, star_database: str, mirror_database: str) -> str:
     """SQL of Athena: the version that the newest batch brought of each key that the mirror does not hold as deleted."""
     key = fact.lake_key
     mirror_table, _, mirror_key = str(fact.column(key).origin).partition(".")
-    held = table(fact.table, *map(column, view_columns(fact)), schema=processed_database).alias("held")
+    held = table(fact.table, *map(column, view_columns(fact)), schema=star_database).alias("held")
     # Of a rank that is then asked to be 1, Trino keeps one row per key while it reads, instead of sorting all versions.
     age = func.row_number().over(partition_by=held.c[key], order_by=held.c.batch_seq.desc())
     version = select(held, age.label(_AGE)).subquery("version")
-    mirror = table(mirror_table, column(mirror_key), column("is_deleted"), schema=current_database).alias("mirror")
+    mirror = table(mirror_table, column(mirror_key), column("is_deleted"), schema=mirror_database).alias("mirror")
     is_gone = and_(mirror.c[mirror_key] == version.c[key], mirror.c.is_deleted)
     query = (
         select(*(version.c[name] for name in view_columns(fact)))
@@ -58,13 +56,13 @@ def current_versions(fact: Contract, processed_database: str, current_database: 
 
 def create_views(session: boto3.Session, deployment: Deployment, contracts: Contracts) -> Counter[str]:
     """Makes each view that is not there or has another query; counts created, replaced and unchanged."""
-    processed, glue, athena = deployment.processed_database, session.client("glue"), session.client("athena")
-    queries = current_views(contracts, processed, deployment.current_database)
+    star, glue, athena = deployment.star_database, session.client("glue"), session.client("athena")
+    queries = current_views(contracts, star, deployment.mirror_database)
 
     def ask_athena(statement: str) -> object:
-        return ask(athena, deployment, statement, processed)
+        return ask(athena, deployment, statement, star)
 
-    return Counter(create_view(glue, ask_athena, processed, fact, queries[fact.current_view]) for fact in contracts.facts.values())
+    return Counter(create_view(glue, ask_athena, star, fact, queries[fact.current_view]) for fact in contracts.facts.values())
 
 
 def create_view(glue: Any, ask_athena: Ask, database: str, fact: Contract, query: str) -> str:

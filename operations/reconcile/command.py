@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 from totesys.contracts import load_contracts
 from totesys.errors import PipelineError
-from totesys.secrets import read_credentials
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
+from totesys.runtime.secrets import read_credentials
 
 from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session, explain

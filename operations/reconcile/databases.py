@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+from totesys.errors.postgres import Server
 from totesys.ingest.source import LIFT_LIMITS, TEXT_SETTINGS
-from totesys.postgres_errors import Server
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
 
 _ABSENT = {"source": "does its secret name totesys?", "warehouse": "has scripts/run.sh run?"}
 # What is set for the role or the database must change neither what is compared nor whether the result can be written down.

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from totesys.ingest.dead_letters import load_open
-from totesys.manifests import Held, newest_batch
-from totesys.store import Bucket
+from totesys.lake.manifests import Held, newest_batch
+from totesys.lake.store import Bucket
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from psycopg2 import sql
 from totesys.contracts import Column, Contract, Contracts
-from totesys.load.models import put_back_table, tombstone_table, waiting_table
+from totesys.warehouse.models import put_back_table, tombstone_table, waiting_table
 
 from operations.reconcile.live import LiveTable, to_text
 

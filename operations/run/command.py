@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
+from totesys.runtime.demands import Demands
 
 from operations.attempt import Attempt
 from operations.console import make_console

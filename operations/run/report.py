@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from totesys.alerts import Alert
-from totesys.manifests import Held
+from totesys.lake.manifests import Held
+from totesys.runtime.alerts import Alert
 
 from operations.console import make_table
 from operations.lake import span

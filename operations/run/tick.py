@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from totesys.alerts import Alert
-from totesys.demands import NO_DEMANDS, Demands
 from totesys.ingest.job import news
-from totesys.manifests import Held
+from totesys.lake.manifests import Held
+from totesys.runtime.alerts import Alert
+from totesys.runtime.demands import NO_DEMANDS, Demands
 
 from operations.deployment import Deployment
 from operations.lake import Lake
@@ -59,9 +59,9 @@ class Tick:
         loaded_before = self._loaded_before
         for _ in range(_ANNOUNCEMENTS):
             self._workflows.follow(self._workflows.ingest, run_id)
-            if self._lake.is_waiting():
+            if self._lake.is_pending():
                 self._follow_publish()
-            if not self._lake.is_waiting():
+            if not self._lake.is_pending():
                 return self._outcome(loaded_before)
             # What has landed meanwhile, or was announced while a publish was running, needs an announcement of its own.
             run_id = self.start_ingest()
@@ -87,9 +87,9 @@ class Tick:
 
     def _follow_publish(self) -> None:
         workflow = self._workflows.publish
-        if run_id := self._workflows.announced_publish(self._known_publishes, self._lake.is_waiting):
+        if run_id := self._workflows.announced_publish(self._known_publishes, self._lake.is_pending):
             self._workflows.follow(workflow, run_id)
-        elif self._lake.is_waiting():
+        elif self._lake.is_pending():
             raise RunFailedError(f"a batch waits, and {workflow} did not start: run scripts/deploy.sh, which activates its trigger")
 
     def _outcome(self, loaded_before: int) -> Outcome | None:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Container
 from typing import Any
 
-from totesys.demands import Demands
 from totesys.errors import PipelineError
+from totesys.runtime.demands import Demands
 
 from operations.deployment import Deployment
 from operations.run.display import JobState, RunDisplay
@@ -59,7 +59,7 @@ class Workflows:
         """The runs of the publish workflow so far, to tell a later one from."""
         return {run["WorkflowRunId"] for run in self._runs(self.publish)}
 
-    def announced_publish(self, known: Container[str], is_waiting: Callable[[], bool]) -> str | None:
+    def announced_publish(self, known: Container[str], is_pending: Callable[[], bool]) -> str | None:
         """The publish run that an announcement starts; None when nothing waits any more, or none has started in the time that takes.
 
         It is in progress or not among the `known`. A run that was refused, since another was running, is not it.
@@ -70,7 +70,7 @@ class Workflows:
                 is_new = run["Status"] != "ERROR" and run["WorkflowRunId"] not in known
                 if is_new or run["Status"] == "RUNNING":
                     return str(run["WorkflowRunId"])
-            if not is_waiting():
+            if not is_pending():
                 return None
             pause()
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from totesys.metrics import NAMESPACE
+from totesys.runtime.metrics import NAMESPACE
 
 
 def heartbeat_alarm(project: str) -> str:

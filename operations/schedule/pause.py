@@ -65,16 +65,16 @@ class Pausing:
         with self._display:
             self._workflows.wait_for_others()
             known = self._workflows.publish_ids()
-            if self._lake.is_waiting():
+            if self._lake.is_pending():
                 self._display.say("a batch waits: if its announcement is on the way, its publish starts within a minute")
-            while self._lake.is_waiting() and self._workflows.announced_publish(known, self._lake.is_waiting):
+            while self._lake.is_pending() and self._workflows.announced_publish(known, self._lake.is_pending):
                 self._workflows.wait_for_others()
                 known |= self._workflows.publish_ids()
         self._display.say(f"idle: no run is in progress{self._left()}")
 
     def _left(self) -> str:
         try:
-            waiting = len(self._lake.waiting_batches())
+            waiting = len(self._lake.pending_batches())
         except PipelineError as error:
             return f"; how many batches wait is not known from here: {error}"
         left = f"; {waiting} {'batch waits' if waiting == 1 else 'batches wait'} that no run has loaded: scripts/run.sh brings them in"

@@ -38,7 +38,7 @@ def what_waits(lake: Lake) -> str:
     if newest is None:
         return "the source has not been read yet"
     try:
-        count = len(lake.waiting_batches())
+        count = len(lake.pending_batches())
     except PipelineError as error:
         return f"the source was last read at {newest.snapshot_at}; how many batches wait is not known from here: {error}"
     waiting = {0: "no batch waits", 1: "1 batch waits for the warehouse"}.get(count, f"{count} batches wait for the warehouse")

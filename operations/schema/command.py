@@ -12,11 +12,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from totesys.contracts import Column, Contract, load_contracts, parse_contract
+from totesys.contracts.registry import registered_contract
 from totesys.errors import FatalError, PipelineError
+from totesys.ingest.drift import LiveTable, findings
 from totesys.ingest.source import open_source
-from totesys.ingest.structure import LiveTable, findings
-from totesys.registry import registered_contract
-from totesys.secrets import read_credentials
+from totesys.runtime.secrets import read_credentials
 
 from operations.console import make_console, make_table
 from operations.contract_schema import CATALOG, check_schema
@@ -92,7 +92,7 @@ class Schema:
         contracts, glue = load_contracts(), self.session.client("glue")
         found_tables = [
             *registered_tables(glue, self.deployment.ingestion_database, contracts.source),
-            *registered_tables(glue, self.deployment.processed_database, contracts.warehouse),
+            *registered_tables(glue, self.deployment.star_database, contracts.warehouse),
         ]
         registered = {table["Name"]: registered_contract(table) for table in found_tables}
         try:
@@ -185,7 +185,7 @@ class Schema:
         return registered_versions(self.session.client("glue"), self._database(table), table)
 
     def _database(self, table: str) -> str:
-        return self.deployment.ingestion_database if table in load_contracts().source else self.deployment.processed_database
+        return self.deployment.ingestion_database if table in load_contracts().source else self.deployment.star_database
 
     def _live(self, tables: Sequence[str]) -> Mapping[str, LiveTable]:
         """The tables as the source has them, by the credentials that ingest uses."""

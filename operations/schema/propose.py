@@ -7,14 +7,12 @@ from collections.abc import Collection
 from copy import deepcopy
 from typing import Any
 
-from totesys.contract_checks import is_name
 from totesys.contracts import TAKEN_NAMES
-from totesys.ingest.structure import LiveColumn, LiveTable
-from totesys.widening import widens
+from totesys.contracts.checks import is_name
+from totesys.contracts.types import lake_type, widens
+from totesys.ingest.drift import LiveColumn, LiveTable
 
-_TYPES = {"smallint": "int", "integer": "int", "bigint": "bigint", "boolean": "boolean", "date": "date"}
 _DAYS = re.compile(r"text|date|character.*")  # types of the source whose text can be a date as YYYY-MM-DD
-_MOST_DIGITS = 38  # of a decimal in the lake
 
 
 def propose(body: dict[str, Any], live: LiveTable, version: int) -> tuple[dict[str, Any], list[str], list[str]]:
@@ -40,16 +38,6 @@ def propose(body: dict[str, Any], live: LiveTable, version: int) -> tuple[dict[s
     return {**deepcopy(body), "version": version, "columns": columns}, notes, left_out
 
 
-def glue_type(source_type: str) -> str:
-    """The lake's type for a type as PostgreSQL's format_type names it; text holds what the lake has no type for."""
-    if re.fullmatch(r"timestamp(\(\d\))? without time zone", source_type):
-        return "timestamp"
-    number = re.fullmatch(r"numeric\((\d+),(\d+)\)", source_type)
-    if number and int(number[2]) <= int(number[1]) <= _MOST_DIGITS:
-        return f"decimal({number[1]},{number[2]})"
-    return _TYPES.get(source_type, "string")
-
-
 def _name_fault(name: str, known: Collection[str]) -> str | None:
     """Return why no contract can have a column of this name; None when a contract can."""
     if name.lower() in TAKEN_NAMES:
@@ -63,7 +51,7 @@ def _name_fault(name: str, known: Collection[str]) -> str | None:
 
 def _new(name: str, found: LiveColumn) -> dict[str, Any]:
     column = {
-        "name": name, "type": glue_type(found.type), "source_type": found.type, "nullable": True, "description": f"TODO: what {name} is.",
+        "name": name, "type": lake_type(found.type), "source_type": found.type, "nullable": True, "description": f"TODO: what {name} is.",
     }  # fmt: skip
     return {**column, "values": list(found.labels)} if found.labels else column
 
@@ -75,7 +63,7 @@ def _brought_up(column: dict[str, Any], found: LiveColumn, notes: list[str]) -> 
     """
     changed = dict(column)
     if found.type != column["source_type"]:
-        type_ = glue_type(found.type)
+        type_ = lake_type(found.type)
         is_text = column["type"] == "string" and ("format" not in column or _DAYS.fullmatch(found.type))
         stays = is_text or widens(type_, column["type"])
         changed.update(type=column["type"] if stays else type_, source_type=found.type)

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from totesys.contracts import Contract
+from totesys.contracts.registry import registered_contract
 from totesys.errors import FatalError
-from totesys.registry import registered_contract
 
 
 @dataclass(frozen=True)

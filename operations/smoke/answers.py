@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import boto3
-from totesys.alerts import Alert, send
 from totesys.errors import FatalError
+from totesys.runtime.alerts import Alert, send
 
 from operations.deployment import Deployment, stack_outputs
 from operations.schedule.heartbeat import heartbeat_alarm

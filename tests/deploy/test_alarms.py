@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from totesys.alerts import Alert, send
 from totesys.errors import FatalError
+from totesys.runtime.alerts import Alert, send
 
 from local_aws.spark import aws_environment
 from operations.deploy import proof

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from totesys.alerts import Alert, send
 from totesys.errors import FatalError
+from totesys.runtime.alerts import Alert, send
 
 from local_aws.spark import aws_environment
 from operations.deploy.proof import prove_stack

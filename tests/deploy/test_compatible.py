@@ -175,7 +175,7 @@ def test_a_deploy_refuses_before_it_changes_anything_and_names_every_problem(sta
 
 
 def test_a_registered_contract_that_cannot_be_read_is_replaced_only_by_a_persons_word(stack: Stack) -> None:
-    databases = {"ingestion": stack.deployment.ingestion_database, "processed": stack.deployment.processed_database}
+    databases = {"ingestion": stack.deployment.ingestion_database, "star": stack.deployment.star_database}
     with registered_as(stack, "design", "{}"):
         with pytest.raises(FatalError, match=r"design: the registered contract cannot be read.*TOTESYS_ACCEPT_BREAKING=<table>"):
             check_contracts(stack.aws.glue, load_contracts(), databases, {})

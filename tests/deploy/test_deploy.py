@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 from botocore.exceptions import ClientError
 from totesys.errors import FatalError
-from totesys.secrets import Credentials, read_credentials
+from totesys.runtime.secrets import Credentials, read_credentials
 
 from local_aws.spark import aws_environment
 from operations.deploy import command as deploying
@@ -26,7 +26,7 @@ def versions(stack: Stack) -> dict[str, Any]:
     deployment = stack.deployment
     glue, secrets, s3 = stack.aws.glue, stack.aws.client("secretsmanager"), stack.aws.s3
     stacks = [stack.aws.cloudformation.describe_stacks(StackName=f"{PROJECT}-{name}")["Stacks"][0] for name in STACKS]
-    databases = (deployment.ingestion_database, deployment.current_database, deployment.processed_database)
+    databases = (deployment.ingestion_database, deployment.mirror_database, deployment.star_database)
     return {
         "stacks": [body.get("LastUpdatedTime") for body in stacks],
         "secrets": [secrets.describe_secret(SecretId=f"{PROJECT}/{name}")["VersionIdsToStages"] for name in ("source", "warehouse")],
@@ -106,7 +106,7 @@ def test_jobs_get_their_code_under_keys_that_change_with_it(stack: Stack) -> Non
 def test_a_deployment_is_read_from_its_stacks(stack: Stack) -> None:
     deployment = stack.deployment
     assert deployment.ingestion_bucket == f"{PROJECT}-ingestion-000000000000-eu-west-2"
-    assert deployment.current_database == "deploy_test_current"
+    assert deployment.mirror_database == "deploy_test_mirror"
     assert (deployment.publish_workflow, deployment.load_job) == (f"{PROJECT}-publish", f"{PROJECT}-load")
     assert (deployment.source_secret, deployment.workgroup) == (f"{PROJECT}/source", PROJECT)
 
@@ -138,7 +138,7 @@ def test_a_look_up_that_aws_refuses_for_another_reason_does_not_ask_for_a_new_st
 
 
 def test_an_event_rule_that_is_disabled_fails_the_proof(stack: Stack) -> None:
-    rule = f"{PROJECT}-batch-waiting"
+    rule = f"{PROJECT}-batch-pending"
     stack.aws.client("events").disable_rule(Name=rule)
     try:
         with pytest.raises(FatalError, match=f"event rule {rule} is disabled or has no target"):

@@ -48,7 +48,7 @@ def test_a_plan_of_a_new_deployment_shows_all_that_is_made_and_makes_nothing(sta
     assert done.returncode == 0, done.stderr
     shown = rows(done.stdout)
     assert "stack planned-secrets create SourceSecret, WarehouseSecret" in shown
-    assert "table planned_processed.fact_payment create version 1" in shown
+    assert "table planned_star.fact_payment create version 1" in shown
     assert [line for line in shown if line.startswith("code upload scripts/") and line.endswith("/ingest.py")]
     assert stack.aws.s3.list_buckets()["Buckets"] == buckets
     summaries = stack.aws.cloudformation.describe_stacks()["Stacks"]

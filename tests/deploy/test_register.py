@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from totesys.catalog_tables import warehouse_tables
 from totesys.contracts import Contracts, load_contracts, parse_contract
-from totesys.manifests import PartitionState
-from totesys.pointers import follow
-from totesys.registry import registered_contracts
+from totesys.contracts.registry import registered_contracts
+from totesys.lake.catalog_tables import star_table_inputs
+from totesys.lake.manifests import PartitionState
+from totesys.lake.pointers import follow
 
 from operations.deploy.register import register_table, register_tables
 from tests.stack_fixtures import Stack
@@ -28,7 +28,7 @@ def currencies(stack: Stack) -> Iterator[Stack]:
         {"currency_id": 2, "currency_code": "USD", "currency_name": "US Dollar", "batch_seq": 1},
     ]
     columns = load_contracts().warehouse["dim_currency"].file_columns
-    with stack.partition(stack.deployment.processed_database, "dim_currency", "0", rows, columns):
+    with stack.partition(stack.deployment.star_database, "dim_currency", "0", rows, columns):
         yield stack
     register(stack, load_contracts())
 
@@ -36,7 +36,7 @@ def currencies(stack: Stack) -> Iterator[Stack]:
 def register(stack: Stack, contracts: Contracts) -> dict[str, int]:
     deployment = stack.deployment
     databases = {
-        "ingestion": deployment.ingestion_database, "current": deployment.current_database, "processed": deployment.processed_database,
+        "ingestion": deployment.ingestion_database, "mirror": deployment.mirror_database, "star": deployment.star_database,
     }  # fmt: skip
     return dict(register_tables(stack.aws.glue, contracts, databases, deployment.ingestion_bucket, deployment.processed_bucket))
 
@@ -51,12 +51,12 @@ def changed(*extra: dict[str, Any]) -> Contracts:
 
 
 def registered(stack: Stack) -> dict[str, Any]:
-    table: dict[str, Any] = stack.aws.glue.get_table(DatabaseName=stack.deployment.processed_database, Name="dim_currency")["Table"]
+    table: dict[str, Any] = stack.aws.glue.get_table(DatabaseName=stack.deployment.star_database, Name="dim_currency")["Table"]
     return table
 
 
 def test_every_table_says_what_its_rows_and_columns_are(stack: Stack) -> None:
-    table = stack.aws.glue.get_table(DatabaseName=stack.deployment.processed_database, Name="fact_payment")["Table"]
+    table = stack.aws.glue.get_table(DatabaseName=stack.deployment.star_database, Name="fact_payment")["Table"]
     assert table["Description"] == "Every version of every payment, without account numbers."
     columns = {column["Name"]: column for column in table["StorageDescriptor"]["Columns"]}
     assert columns["payment_amount"] == {
@@ -71,12 +71,12 @@ def test_every_table_says_what_its_rows_and_columns_are(stack: Stack) -> None:
 def test_raw_tables_are_partitioned_by_day_and_batch_and_current_ones_by_range(stack: Stack) -> None:
     deployment, glue = stack.deployment, stack.aws.glue
     raw = glue.get_table(DatabaseName=deployment.ingestion_database, Name="address")["Table"]
-    current = glue.get_table(DatabaseName=deployment.current_database, Name="address")["Table"]
+    current = glue.get_table(DatabaseName=deployment.mirror_database, Name="address")["Table"]
     assert [key["Name"] for key in raw["PartitionKeys"]] == ["ingest_date", "batch_id"]
     assert [key["Name"] for key in current["PartitionKeys"]] == ["key_range"]
     assert [column["Name"] for column in raw["StorageDescriptor"]["Columns"]][-2:] == ["batch_seq", "source_xid"]
     assert [column["Name"] for column in current["StorageDescriptor"]["Columns"]][-2:] == ["is_deleted", "batch_seq"]
-    assert current["StorageDescriptor"]["Location"] == f"s3://{deployment.processed_bucket}/current/address/"
+    assert current["StorageDescriptor"]["Location"] == f"s3://{deployment.processed_bucket}/mirror/address/"
     assert current["Parameters"]["nullable_columns"] == "address_line_2,district"
 
 
@@ -101,11 +101,11 @@ def test_registering_again_makes_no_version(stack: Stack) -> None:
 def test_a_location_that_a_job_has_moved_and_its_parameters_stay(currencies: Stack) -> None:
     deployment, glue = currencies.deployment, currencies.aws.glue
     moved = f"s3://{deployment.processed_bucket}/dim_currency/publish_id=0000000007-0a1b2c3d/"
-    content = warehouse_tables(load_contracts(), deployment.processed_bucket)
+    content = star_table_inputs(load_contracts(), deployment.processed_bucket)
     (table,) = [table for table in content if table["Name"] == "dim_currency"]
     table["StorageDescriptor"]["Location"] = moved
     table["Parameters"]["publish_seq"] = "7"
-    glue.update_table(DatabaseName=deployment.processed_database, TableInput=table)
+    glue.update_table(DatabaseName=deployment.star_database, TableInput=table)
     assert register(currencies, changed()) == {"updated": 1, "unchanged": 32}
     after = registered(currencies)
     assert (after["StorageDescriptor"]["Location"], after["Parameters"]["publish_seq"]) == (moved, "7")
@@ -117,28 +117,28 @@ def test_a_change_between_reading_and_writing_is_kept(currencies: Stack) -> None
     stale = registered(currencies)
     kept = ("Name", "Description", "Owner", "TableType", "StorageDescriptor", "PartitionKeys")
     moved = {**{name: stale[name] for name in kept}, "Parameters": {**stale["Parameters"], "publish_seq": "8"}}
-    glue.update_table(DatabaseName=deployment.processed_database, TableInput=moved)
-    wanted = next(table for table in warehouse_tables(changed(), deployment.processed_bucket) if table["Name"] == "dim_currency")
-    assert register_table(glue, deployment.processed_database, wanted, stale) == "updated"
+    glue.update_table(DatabaseName=deployment.star_database, TableInput=moved)
+    wanted = next(table for table in star_table_inputs(changed(), deployment.processed_bucket) if table["Name"] == "dim_currency")
+    assert register_table(glue, deployment.star_database, wanted, stale) == "updated"
     assert registered(currencies)["Parameters"]["publish_seq"] == "8"
 
 
 def test_a_table_that_appears_meanwhile_is_brought_up_to_its_contract(stack: Stack) -> None:
     deployment = stack.deployment
-    wanted = next(table for table in warehouse_tables(changed(), deployment.processed_bucket) if table["Name"] == "dim_currency")
-    assert register_table(stack.aws.glue, deployment.processed_database, wanted, None) == "updated"
+    wanted = next(table for table in star_table_inputs(changed(), deployment.processed_bucket) if table["Name"] == "dim_currency")
+    assert register_table(stack.aws.glue, deployment.star_database, wanted, None) == "updated"
     assert register(stack, load_contracts()) == {"updated": 1, "unchanged": 32}
 
 
-@pytest.mark.parametrize("kind", ["ingestion", "current"])
+@pytest.mark.parametrize("kind", ["ingestion", "mirror"])
 def test_a_registered_table_gives_its_contract_back(stack: Stack, kind: str) -> None:
     assert registered_contracts(stack.aws.glue, getattr(stack.deployment, f"{kind}_database")) == load_contracts().source
 
 
 def test_moving_data_makes_no_version_and_a_new_contract_makes_one(currencies: Stack) -> None:
-    glue, where = currencies.aws.glue, {"DatabaseName": currencies.deployment.processed_database, "TableName": "dim_currency"}
+    glue, where = currencies.aws.glue, {"DatabaseName": currencies.deployment.star_database, "TableName": "dim_currency"}
     before = glue.get_table_versions(**where)["TableVersions"]
-    state = PartitionState("dim_currency/publish_id=0000000009-0a1b2c3d/key_range=0/", 9, 2, 1)
+    state = PartitionState("star/dim_currency/publish_id=0000000009-0a1b2c3d/key_range=0/", 9, 2, 1)
     assert follow(glue, where["DatabaseName"], "dim_currency", {"0": state}, 9, currencies.deployment.processed_bucket) == 1
     assert glue.get_table_versions(**where)["TableVersions"] == before
     register(currencies, changed())

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from totesys.contracts import CURRENT_LINEAGE, load_contracts
+from totesys.contracts import MIRROR_LINEAGE, load_contracts
 from totesys.errors import FatalError
 
 from operations.deploy.views import create_view, create_views, current_views
@@ -41,7 +41,7 @@ def mirrored(order: int, *, is_deleted: bool) -> dict[str, Any]:
 @pytest.fixture
 def history(stack: Stack) -> Iterator[Stack]:
     """Order 1 in three versions, order 2 in one, order 3 deleted at the source, order 4 deleted and made again."""
-    processed, current = stack.deployment.processed_database, stack.deployment.current_database
+    star, mirror = stack.deployment.star_database, stack.deployment.mirror_database
     versions = {
         "initial": [version(1, 1, 10), version(2, 1, 20), version(3, 1, 30), version(4, 1, 40)],
         "2026-11-23": [version(1, 12, 12), version(1, 9, 11), version(3, 9, 33), version(4, 9, 44)],
@@ -52,9 +52,9 @@ def history(stack: Stack) -> Iterator[Stack]:
     }
     with ExitStack() as partitions:
         for day, rows in versions.items():
-            partitions.enter_context(stack.partition(processed, "fact_sales_order", day, rows, FACT.file_columns))
+            partitions.enter_context(stack.partition(star, "fact_sales_order", day, rows, FACT.file_columns))
         for key_range, rows in mirror.items():
-            partitions.enter_context(stack.partition(current, "sales_order", key_range, rows, (*ORDER.columns, *CURRENT_LINEAGE)))
+            partitions.enter_context(stack.partition(mirror, "sales_order", key_range, rows, (*ORDER.columns, *MIRROR_LINEAGE)))
         yield stack
 
 
@@ -65,25 +65,25 @@ def test_a_view_holds_the_newest_version_of_each_order_that_is_not_deleted(histo
 
 def test_a_view_can_be_joined_from_another_database(history: Stack) -> None:
     deployment = history.deployment
-    view = f"{deployment.processed_database}.current_sales_order"
+    view = f"{deployment.star_database}.current_sales_order"
     statement = (
         f"SELECT sales_order_id, v.units_sold FROM sales_order JOIN {view} AS v USING (sales_order_id) WHERE NOT is_deleted ORDER BY 1"
     )
-    answer = ask(history.aws.client("athena"), deployment, statement, deployment.current_database)
+    answer = ask(history.aws.client("athena"), deployment, statement, deployment.mirror_database)
     assert list(answer.rows) == [["1", "12"], ["2", "20"], ["4", "44"]]
 
 
 @pytest.mark.parametrize("view", ["current_sales_order", "current_purchase_orders", "current_payment"])
 def test_before_the_first_publish_a_view_is_empty_and_has_its_facts_columns(stack: Stack, view: str) -> None:
     deployment = stack.deployment
-    answer = ask(stack.aws.client("athena"), deployment, f"SELECT * FROM {view}", deployment.processed_database)
+    answer = ask(stack.aws.client("athena"), deployment, f"SELECT * FROM {view}", deployment.star_database)
     contract = CONTRACTS.facts[view.replace("current_", "fact_")]
     assert [name for name, _ in answer.columns] == [column.name for column in contract.file_columns]
     assert list(answer.rows) == []
 
 
 def test_a_view_says_in_the_catalog_what_it_is(stack: Stack) -> None:
-    found = stack.aws.glue.get_table(DatabaseName=stack.deployment.processed_database, Name="current_payment")["Table"]
+    found = stack.aws.glue.get_table(DatabaseName=stack.deployment.star_database, Name="current_payment")["Table"]
     assert found["TableType"] == "VIRTUAL_VIEW"
     assert found["Description"] == "The newest version of each payment_id in fact_payment, without those that are gone from the source."
 
@@ -113,7 +113,7 @@ def test_a_view_that_somebody_has_replaced_by_hand_is_made_again(stack: Stack) -
 
 @pytest.mark.parametrize("left", ["DROP VIEW current_payment", "CREATE OR REPLACE VIEW current_payment AS SELECT 1 AS payment_id"])
 def test_an_athena_that_says_done_and_makes_nothing_is_found_out(stack: Stack, left: str) -> None:
-    database = stack.deployment.processed_database
+    database = stack.deployment.star_database
     stack.ask(left)
     try:
         with pytest.raises(FatalError, match=f"Athena says that it made view {database}.current_payment"):
@@ -123,6 +123,6 @@ def test_an_athena_that_says_done_and_makes_nothing_is_found_out(stack: Stack, l
 
 
 def test_a_view_reads_its_fact_once_and_no_more_of_it_than_it_holds() -> None:
-    for name, query in current_views(CONTRACTS, "processed", "current").items():
-        assert query.count(f"processed.{name.replace('current_', 'fact_')} ") == 1
+    for name, query in current_views(CONTRACTS, "star", "mirror").items():
+        assert query.count(f"star.{name.replace('current_', 'fact_')} ") == 1
         assert "*" not in query

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import tomllib
-from totesys.ingest.structure import OUTCOMES
+from totesys.ingest.drift import OUTCOMES
 
 from operations.deployment.templates import DECIDED, TEMPLATES, Template
 from tests.docs.documents import DOCUMENTS, LINK, README, ROOT, anchors, files, name_of, prose, table_rows, text

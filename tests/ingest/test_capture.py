@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from totesys.contracts import Contract, load_contracts
-from totesys.demands import Demands
 from totesys.ingest.capture import FARTHEST, Draft, behind_reason, full_wanted_reason, no_delta_reason
+from totesys.ingest.drift import LiveTable
 from totesys.ingest.source import Snapshot
-from totesys.ingest.structure import LiveTable
-from totesys.manifests import BatchManifest, SourceIdentity, TableCapture
+from totesys.lake.manifests import BatchManifest, SourceIdentity, TableCapture
+from totesys.runtime.demands import Demands
 
 CONTRACT = load_contracts().source["design"]
 IDENTITY = SourceIdentity("7", 1, 16384)

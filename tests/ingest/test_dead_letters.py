@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from totesys import layout
 from totesys.ingest.dead_letters import load_open
+from totesys.lake import layout
 
 from tests.ingest.designs import transaction
 

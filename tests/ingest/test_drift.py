@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from totesys import layout
-from totesys.demands import Demands
 from totesys.errors import BadDataError
 from totesys.ingest import job
-from totesys.ingest.structure import EVOLVE, HOLD, IGNORE, OUTCOMES
+from totesys.ingest.drift import EVOLVE, HOLD, IGNORE, OUTCOMES
+from totesys.lake import layout
+from totesys.runtime.demands import Demands
 
 from tests.ingest.designs import insert, rename
 

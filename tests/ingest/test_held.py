@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from totesys.demands import Demands
 from totesys.errors import RetriableError
 from totesys.ingest import job
 from totesys.ingest.keys import load_keys
 from totesys.ingest.source import Source
-from totesys.store import AlreadyThereError
+from totesys.lake.store import AlreadyThereError
+from totesys.runtime.demands import Demands
 
 from tests.ingest.designs import delete, insert, rename, transaction
 

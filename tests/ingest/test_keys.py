@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pyroaring import BitMap
-from totesys import layout
+from totesys.lake import layout
 
 from tests.ingest.designs import delete, insert, rename, transaction
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
-from totesys import metrics
-from totesys.entry import run_job
-from totesys.logs import said
+from totesys.runtime import metrics
+from totesys.runtime.entry import run_job
+from totesys.runtime.logs import said
 
 from tests.ingest.designs import insert, transaction
 

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from totesys import layout
 from totesys.ingest.source import open_source
+from totesys.lake import layout
 
 from tests.ingest.designs import STAMP, insert
 

@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from totesys import layout
 from totesys.errors import FatalError
-from totesys.manifests import (
+from totesys.lake import layout
+from totesys.lake.manifests import (
     BatchManifest,
     PublishManifest,
     SourceIdentity,
@@ -21,7 +21,7 @@ from totesys.manifests import (
     read_batch,
     read_publish,
 )
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
 
 
 @pytest.fixture
@@ -138,16 +138,16 @@ def test_a_manifest_under_the_name_of_another_is_refused(bucket: Bucket) -> None
 @pytest.mark.parametrize(
     ("key", "is_ours"),
     [
-        ("fact_payment/publish_id=0000000001-0a1b2c3d/batch_day=initial/part-00000-6f.c000.snappy.parquet", True),
-        ("current/payment/publish_id=0000000001-0a1b2c3d-1/key_range=0/part-00000-6f.c000.snappy.parquet", True),
-        ("current/payment/publish_id=0000000001-0a1b2c3d/_temporary/0/t_1/key_range=0/part-00000-6f.snappy.parquet", True),
-        ("current/payment/publish_id=0000000001-0a1b2c3d/_SUCCESS", True),
-        ("current/payment/publish_id=0000000001-0a1b2c3d/key_range=0/", True),
-        ("current/payment/publish_id=0000000001-0a1b2c3d/key_range=0/notes.txt", False),
-        ("current/payment/publish_id=0000000001-0a1b2c3d/key_range=0/.DS_Store", False),
-        ("current/payment/publish_id=0000000001-0a1b2c3d/key_range=0/copy.parquet", False),
-        ("current/payment/", False),
-        ("fact_payment/part-00000.parquet", False),
+        ("star/fact_payment/publish_id=0000000001-0a1b2c3d/batch_day=initial/part-00000-6f.c000.snappy.parquet", True),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d-1/key_range=0/part-00000-6f.c000.snappy.parquet", True),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d/_temporary/0/t_1/key_range=0/part-00000-6f.snappy.parquet", True),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d/_SUCCESS", True),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d/key_range=0/", True),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d/key_range=0/notes.txt", False),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d/key_range=0/.DS_Store", False),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d/key_range=0/copy.parquet", False),
+        ("mirror/payment/", False),
+        ("star/fact_payment/part-00000.parquet", False),
         ("exports/2026/part-00000.parquet", False),
         ("notes.txt", False),
         ("_manifests/9999999998.json", False),

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
 from totesys.errors import BadDataError, FatalError, RetriableError
+from totesys.runtime.demands import Demands
 
 from tests.load.conftest import STAGING, History
 from tests.load.lake import Lake, location, payment, payment_star, sales_order, sales_star

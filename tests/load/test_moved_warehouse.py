@@ -16,8 +16,8 @@ import pytest
 from psycopg2 import sql
 from totesys.errors import FatalError
 from totesys.load import staging
-from totesys.load.warehouse import prepare_warehouse, warehouse_engine
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
+from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 from local_totesys.postgres import PostgresServer
 from operations.deploy.databases import pipeline_credentials, pipeline_databases

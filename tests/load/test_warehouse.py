@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from totesys.contracts import load_contracts, parse_contract
 from totesys.errors import BadDataError, FatalError
 from totesys.load import staging
-from totesys.load.models import staging_table
-from totesys.load.warehouse import prepare_warehouse, warehouse_engine
+from totesys.warehouse.models import staging_table
+from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 WAREHOUSE = load_contracts().warehouse
 

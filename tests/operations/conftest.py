@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from totesys.contracts import load_contracts
 from totesys.ingest.dead_letters import OPEN
-from totesys.load.warehouse import prepare_warehouse, warehouse_engine
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
+from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 from local_totesys.postgres import HOST, OWNER, PostgresServer
 from operations.reconcile.compare import compare_all

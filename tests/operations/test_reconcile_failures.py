@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from psycopg2 import sql
 from totesys.errors import FatalError, RetriableError
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
 
 from operations.reconcile.databases import snapshot
 from tests.conftest import Database

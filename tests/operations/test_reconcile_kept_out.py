@@ -8,8 +8,8 @@ import boto3
 import psycopg2
 import pytest
 from moto import mock_aws
-from totesys.manifests import BatchManifest, DeadLetters, Held, SourceIdentity, TableCapture, commit
-from totesys.store import Bucket
+from totesys.lake.manifests import BatchManifest, DeadLetters, Held, SourceIdentity, TableCapture, commit
+from totesys.lake.store import Bucket
 
 from operations.reconcile.command import Outcome, print_outcome
 from operations.reconcile.kept_out import KeptOut, read_kept_out

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta, timezone
 import boto3
 import pytest
 from moto import mock_aws
-from totesys.manifests import BatchManifest, Held, SourceIdentity, TableCapture, commit
-from totesys.store import Bucket
+from totesys.lake.manifests import BatchManifest, Held, SourceIdentity, TableCapture, commit
+from totesys.lake.store import Bucket
 
 from operations.reconcile.command import Outcome, print_outcome
 from operations.reconcile.moments import Reconciliation, describe_agreement, describe_held, read_held, read_reconciliation, record

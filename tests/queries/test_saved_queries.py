@@ -21,7 +21,7 @@ from tests.templates.test_templates import resources
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "query.sh"
 SAVED: dict[str, dict[str, Any]] = {query["Name"]: query for query in resources("catalog", "AWS::Athena::NamedQuery").values()}
-VIEWS = current_views(load_contracts(), "processed", "current")
+VIEWS = current_views(load_contracts(), "star", "mirror")
 
 
 def asked(lake: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -95,7 +95,7 @@ def test_ones_own_query_takes_values_too_and_a_question_mark_in_a_text_is_none(l
 
 
 def test_nothing_to_ask_is_not_understood(lake: Stack) -> None:
-    shown = asked(lake, "--database", "current")
+    shown = asked(lake, "--database", "mirror")
     assert shown.returncode == 2
     assert "neither SQL nor --saved is given" in shown.stderr
 
@@ -104,7 +104,7 @@ def test_nothing_to_ask_is_not_understood(lake: Stack) -> None:
 def test_what_is_saved_is_what_the_template_says(stack: Stack, name: str) -> None:
     deployment = stack.deployment
     saved = saved_query(stack.aws.client("athena"), deployment.workgroup, name)
-    assert saved == (SAVED[name]["QueryString"], deployment.processed_database)
+    assert saved == (SAVED[name]["QueryString"], deployment.star_database)
 
 
 @pytest.mark.parametrize("sql", [*(query["QueryString"] for query in SAVED.values()), *VIEWS.values()], ids=[*SAVED, *VIEWS])

@@ -9,11 +9,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 from totesys.contracts import load_contracts, parse_contract
-from totesys.ingest.structure import LiveColumn, LiveTable
+from totesys.contracts.types import lake_type
+from totesys.ingest.drift import LiveColumn, LiveTable
 
 from operations.deploy.compatible import problems
 from operations.schema.changes import changes
-from operations.schema.propose import glue_type, propose
+from operations.schema.propose import propose
 
 CATALOG = Path(__file__).parents[2] / "catalog"
 BODY = json.loads((CATALOG / "source" / "transaction.json").read_text("utf-8"))
@@ -164,7 +165,7 @@ def test_a_draft_follows_the_contracts_schema() -> None:
     ],
 )
 def test_the_lakes_type_holds_every_value_of_the_sources(source_type: str, expected: str) -> None:
-    assert glue_type(source_type) == expected
+    assert lake_type(source_type) == expected
 
 
 def test_every_difference_between_two_contracts_is_named_but_the_version() -> None:

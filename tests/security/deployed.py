@@ -17,7 +17,7 @@ _UPDATE = "UPDATE sales_order SET units_sold = units_sold + 1, last_updated = no
 # Statements that are there only with a key of one's own, or inside a VPC: they are for what S3, Secrets Manager and Glue do as the role.
 NOT_DEPLOYED = {"UseKey", "ReadConnection", "AttachToVpc", "TagInterfaces"}
 _SHIPPED = """
-from totesys.shipped import put_shipped_packages_first
+from totesys.runtime.shipped import put_shipped_packages_first
 put_shipped_packages_first()
 """
 

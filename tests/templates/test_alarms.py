@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from totesys import metrics
+from totesys.runtime import metrics
 
 from operations.schedule.heartbeat import heartbeat_alarm
 from tests.templates.test_templates import resources

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from totesys import alerts
-from totesys.alerts import Alert
-from totesys.arguments import IngestArguments, LoadArguments, TransformArguments
-from totesys.waiting import EVENT_SOURCE, EVENT_TYPE
+from totesys.ingest.pending import EVENT_SOURCE, EVENT_TYPE
+from totesys.runtime import alerts
+from totesys.runtime.alerts import Alert
+from totesys.runtime.arguments import IngestArguments, LoadArguments, TransformArguments
 
 from operations.deployment import STACKS
 

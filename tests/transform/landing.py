@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from totesys import layout
-from totesys.arrow_types import arrow_schema
 from totesys.contracts import RAW_LINEAGE, load_contracts
+from totesys.contracts.arrow_types import arrow_schema
 from totesys.ingest.dead_letters import OPEN
-from totesys.manifests import BatchManifest, DeadLetters, LandedFile, SourceIdentity, TableCapture, commit
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.manifests import BatchManifest, DeadLetters, LandedFile, SourceIdentity, TableCapture, commit
+from totesys.lake.store import Bucket
 
 AT = datetime(2026, 3, 2, 9, 30, 15, 123000)
 STAMPS = {"created_at": AT, "last_updated": AT}

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
 
 KEY = "rows/part-00000.parquet"
 

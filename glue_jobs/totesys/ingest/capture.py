@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from totesys import layout
 from totesys.contracts import Contract
-from totesys.demands import Demands
+from totesys.ingest.drift import LiveTable, silent_change
 from totesys.ingest.source import Counted, Snapshot, TableError
-from totesys.ingest.structure import LiveTable, silent_change
-from totesys.manifests import BatchManifest, Held, Observed, TableCapture
+from totesys.lake import layout
+from totesys.lake.manifests import BatchManifest, Held, Observed, TableCapture
+from totesys.runtime.demands import Demands
 
 FULL_EVERY = timedelta(days=1)
 # age() compares 32-bit ids and overflows at 2^31; half of that leaves room for the transactions of a batch that takes long.

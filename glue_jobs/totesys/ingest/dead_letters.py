@@ -20,19 +20,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyroaring import BitMap64
 
-from totesys import layout
 from totesys.contracts import UNREADABLE, Contract
 from totesys.ingest.capture import Draft
 from totesys.ingest.checks import reasons
 from totesys.ingest.keys import add_keys, holds
 from totesys.ingest.landing import local_disk
-from totesys.manifests import DeadLetters
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.manifests import DeadLetters
+from totesys.lake.store import Bucket
 
 OPEN = pa.schema([("key", pa.int64()), ("source_xid", pa.int64()), ("batch_seq", pa.int64()), ("reason", pa.string())])
 
 
-class Letters:
+class LetterFile:
     """The letters of one table in one batch, one JSON object per line. A context left without `finish` leaves nothing behind."""
 
     def __init__(self, bucket: Bucket, contract: Contract, draft: Draft) -> None:
@@ -43,7 +43,7 @@ class Letters:
         self._folder: TemporaryDirectory[str] | None = None
         self._file: IO[str] | None = None
 
-    def __enter__(self) -> Letters:
+    def __enter__(self) -> LetterFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -91,7 +91,7 @@ class Sorting:
         self._known = {(key, xid): seq for key, xid, seq in zip(*(self._before[name].to_pylist() for name in OPEN.names[:3]))}
         self._read = BitMap64()
         self._bad: list[pa.RecordBatch] = []
-        self._letters = Letters(bucket, contract, draft)
+        self._letters = LetterFile(bucket, contract, draft)
 
     def __enter__(self) -> Sorting:
         return self
@@ -143,7 +143,7 @@ def load_open(bucket: Bucket, dead: DeadLetters) -> pa.Table:
         return file.read()
 
 
-def write_whole(letters: Letters, reason: str, rows: Iterable[tuple[str | None, int, str]]) -> None:
+def write_whole(letters: LetterFile, reason: str, rows: Iterable[tuple[str | None, int, str]]) -> None:
     """Writes rows of a table that is not what its contract says, as the source has them: key, transaction, JSON text."""
     for key, _, text in rows:
         letters.write(int(key) if key and key.lstrip("-").isdigit() else key, reason, text)

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from totesys import alerts
-from totesys.alerts import Alert
-from totesys.arguments import IngestArguments
 from totesys.contracts import Contract
-from totesys.demands import NO_DEMANDS, Demands
 from totesys.errors import BadDataError, RetriableError
 from totesys.ingest.capture import Draft, behind_reason, counts_from, held_back, hold_for_error, is_told, is_unchanged, unchanged
+from totesys.ingest.drift import FAIL, HOLD, Finding, LiveTable, findings
+from totesys.ingest.pending import announce, is_pending, progress
 from totesys.ingest.source import Source, TableError, open_source
-from totesys.ingest.structure import FAIL, HOLD, Finding, LiveTable, findings
-from totesys.logs import said
-from totesys.manifests import BatchManifest, Held, TableCapture, commit, newest_batch
-from totesys.pointers import register_batch
-from totesys.secrets import read_credentials
-from totesys.store import AlreadyThereError, Bucket
-from totesys.waiting import announce, is_waiting, progress
-from totesys.warehouse_state import loaded_through
+from totesys.lake.manifests import BatchManifest, Held, TableCapture, commit, newest_batch
+from totesys.lake.pointers import register_batch
+from totesys.lake.store import AlreadyThereError, Bucket
+from totesys.runtime import alerts
+from totesys.runtime.alerts import Alert
+from totesys.runtime.arguments import IngestArguments
+from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.logs import said
+from totesys.runtime.secrets import read_credentials
+from totesys.warehouse.state import loaded_through
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ NO_TABLE = LiveTable(oid=0, kind="", hides_rows=False, columns={}, key=())
 
 
 @dataclass(frozen=True)
-class Clients:
+class IngestClients:
     """The AWS clients that ingest uses."""
 
     s3: Any
@@ -43,7 +43,7 @@ class Clients:
     secretsmanager: Any
 
 
-def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> None:
+def run(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], demands: Demands) -> None:
     """Run one tick, unless another ingest is faster. A PipelineError leaves nothing behind that anybody reads."""
     for _ in range(_ATTEMPTS):
         try:
@@ -57,7 +57,7 @@ def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Co
     raise RetriableError(f"another ingest was faster {_ATTEMPTS} times, and what was demanded is not done: start the run again")
 
 
-def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> BatchManifest:
+def tick(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], demands: Demands) -> BatchManifest:
     """Reads, commits, registers and announces one batch. AlreadyThereError when another ingest took its number meanwhile."""
     started = time.monotonic()
     ingestion = Bucket(clients.s3, arguments.ingestion_bucket)
@@ -72,7 +72,7 @@ def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, C
     commit(ingestion, batch)
     if batch.has_rows:
         register_batch(clients.glue, arguments.ingestion_database, batch, ingestion.name)
-    is_caught_up = announce_waiting(arguments, clients, batch)
+    is_caught_up = announce_pending(arguments, clients, batch)
     landed = [capture.rows for capture in batch.tables.values()]
     rows, quiet, seconds = sum(landed), landed.count(0), time.monotonic() - started
     log.info(
@@ -82,7 +82,7 @@ def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, C
     return batch
 
 
-def announce_waiting(arguments: IngestArguments, clients: Clients, batch: BatchManifest) -> bool:
+def announce_pending(arguments: IngestArguments, clients: IngestClients, batch: BatchManifest) -> bool:
     """Announce the work if the warehouse lacks a batch. Return whether the warehouse has said that it lacks nothing."""
 
     def ask() -> int:
@@ -91,9 +91,9 @@ def announce_waiting(arguments: IngestArguments, clients: Clients, batch: BatchM
     reached = progress(ask, lambda: batch.data_seq, Bucket(clients.s3, arguments.processed_bucket))
     if reached.unknown:
         log.warning("batch %d is committed, but nobody knows what the warehouse lacks: %s", batch.seq, reached.unknown)
-    if waits := is_waiting(batch, reached.through):
+    if has_pending := is_pending(batch, reached.through):
         announce(clients.events, clients.glue, arguments.publish_workflow, batch)
-    return not waits and not reached.unknown
+    return not has_pending and not reached.unknown
 
 
 def counted(batch: BatchManifest, is_caught_up: bool) -> dict[str, float]:

@@ -11,10 +11,10 @@ from array import array
 import pyarrow as pa
 from pyroaring import BitMap, BitMap64
 
-from totesys import layout
 from totesys.contracts import UNREADABLE, Contract
 from totesys.errors import BadDataError
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.store import Bucket
 
 
 def keys_of(batch: pa.RecordBatch, contract: Contract) -> pa.Array:

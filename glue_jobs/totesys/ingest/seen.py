@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from totesys import layout
 from totesys.contracts import Contract
 from totesys.ingest.source import Snapshot
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.store import Bucket
 
 _SCHEMA = pa.schema([("key", pa.int64()), ("source_xid", pa.int64())])
 

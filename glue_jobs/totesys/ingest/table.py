@@ -12,21 +12,21 @@ from functools import partial
 import pyarrow as pa
 from pyroaring import BitMap64
 
-from totesys import layout
-from totesys.arrow_types import arrow_schema
 from totesys.contracts import RAW_LINEAGE, UNREADABLE, Contract
+from totesys.contracts.arrow_types import arrow_schema
 from totesys.errors import BadDataError
 from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, hold_for, hold_for_error, no_delta_reason, previous_at
-from totesys.ingest.dead_letters import Letters, Sorting, write_whole
+from totesys.ingest.dead_letters import LetterFile, Sorting, write_whole
+from totesys.ingest.drift import NOT_GRANTED, Finding, LiveTable
 from totesys.ingest.keys import add_keys, keys_of, load_keys, save_keys
 from totesys.ingest.landing import Landing
 from totesys.ingest.seen import Seen, is_new, load_seen
 from totesys.ingest.source import Counted, Source, TableError
 from totesys.ingest.stream import record_batches
-from totesys.ingest.structure import NOT_GRANTED, Finding, LiveTable
-from totesys.logs import said
-from totesys.manifests import DeadLetters, Held, LandedFile, TableCapture
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.manifests import DeadLetters, Held, LandedFile, TableCapture
+from totesys.lake.store import Bucket
+from totesys.runtime.logs import said
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class TableRead:
         if not (self.live.shows_rows and is_locked):
             return unread
         try:
-            with Letters(self.bucket, self.contract, self.draft) as letters:
+            with LetterFile(self.bucket, self.contract, self.draft) as letters:
                 write_whole(letters, reason, self.source.whole_rows(self.contract, self.live, since))
                 letters.finish()
         except TableError as error:

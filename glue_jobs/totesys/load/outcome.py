@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, exists, func, or_
 
 from totesys.contracts import Contract
 from totesys.errors import FatalError
-from totesys.load.models import put_back_table, tombstone_table
+from totesys.warehouse.models import put_back_table, tombstone_table
 
 _ACTORS = text("""
 SELECT 'trigger ' || tgname || ' of ' || format('%I.%I', n.nspname, c.relname)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from totesys import layout
 from totesys.contracts import Contract, Partition
-from totesys.manifests import BatchManifest, PartitionState, PublishManifest
+from totesys.lake import layout
+from totesys.lake.manifests import BatchManifest, PartitionState, PublishManifest
 
 INITIAL = "initial"  # the day of the first batch of all: small deltas never rewrite its partition
 
@@ -38,7 +38,7 @@ class Publishing:
     years: frozenset[int] = frozenset()
 
     @property
-    def loaded_seq(self) -> int:
+    def published_seq(self) -> int:
         """The newest batch that `previous` has in: rows of later batches are new."""
         return self.previous.through_batch_seq
 
@@ -68,8 +68,8 @@ class SourceChange:
     """What one source table's batches changed: its mirror, the warehouse tables made of it alone, the span of dates in new facts, and
     rows that a full read found different though no delta would have offered them."""
 
-    current: TableChange = field(default_factory=TableChange)
-    warehouse: Mapping[str, TableChange] = field(default_factory=dict)
+    mirror: TableChange = field(default_factory=TableChange)
+    star: Mapping[str, TableChange] = field(default_factory=dict)
     dates: DateSpan | None = None
     misses: int = 0
 
@@ -100,10 +100,10 @@ def table_change(counts: Mapping[str, RangeCount], prefix: str, contract: Contra
     return TableChange(states, sum(count.new_rows for count in counts.values()))
 
 
-def count_partitions(rows: DataFrame, partition: Partition, loaded_seq: int) -> dict[str, RangeCount]:
+def count_partitions(rows: DataFrame, partition: Partition, published_seq: int) -> dict[str, RangeCount]:
     """Counts per partition value, in one small job; `rows` has the partition's column and batch_seq."""
     counted = rows.groupBy(partition.name).agg(
-        F.count("*").alias("all"), F.count_if(F.col("batch_seq") > loaded_seq).alias("new"), F.max("batch_seq").alias("newest")
+        F.count("*").alias("all"), F.count_if(F.col("batch_seq") > published_seq).alias("new"), F.max("batch_seq").alias("newest")
     )
     return {str(row[partition.name]): RangeCount(row["all"], row["new"], row["newest"]) for row in counted.collect()}
 

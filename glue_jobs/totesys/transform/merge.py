@@ -1,4 +1,4 @@
-"""Merging batches into the current state of one source table: pure DataFrame work, no bucket in sight."""
+"""Merging batches into the mirror of one source table: pure DataFrame work, no bucket in sight."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STATE = ("is_deleted", "batch_seq", "_seen_seq", "_is_changed", "_is_version", 
 
 
 def merge(
-    current: DataFrame,
+    mirror: DataFrame,
     captured: DataFrame,
     full_seqs: Sequence[int],
     contract: Contract,
@@ -21,9 +21,9 @@ def merge(
     kept_out: DataFrame | None = None,
     is_one_task: bool = False,
 ) -> DataFrame:
-    """Every state that the keys of `captured` went through, and after a full read those of `current`, in the order of batches.
+    """Every state that the keys of `captured` went through, and after a full read those of `mirror`, in the order of batches.
 
-    current          one row per key: the contract's columns, is_deleted, batch_seq
+    mirror           one row per key: the contract's columns, is_deleted, batch_seq
     captured         rows as batches read them: the contract's columns, batch_seq, _is_offered; one row per key and batch.
                      _is_offered says that a delta would have read the row as well
     full_seqs        batches that read the whole table: a known key that such a batch lacks is deleted as of it
@@ -38,12 +38,12 @@ def merge(
       _is_changed            differs from the state before, in any column
       _is_version            is a new fact version: alive, and new, put back, or different in the version columns
       is_put_back            is a new fact version with the same version columns as before: the key was deleted meanwhile
-      _is_last               is the key's newest state: these rows are the new current state
+      _is_last               is the key's newest state: these rows are the new mirror
       _is_miss               is alive and changed, though no delta would have offered it: only a full read noticed
     """
     values = F.struct(*[column.name for column in contract.columns]).alias("_values")
     known_seq, seen_seq = F.lit(0).cast("bigint").alias("_seen_seq"), F.col("batch_seq").alias("_seen_seq")
-    known = current.select(contract.key, values, "is_deleted", "batch_seq", known_seq, F.lit(True).alias("_is_offered"))
+    known = mirror.select(contract.key, values, "is_deleted", "batch_seq", known_seq, F.lit(True).alias("_is_offered"))
     read = captured.select(contract.key, values, F.lit(False).alias("is_deleted"), "batch_seq", seen_seq, "_is_offered")
     states = known.unionByName(read)
     if kept_out is not None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import boto3
 import pytest
-from totesys import layout
 from totesys.contracts import load_contracts
-from totesys.load.warehouse import prepare_warehouse, warehouse_engine
-from totesys.manifests import DeadLetters, Held
+from totesys.lake import layout
+from totesys.lake.manifests import DeadLetters, Held
+from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 from operations.dead_letters import command as dead_letters
 from tests.conftest import Database

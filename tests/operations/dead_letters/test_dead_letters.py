@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
-from totesys import layout
-from totesys.manifests import newest_batch
+from totesys.lake import layout
+from totesys.lake.manifests import newest_batch
 
 from operations.dead_letters import command as dead_letters
 from operations.dead_letters.letters import rises

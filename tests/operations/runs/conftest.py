@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
 
 from operations import lake as operations_lake
 from operations.deployment import Deployment

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import boto3
-from totesys import manifests
 from totesys.errors import PipelineError
-from totesys.manifests import BatchManifest, DeadLetters, PartitionState, PublishManifest, SourceIdentity, TableCapture
-from totesys.store import Bucket
+from totesys.lake import manifests
+from totesys.lake.manifests import BatchManifest, DeadLetters, PartitionState, PublishManifest, SourceIdentity, TableCapture
+from totesys.lake.store import Bucket
 
 from operations.deployment import Deployment
 
@@ -183,8 +183,8 @@ class Lake:
         """A publish of these batches, which brings the lake to the last of them or to `through`; returns its number."""
         previous, self.newest = self.newest, number or self.newest + 1
         states = {
-            "current": {"sales_order": {"0": PartitionState("a/", self.newest, 3, batches[-1]), "1": PartitionState("b/", 0, 9, 1)}},
-            "warehouse": {
+            "mirror": {"sales_order": {"0": PartitionState("a/", self.newest, 3, batches[-1]), "1": PartitionState("b/", 0, 9, 1)}},
+            "star": {
                 "fact_sales_order": {"2026-03-02": PartitionState("c/", self.newest, 4, batches[-1])},
                 "dim_date": {"2026": PartitionState("d/", 0, 365, 1)},
             },

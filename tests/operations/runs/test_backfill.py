@@ -36,7 +36,7 @@ def test_the_partitions_that_were_made_anew_are_listed_with_their_rows(glue: Glu
     glue.on_publish = {"ends": lambda: loaded.publish(1, 2)}
     out = command(backfill).out
     assert [line.split() for line in out if "_order" in line] == [
-        ["current", "sales_order", "1", "3"], ["processed", "fact_sales_order", "1", "4"],
+        ["mirror", "sales_order", "1", "3"], ["star", "fact_sales_order", "1", "4"],
     ]  # fmt: skip
     assert out[-1] == "made anew from batches 1 to 2, and loaded: 7 rows in 2 tables"
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 from rich.console import Console
-from totesys.demands import NO_DEMANDS, Demands
 from totesys.errors import RetriableError
-from totesys.manifests import DeadLetters, Held
+from totesys.lake.manifests import DeadLetters, Held
+from totesys.runtime.demands import NO_DEMANDS, Demands
 
 from operations.console import make_console
 from operations.run import command as run

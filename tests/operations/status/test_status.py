@@ -13,9 +13,9 @@ import boto3
 import pytest
 from moto import mock_aws
 from totesys.contracts import load_contracts
-from totesys.load.warehouse import prepare_warehouse, warehouse_engine
-from totesys.manifests import NO_PUBLISH, Held, commit, newest_batch, read_batch
-from totesys.store import Bucket
+from totesys.lake.manifests import NO_PUBLISH, Held, commit, newest_batch, read_batch
+from totesys.lake.store import Bucket
+from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 from local_totesys.postgres import free_port
 from operations.console import make_console
