@@ -1,4 +1,4 @@
-"""The costs: sums by literal prices, and the table in docs/cost.md as the command prints it."""
+"""The costs: sums by literal prices, and the README's table as the script prints it."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def test_a_network_is_paid_by_the_hour_and_by_the_gigabyte() -> None:
     assert interface_endpoints(Workload(), PRICES, USAGE) == pytest.approx(5 * 7 + 0.2)
 
 
-def test_the_page_on_cost_shows_what_the_command_prints() -> None:
+def test_the_readme_shows_what_the_script_prints() -> None:
     printed = subprocess.run([ROOT / "scripts" / "cost.sh"], capture_output=True, text=True, check=True).stdout
     shown = "\n".join(line.rstrip() for line in printed.splitlines() if line.strip())
-    page = "\n".join(line.rstrip() for line in (ROOT / "docs" / "cost.md").read_text("utf-8").splitlines() if line.strip())
-    assert shown in page
+    readme = "\n".join(line.rstrip() for line in (ROOT / "README.md").read_text("utf-8").splitlines() if line.strip())
+    assert shown in readme
