@@ -20,12 +20,12 @@ import pytest
 from totesys.contracts import Column
 from totesys.contracts.arrow_types import arrow_schema
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from local_totesys.postgres import PostgresServer
 from operations.deployment import Deployment
 from operations.query import ask
 from tests.conftest import Database
-from tests.local_aws.machine import LocalAws, free_port, start, stop
+from tests.support.local_aws.machine import LocalAws, free_port, start, stop
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 PROJECT = "deploy-test"

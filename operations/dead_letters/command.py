@@ -112,7 +112,7 @@ class Command:
         for letter, address in islice(found, limit):
             shown += 1
             self._say(f"{table} {letter['key']}: {letter['reason']}")
-            self._say(f"  batch {letter['batch_seq']}, {letter['at']}, contract version {letter['contract_version']}")
+            self._say(f"  batch {letter['batch_seq']}, {letter['snapshot_at']}, contract version {letter['contract_version']}")
             row = {name: shortened(value) for name, value in letter["row"].items()}
             self._say(f"  {json.dumps(row, ensure_ascii=False, default=str)}")
             if row != letter["row"]:
@@ -127,7 +127,7 @@ class Command:
         batch = self._newest()
         held = batch.held.get(table)
         if held and held.cause == "drift":
-            raise FatalError(f"{table} is held, and that must be settled first: {held.settle}")
+            raise FatalError(f"{table} is held, and that must be settled first: {held.cure}")
         before = {(letter.key, letter.source_xid) for letter in Letters(self.lake.ingestion, batch).of(table).open}
         if not before:
             self._say(f"no dead letter of {table} is open: nothing to read again")

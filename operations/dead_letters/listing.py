@@ -16,7 +16,7 @@ def held_lines(held: Mapping[str, tuple[Held, int]]) -> Iterator[list[str]]:
     """Of each held table the hold and its first batch."""
     for table, (why, batch_seq) in sorted(held.items()):
         rows = f"; {counted(why.dead_rows)} in the dead letter" if why.dead_rows else ""
-        yield [table, f"held since {why.since}: {why.reason}{rows}", str(batch_seq), why.settle]
+        yield [table, f"held since {why.since}: {why.reason}{rows}", str(batch_seq), why.cure]
 
 
 def letter_lines(letters: Mapping[str, TableLetters]) -> Iterator[list[str]]:
@@ -24,8 +24,8 @@ def letter_lines(letters: Mapping[str, TableLetters]) -> Iterator[list[str]]:
     for table, found in sorted(letters.items()):
         for reason in sorted({letter.reason for letter in found.open}):
             batches = [letter.batch_seq for letter in found.open if letter.reason == reason]
-            settle = f"put them right at the source: scripts/deadletters.sh show {table}"
-            yield [table, f"{counted(len(batches))}: {reason}", str(min(batches)), settle]
+            cure = f"put them right at the source: scripts/deadletters.sh show {table}"
+            yield [table, f"{counted(len(batches))}: {reason}", str(min(batches)), cure]
 
 
 def waiting_lines(waiting: Iterable[Waiting]) -> Iterator[list[str]]:

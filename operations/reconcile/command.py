@@ -15,6 +15,7 @@ from totesys.contracts import load_contracts
 from totesys.errors import PipelineError
 from totesys.lake.store import Bucket
 from totesys.runtime.secrets import read_credentials
+from totesys.warehouse.state import refuse_newer_warehouse
 
 from operations.console import make_console, make_table
 from operations.deployment import Deployment, aws_session, explain
@@ -59,6 +60,8 @@ def reconcile() -> Outcome:
     ingestion = Bucket(session.client("s3"), deployment.ingestion_bucket)
     kept_out = read_kept_out(ingestion)
     with snapshot(of_source, "source") as source, snapshot(of_warehouse, "warehouse") as warehouse:
+        with warehouse.cursor() as cursor:
+            refuse_newer_warehouse(cursor)
         comparisons = list(compare_all(load_contracts(), source, warehouse, kept_out))
         reconciliation = read_reconciliation(warehouse)
     held = read_held(ingestion, reconciliation.through_batch_seq)

@@ -55,7 +55,7 @@ def print_matters(console: Console, found: Sequence[Matter]) -> None:
 def _held(table: str, why: Held) -> Matter:
     return Matter(
         f"{table} is held back",
-        f"{table} is held back since {why.since}, and nothing of it is lost: {why.reason}. What to do: {why.settle}",
+        f"{table} is held back since {why.since}, and nothing of it is lost: {why.reason}. What to do: {why.cure}",
     )
 
 

@@ -53,7 +53,7 @@ def needs_a_person(status: Status, project: str, now: datetime) -> Iterator[str]
         yield from _failures(job, job is status.jobs.load, now)
     yield from _of_the_warehouse(status, now)
     for table, held in status.held.items():
-        yield f"{table} is held since {held.since}: {held.reason}; {held.settle}"
+        yield f"{table} is held since {held.since}: {held.reason}; {held.cure}"
     for table, count in status.dead.items():
         yield f"{table} has {count:,} {'row' if count == 1 else 'rows'} in the dead letter: scripts/deadletters.sh"
     for alarm in status.alarms:

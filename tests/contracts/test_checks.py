@@ -28,7 +28,7 @@ def with_column(**changes: Any) -> dict[str, Any]:
         "is_deleted",
         "batch_seq",
         "source_xid",
-        "is_put_back",
+        "is_reinserted",
         "key_range",
         "ingest_date",
         "batch_id",

@@ -14,15 +14,15 @@ import pytest
 from totesys.errors import FatalError
 from totesys.runtime.alerts import Alert, send
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from operations.deploy import proof
 from operations.deploy.proof import prove_stack
 from operations.deploy.stacks import Template, deploy_stack
 from operations.deployment import stack_outputs
 from operations.schedule import pause, resume
 from operations.schedule.heartbeat import heartbeat_alarm, heed_heartbeat
-from tests.local_aws.machine import wait_until
 from tests.stack_fixtures import PROJECT, Stack
+from tests.support.local_aws.machine import wait_until
 
 Messages = Callable[[str], str]  # waits for a text that begins so, or for the alarm of that name
 

@@ -8,12 +8,12 @@ import pytest
 from totesys.errors import FatalError
 from totesys.runtime.alerts import Alert, send
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from operations.deploy.proof import prove_stack
 from operations.deploy.stacks import Template, deploy_stack
 from operations.deployment import stack_outputs
-from tests.local_aws.machine import wait_until
 from tests.stack_fixtures import PROJECT, Stack
+from tests.support.local_aws.machine import wait_until
 
 KINDS = {
     "table held": "staff: 12 of 20 rows are gone. Nothing is lost",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from operations.deploy.proof import prove_stack
 from operations.deploy.stacks import Template, deploy_stack
 from operations.deployment import stack_outputs

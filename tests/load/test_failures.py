@@ -22,7 +22,7 @@ from totesys.warehouse.session import SESSION
 from tests.glue_jobs import job_command
 from tests.load.conftest import STAGING, History, goes_on_from, waiting_for_ledger
 from tests.load.lake import Lake, currency, sales_order, sales_star
-from tests.local_aws.machine import free_port, wait_until
+from tests.support.local_aws.machine import free_port, wait_until
 
 COUNTS = "SELECT (SELECT count(*) FROM fact_sales_order), (SELECT count(*) FROM dim_date), (SELECT count(*) FROM etl.load_ledger)"
 

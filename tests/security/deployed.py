@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.local_aws.machine import free_port
 from tests.stack_fixtures import Stack
+from tests.support.local_aws.machine import free_port
 from tests.templates.test_templates import listed, resources, statements
 
 PROJECT = "rights"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from operations.deploy.stacks import Template, deploy_stack
 from tests.conftest import Database
 from tests.exactness.sweep_deltas import Deltas

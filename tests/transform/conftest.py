@@ -18,7 +18,7 @@ from totesys.runtime.arguments import TransformArguments
 from totesys.runtime.demands import NO_DEMANDS, Demands
 from totesys.transform.job import TransformClients, TransformJob
 
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.machine import LocalAws
 from tests.transform.landing import Landing
 
 

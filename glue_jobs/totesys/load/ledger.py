@@ -37,7 +37,8 @@ def append(connection: Connection, plan: LoadPlan, changed: Mapping[str, int], f
     }
     connection.execute(
         ledger_table().insert().values(
-            load_seq=plan.loaded.load_seq + 1, publish_seq=plan.publish.seq, publish_id=plan.publish.publish_id, origin=plan.publish.origin,
+            load_seq=plan.loaded.load_seq + 1,
+            publish_seq=plan.publish.seq, publish_id=plan.publish.publish_id, lake_id=plan.publish.lake_id,
             first_batch_seq=plan.after_batch_seq + 1, through_batch_seq=plan.publish.through_batch_seq, rows=dict(changed),
             last_record_ids=last_record_ids,
         )

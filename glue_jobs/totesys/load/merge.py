@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.load import ledger, outcome, put_back, record_ids, staging, tombstones, waiting_rows
+from totesys.load import ledger, outcome, record_ids, reinserted, staging, tombstones, waiting_rows
 from totesys.load.plan import Loaded, LoadPlan
 from totesys.load.staging import Staged
 from totesys.runtime.alerts import Alert
@@ -102,7 +102,7 @@ def bring_in(
             _log.info("%s: %d rows %s in %.2f s", table, rows, "appended" if table in floors else "merged", time.monotonic() - started)
     told = [waiting_rows.alert(connection, warehouse[table], base.through_batch_seq, plan.publish.through_batch_seq) for table in floors]
     tell([alert for alert in told if alert])
-    put_back.bring_in(connection, plan, warehouse, staged.tables)
+    reinserted.bring_in(connection, plan, warehouse, staged.tables)
     tombstones.bring_in(connection, plan, staged.tables.get(TOMBSTONE))
     return changed
 

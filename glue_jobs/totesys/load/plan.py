@@ -17,14 +17,14 @@ from totesys.lake.manifests import NO_PUBLISH, PartitionState, PublishManifest
 class Loaded:
     """One load, as its row of the ledger says; all zero stands for a warehouse before the first.
 
-    origin           id of the first batch of the ingestion bucket that all rows come from
+    lake_id          id of the first batch of the ingestion bucket that all rows come from
     last_record_ids  fact table -> highest record id after the load
     """
 
     load_seq: int = 0
     publish_seq: int = 0
     publish_id: str = ""
-    origin: str = ""
+    lake_id: str = ""
     through_batch_seq: int = 0
     last_record_ids: Mapping[str, int] = field(default_factory=dict)
 
@@ -93,10 +93,10 @@ def plan_load(publish: PublishManifest | None, loaded: Loaded, tombstoned: froze
 
 def check_lake(publish: PublishManifest, loaded: Loaded) -> None:
     """FatalError when the warehouse was loaded from another ingestion bucket, RetriableError when the lake is behind the warehouse."""
-    if publish.seq and loaded.load_seq and publish.origin != loaded.origin:
+    if publish.seq and loaded.load_seq and publish.lake_id != loaded.lake_id:
         raise FatalError(
-            f"the warehouse was loaded from the lake that begins with batch {loaded.origin}, but this lake begins with batch"
-            f" {publish.origin}: give the job the bucket that belongs to the warehouse, or make the warehouse anew from this one by"
+            f"the warehouse was loaded from the lake that begins with batch {loaded.lake_id}, but this lake begins with batch"
+            f" {publish.lake_id}: give the job the bucket that belongs to the warehouse, or make the warehouse anew from this one by"
             " scripts/backfill.sh"
         )
     if publish.through_batch_seq < loaded.through_batch_seq:

@@ -48,7 +48,7 @@ class Work:
 def publish(lake: SparkLake, contracts: Contracts, work: Work, seq: int, attempt: str, now: datetime) -> PublishManifest:
     """Writes the lake that the work makes of its start, below prefixes of this attempt, and returns the manifest that would commit it."""
     publish_id = layout.run_id(seq, attempt)
-    origin = work.start.origin or work.batches[0].batch_id
+    lake_id = work.start.lake_id or work.batches[0].batch_id
     state, misses = work.start, Counter[str]()
     several = list(passes(work.batches))
     for number, batches in enumerate(several):
@@ -56,7 +56,7 @@ def publish(lake: SparkLake, contracts: Contracts, work: Work, seq: int, attempt
         log.info("publish %s: batches %d to %d", pass_id, batches[0].seq, batches[-1].seq)
         # Years that facts do not ask for come last: a batch before the one that first asked may be in the warehouse without them.
         years = work.years if batches is several[-1] else frozenset()
-        state = _pass(lake, contracts, Publishing(state, batches, seq, pass_id, origin, work.tables, years))
+        state = _pass(lake, contracts, Publishing(state, batches, seq, pass_id, lake_id, work.tables, years))
         misses.update(state.misses)
     made = replace(
         state,
@@ -64,7 +64,7 @@ def publish(lake: SparkLake, contracts: Contracts, work: Work, seq: int, attempt
         publish_id=publish_id,
         previous_seq=work.start.seq,
         published_at=now.isoformat(timespec="milliseconds"),
-        origin=origin,
+        lake_id=lake_id,
         after_batch_seq=work.start.through_batch_seq,
         batches=tuple((batch.seq, batch.batch_id) for batch in work.batches),
         misses=dict(misses),

@@ -88,7 +88,7 @@ def _merged_states(
     mirror = lake.read(contract, (*contract.columns, *MIRROR_LINEAGE), known)
     # The first capture of all finds nothing to delete.
     can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
-    kept_out = lake.read_kept_out({seq: dead.open for seq in can_delete if (dead := captures[seq].dead)})
+    kept_out = lake.read_kept_out({seq: dead for seq in can_delete if (dead := captures[seq].dead_letters)})
     return merge(mirror, captured, can_delete, contract, version_columns, kept_out, is_one_task)
 
 

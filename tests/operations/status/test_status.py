@@ -90,7 +90,7 @@ def test_nobody_is_needed_when_all_is_well() -> None:
             "the warehouse holds batch 9, but the newest with rows in the ingestion bucket is batch 7: either its secret names the"
             " warehouse of another lake, or the bucket has lost batches",
         ),
-        ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}; {HELD.settle}"),
+        ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}; {HELD.cure}"),
         ({"dead": {"design": 1}}, "design has 1 row in the dead letter: scripts/deadletters.sh"),
         ({"alarms": ["p-late"]}, "alarm p-late rings"),
     ],
