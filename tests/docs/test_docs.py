@@ -51,7 +51,8 @@ def test_every_link_leads_to_a_file_and_a_section(document: Path) -> None:
 @pytest.mark.parametrize("document", [one for one in DOCUMENTS if one.name not in NAMES_WHAT_IS_GONE], ids=name_of)
 def test_every_file_that_a_document_names_exists(document: Path) -> None:
     named = {name for code in re.findall(r"`([^`\n]+)`", prose(document)) for name in OURS.findall(code) if "TABLE" not in name}
-    assert not named - files()
+    missing = named - files()
+    assert not missing
 
 
 def test_every_parameter_of_the_templates_is_on_the_page_about_aws() -> None:
