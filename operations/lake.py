@@ -14,7 +14,7 @@ from totesys.lake.store import Bucket
 from totesys.runtime.secrets import read_credentials
 from totesys.warehouse.state import loaded_through
 
-from operations.deployment import Deployment
+from operations.deployment.deployment import Deployment
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,13 @@ class Lake:
     def newest_batch(self) -> BatchManifest | None:
         """The newest batch; None before the first."""
         return manifests.newest_batch(self.ingestion)
+
+    def expect_batch(self) -> BatchManifest:
+        """The newest batch; FatalError before the first."""
+        batch = self.newest_batch()
+        if batch is None:
+            raise FatalError("no batch has landed yet: run scripts/totesys run")
+        return batch
 
     def batch(self, seq: int) -> BatchManifest:
         """The batch of that number; FatalError when there is none."""

@@ -78,14 +78,14 @@ install_environment() {
 # The wheels that a job ships to AWS, for the job's Python, packed into one.
 fetch_wheels() {
   local name="$1" version="$2" tag="$3" lock="${LOCKS}/$1.txt" want
-  want="$(stamp "${lock}" "${ROOT}/operations/deploy/vendor_wheel.py")"
+  want="$(stamp "${lock}" "${ROOT}/operations/deployment/vendor_wheel.py")"
   is_done "wheels-${name}" "${want}" && return
   log "wheels of the ${name} job"
   rm -rf "${VENV:?}/wheels/${name}"
   "${VENV}/main/bin/python" -m pip download --quiet --quiet --no-deps --require-hashes --only-binary=:all: --python-version "${version}" \
     --platform manylinux2014_x86_64 --platform manylinux_2_24_x86_64 --platform manylinux_2_28_x86_64 --dest "${VENV}/wheels/${name}/fetched" --requirement "${lock}" \
     || die "could not fetch the wheels of ${lock}: is a package index reachable?"
-  (cd "${ROOT}" && PYTHONPATH=glue_jobs .venv/main/bin/python -m operations.deploy.vendor_wheel "${VENV}/wheels/${name}" "${tag}") \
+  (cd "${ROOT}" && PYTHONPATH=glue_jobs .venv/main/bin/python -m operations.deployment.vendor_wheel "${VENV}/wheels/${name}" "${tag}") \
     || die "could not pack the wheels of the ${name} job: the lines above say why"
   mark_done "wheels-${name}" "${want}"
 }
@@ -104,15 +104,6 @@ install_jars() {
   mark_done jars "${want}"
 }
 
-# Local Spark jobs load their classes from an archive, which spares them much of their start.
-archive_classes() {
-  local want; want="$(stamp "${LOCKS}/main.txt" "${LOCKS}/jars.txt" "${ROOT}/local_aws/"{class_archive.py,spark.py,spark_jar.py} "${ROOT}/local_aws/"*.java)"
-  is_done class-archive "${want}" && return
-  log "archive of Spark's classes"
-  (cd "${ROOT}" && .venv/main/bin/python -m local_aws.class_archive) || die "Spark does not run here: the lines above say why"
-  mark_done class-archive "${want}"
-}
-
 main() {
   case "$*" in
     "" | --environments) ;;
@@ -129,13 +120,9 @@ main() {
   install_environment glue-shell 3.9 glue-shell.txt
   install_environment glue-spark 3.11 glue-spark.txt
   install_jars
-  archive_classes &  # most of a first run's time, on one core
-  local archiving=$!
-  trap wait EXIT  # who runs this again is not to meet it at work
   # Glue's Python shell is Amazon Linux 2, its Spark Amazon Linux 2023.
   fetch_wheels ingest 3.9 cp39-cp39-manylinux2014_x86_64
   fetch_wheels spark 3.11 cp311-cp311-manylinux_2_28_x86_64
-  wait "${archiving}" || exit 1
 }
 
 main "$@"

@@ -6,8 +6,8 @@ import json
 from datetime import datetime
 from typing import Any
 
-from totesys.formats import DISCARD, read_object, with_format
 from totesys.lake import layout
+from totesys.lake.formats import DISCARD, read_object, with_format
 from totesys.lake.store import AlreadyThereError, Bucket
 
 from operations.dead_letters.letters import Letter

@@ -10,9 +10,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from totesys.formats import DEAD_LETTER, make_of
 from totesys.ingest.dead_letters import load_open
 from totesys.lake import layout
+from totesys.lake.formats import DEAD_LETTER, make_of
 from totesys.lake.manifests import BatchManifest, read_batch
 from totesys.lake.store import Bucket
 

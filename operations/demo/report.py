@@ -13,9 +13,10 @@ from totesys.contracts import load_contracts
 from totesys.lake.manifests import batches_after, newest_publish
 from totesys.lake.store import Bucket
 
-from operations.console import make_table
+from operations.aws import aws_session
+from operations.cli.console import make_table
 from operations.demo.changes import CHANGES, LATE, Rows
-from operations.deployment import Deployment, aws_session
+from operations.deployment.deployment import Deployment
 
 # Stages that have the source's tables, and stages that have the warehouse's.
 _BEFORE = ("source", "landed", "mirror")

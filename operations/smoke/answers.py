@@ -11,8 +11,9 @@ import boto3
 from totesys.errors import FatalError
 from totesys.runtime.alerts import Alert, send
 
-from operations.deployment import Deployment, stack_outputs
-from operations.schedule.heartbeat import heartbeat_alarm
+from operations.deployment.deployment import Deployment
+from operations.deployment.stacks import stack_outputs
+from operations.workflows.heartbeat import heartbeat_alarm
 
 _LOGS = {"ingest": "/aws-glue/python-jobs/output", "transform": "/aws-glue/jobs/output", "load": "/aws-glue/jobs/output"}
 _ENVIRONMENT = "runs on Python"  # how the jobs' first log line begins

@@ -14,8 +14,8 @@ from totesys.errors import FatalError
 from totesys.runtime.secrets import Credentials
 from totesys.warehouse.models import ETL_SCHEMA, PUBLIC_SCHEMA
 
-from operations.deploy.databases import Database, connect, given_credentials, pipeline_databases, server
-from operations.deploy.rights import join, present_tables
+from operations.deployment.databases import Database, connect, given_credentials, pipeline_databases, server
+from operations.deployment.rights import join, present_tables
 
 
 @dataclass(frozen=True)

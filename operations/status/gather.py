@@ -22,9 +22,10 @@ from totesys.warehouse.models import reconciliation_table
 from totesys.warehouse.state import loaded_through
 
 from operations.dead_letters.letters import Letters
-from operations.deployment import STACKS, Deployment, describe_stack
-from operations.run.display import JobState
-from operations.run.workflows import job_state
+from operations.deployment.deployment import Deployment
+from operations.deployment.stacks import STACKS, describe_stack
+from operations.workflows.display import JobState
+from operations.workflows.runs import job_state
 
 SHOWN = 5  # batches with rows
 ON_EVENT = "ON EVENT"

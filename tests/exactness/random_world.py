@@ -56,7 +56,8 @@ class NotExactError(AssertionError):
 
     def __init__(self, seed: int, differences: list[Difference], story: list[str]) -> None:
         self.differences = differences
-        super().__init__("\n".join([f"world {seed} is not exact; again: scripts/soak.sh --seed {seed}", *story, *map(str, differences)]))
+        again = f"world {seed} is not exact; again: scripts/totesys soak --seed {seed}"
+        super().__init__("\n".join([again, *story, *map(str, differences)]))
 
 
 class RandomWorld:

@@ -19,7 +19,7 @@ from totesys.lake.pointers import register_batch
 
 from tests.conftest import Database
 from tests.exactness.world import World
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.machine import LocalAws
 
 RELEASE = Path(__file__).parent / "golden" / "0.2.0"
 _BATCHES = 5  # in the archive

@@ -233,5 +233,5 @@ def test_an_alert_says_what_happened_and_what_to_do_and_no_value(ten: Any) -> No
     message = ten.sqs.receive_message(QueueUrl=ten.queues["alerts"])["Messages"][0]
     text = json.loads(message["Body"])["detail"]["text"]
     assert "design: at least 3 of 10 rows are gone from the source" in text
-    assert "scripts/run.sh --accept-deletes design" in text
+    assert "scripts/totesys run --accept-deletes design" in text
     assert "Design 1" not in text

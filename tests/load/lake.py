@@ -95,9 +95,9 @@ class Lake:
     def _publish_id(self) -> str:
         return layout.run_id(self.seq, "00000000")
 
-    def remove_files(self, table: str) -> None:
-        """Loses a table's files."""
-        for key, _ in list(self.bucket.objects(f"{table}/")):
+    def remove_files(self, folder: str) -> None:
+        """Loses the files below a folder."""
+        for key, _ in list(self.bucket.objects(f"{folder}/")):
             self.bucket.client.delete_object(Bucket=self.bucket.name, Key=key)
 
     def copy(self, prefix: str) -> None:

@@ -16,7 +16,7 @@ from totesys.runtime.demands import Demands
 
 from tests.load.conftest import STAGING, History
 from tests.load.lake import Lake, location, payment, payment_star, sales_order, sales_star
-from tests.local_aws.machine import wait_until
+from tests.support.local_aws.machine import wait_until
 
 State = dict[str, list[tuple]]
 SALES = "SELECT sales_record_id, xmin::text FROM fact_sales_order ORDER BY 1"
@@ -308,7 +308,7 @@ def test_a_backfill_that_other_loads_come_before_twice_is_given_up(new_job, quer
     before = state()
     demands = Demands(backfill=True, backfill_table="dim_location")
 
-    with pytest.raises(RetriableError, match=r"nothing was made anew: start scripts/backfill.sh again"):
+    with pytest.raises(RetriableError, match=r"nothing was made anew: start scripts/totesys backfill again"):
         replace(new_job(demands=demands), spark=other_loads_first(spark, query, 2)).run()
 
     assert state() == before

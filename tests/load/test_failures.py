@@ -22,7 +22,7 @@ from totesys.warehouse.session import SESSION
 from tests.glue_jobs import job_command
 from tests.load.conftest import STAGING, History, goes_on_from, waiting_for_ledger
 from tests.load.lake import Lake, currency, sales_order, sales_star
-from tests.local_aws.machine import free_port, wait_until
+from tests.support.local_aws.machine import free_port, wait_until
 
 COUNTS = "SELECT (SELECT count(*) FROM fact_sales_order), (SELECT count(*) FROM dim_date), (SELECT count(*) FROM etl.load_ledger)"
 
@@ -155,7 +155,7 @@ def test_files_with_other_rows_than_the_manifest_says_are_refused(lake, load):
 
 def test_files_that_are_gone_are_named(lake, load):
     lake.publish(1, sales_star(sales_order(1)))
-    lake.remove_files("dim_staff")
+    lake.remove_files("star/dim_staff")
 
     with pytest.raises(BadDataError, match=r"dim_staff/publish_id=0000000001-00000000/key_range=0.* no files"):
         load()
@@ -203,7 +203,7 @@ def test_a_session_that_a_limit_of_the_server_ended_is_told_by_the_limit(load, q
 def test_facts_beside_a_lost_ledger_are_never_loaded_again(load, query):
     query("DELETE FROM etl.load_ledger")
 
-    with pytest.raises(FatalError, match=r"restore the ledger, or .*scripts/backfill.sh"):
+    with pytest.raises(FatalError, match=r"restore the ledger, or .*scripts/totesys backfill"):
         load()
 
     assert query("SELECT count(*) FROM fact_sales_order") == [(1,)]

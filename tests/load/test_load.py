@@ -135,7 +135,7 @@ def test_while_a_lake_made_anew_is_behind_nothing_is_loaded_and_nothing_lost(lak
     load()
     lake.make_anew(through=1)
 
-    with pytest.raises(RetriableError, match=r"holds batch 2, but the lake is through batch 1 .*scripts/backfill.sh"):
+    with pytest.raises(RetriableError, match=r"holds batch 2, but the lake is through batch 1 .*scripts/totesys backfill"):
         load()
 
     lake.publish(2, {"fact_sales_order": [sales_order(2)]})
@@ -149,7 +149,7 @@ def test_a_lake_of_another_ingestion_bucket_is_refused(lake, load, query):
     lake.lake_id = "0000000001-another"
     lake.publish(2, {"fact_sales_order": [sales_order(2)]})
 
-    with pytest.raises(FatalError, match=r"begins with batch 0000000001-00000000, .* batch 0000000001-another: .*scripts/backfill.sh"):
+    with pytest.raises(FatalError, match=r"begins with batch 0000000001-00000000, .* batch 0000000001-another: .*scripts/totesys backfill"):
         load()
 
     assert query("SELECT sales_order_id FROM fact_sales_order") == [(1,)]

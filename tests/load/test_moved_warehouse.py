@@ -20,7 +20,7 @@ from totesys.runtime.secrets import Credentials
 from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 from local_totesys.postgres import PostgresServer
-from operations.deploy.databases import pipeline_credentials, pipeline_databases
+from operations.deployment.databases import pipeline_credentials, pipeline_databases
 from tests.conftest import Database
 from tests.load.conftest import STAGING
 from tests.load.lake import Lake, sales_order, sales_star

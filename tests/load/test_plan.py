@@ -7,7 +7,7 @@ from totesys.contracts import load_contracts
 from totesys.errors import FatalError, RetriableError
 from totesys.lake.manifests import PartitionState, PublishManifest
 from totesys.load.backfill import demanded_tables, plan_backfill
-from totesys.load.plan import Loaded, Plan, Rows, plan_load
+from totesys.load.plan import LakeRows, Loaded, LoadPlan, plan_load
 from totesys.runtime.demands import Demands
 
 Tables = dict[str, dict[str, PartitionState]]
@@ -30,7 +30,7 @@ def earlier_load(load_seq: int, through: int) -> Loaded:
     return Loaded(load_seq, load_seq, f"{load_seq}", "first", through, dict.fromkeys(load_contracts().facts, 0))
 
 
-def planned(newest: PublishManifest, *, after: int, tombstoned: frozenset[str] = frozenset()) -> Plan:
+def planned(newest: PublishManifest, *, after: int, tombstoned: frozenset[str] = frozenset()) -> LoadPlan:
     plan = plan_load(newest, loaded(after) if after else Loaded(), tombstoned)
     assert plan
     return plan
@@ -45,7 +45,7 @@ def test_only_partitions_with_newer_rows_are_read():
 
     plan = planned(publish(5, star=tables), after=3)
 
-    assert plan.stars == {"dim_staff": Rows((partition(5),), 3, 5)}
+    assert plan.stars == {"dim_staff": LakeRows((partition(5),), 3, 5)}
     assert plan.after_batch_seq == 3
 
 
@@ -69,13 +69,13 @@ def test_a_lake_made_anew_goes_on_where_the_old_one_ended():
 
 @pytest.mark.parametrize("newest", [None, publish(4)], ids=["no publish", "older batch"])
 def test_a_lake_behind_the_warehouse_is_waited_for(newest):
-    with pytest.raises(RetriableError, match=r"holds batch 5, but the lake is through batch .* next tick.*scripts/backfill.sh"):
+    with pytest.raises(RetriableError, match=r"holds batch 5, but the lake is through batch .* next tick.*scripts/totesys backfill"):
         plan_load(newest, loaded(5))
 
 
 @pytest.mark.parametrize("through", [4, 5, 6])
 def test_another_lake_needs_a_person(through):
-    with pytest.raises(FatalError, match=r"begins with batch first, .* begins with batch another: .*scripts/backfill.sh"):
+    with pytest.raises(FatalError, match=r"begins with batch first, .* begins with batch another: .*scripts/totesys backfill"):
         plan_load(publish(through, lake_id="another"), loaded(5))
 
 
@@ -84,7 +84,7 @@ def test_mirrors_are_read_only_where_a_new_tombstone_may_be():
 
     plan = planned(publish(5, mirror={"payment": ranges, "staff": {"0": partition(5)}}), after=3)
 
-    assert plan.mirrors == {"payment": Rows((partition(5, deleted=1),), 3, 5)}
+    assert plan.mirrors == {"payment": LakeRows((partition(5, deleted=1),), 3, 5)}
     assert not plan.is_revivable("payment")
 
 
@@ -93,7 +93,7 @@ def test_mirrors_of_tables_with_tombstones_are_read_for_keys_that_live_again():
 
     plan = planned(publish(5, mirror={"payment": ranges}), after=3, tombstoned=frozenset({"payment"}))
 
-    assert plan.mirrors == {"payment": Rows((partition(5),), 3, 5)}
+    assert plan.mirrors == {"payment": LakeRows((partition(5),), 3, 5)}
     assert plan.is_revivable("payment")
 
 
@@ -102,7 +102,7 @@ def test_a_first_load_makes_all_tombstones_anew():
 
     plan = planned(publish(5, mirror={"payment": ranges}), after=0, tombstoned=frozenset({"payment"}))
 
-    assert plan.mirrors == {"payment": Rows((partition(3, deleted=1),), 0, 5)}
+    assert plan.mirrors == {"payment": LakeRows((partition(3, deleted=1),), 0, 5)}
     assert plan.is_anew("payment")
     assert not plan.is_revivable("payment")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from totesys.contracts import MIRROR_LINEAGE, Column, load_contracts
 
-from tests.stack_fixtures import Stack
+from tests.support.stack import Stack
 
 CONTRACTS = load_contracts()
 ALIKE = {

@@ -13,11 +13,11 @@ from totesys.ingest.job import run as run_ingest
 from totesys.ingest.source import open_source
 from totesys.lake.manifests import newest_publish
 from totesys.runtime.demands import NO_DEMANDS
-from totesys.transform.spark_lake import Lake
+from totesys.transform.spark_lake import SparkLake
 
-from operations.deploy.compatible import check_contracts
-from operations.deploy.register import register_tables
-from operations.schema.propose import propose
+from operations.deployment.compatible import check_contracts
+from operations.deployment.register import register_tables
+from operations.registry.propose import propose
 from tests.exactness.world import World
 
 
@@ -29,7 +29,7 @@ def change(catalog: Path, path: str, **columns: dict[str, Any]) -> None:
 
 
 def propose_from_source(world: World, catalog: Path, table: str) -> list[str]:
-    """What `scripts/schema.sh propose TABLE --write` does; the notes."""
+    """What `scripts/totesys schema propose TABLE --write` does; the notes."""
     path = catalog / "source" / f"{table}.json"
     body = json.loads(path.read_text("utf-8"))
     with open_source(world.source) as source:
@@ -61,8 +61,8 @@ def tick(world: World) -> None:
     world.load()
 
 
-def lake(world: World) -> Lake:
-    return Lake(world.spark, world.ingestion.name, world.processed.name)
+def lake(world: World) -> SparkLake:
+    return SparkLake(world.spark, world.ingestion.name, world.processed.name)
 
 
 def mirror(world: World, table: str) -> list[dict[str, Any]]:

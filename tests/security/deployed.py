@@ -8,9 +8,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.local_aws.machine import free_port
-from tests.stack_fixtures import Stack
-from tests.templates.test_templates import listed, resources, statements
+from tests.support.cloudformation import listed, resources, statements
+from tests.support.local_aws.machine import free_port
+from tests.support.stack import Stack
 
 PROJECT = "rights"
 _UPDATE = "UPDATE sales_order SET units_sold = units_sold + 1, last_updated = now() AT TIME ZONE 'UTC' WHERE sales_order_id = 2"

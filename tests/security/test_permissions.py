@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from local_aws.spark import aws_environment
-from operations.deploy.stacks import Template, deploy_stack
+from local_aws.environment import aws_environment
+from operations.deployment.change_sets import deploy_stack
+from operations.deployment.templates import Template
 from tests.conftest import Database
 from tests.exactness.sweep_deltas import Deltas
 from tests.security.deployed import (
@@ -29,8 +30,8 @@ from tests.security.deployed import (
     publish_rule,
     set_back,
 )
-from tests.stack_fixtures import local_stack
-from tests.templates.test_templates import listed, statements
+from tests.support.cloudformation import listed, statements
+from tests.support.stack import local_stack
 
 # Rights that no run here needs, with why they are there.
 ONLY_ON_AWS = {
@@ -45,7 +46,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[
     with local_stack(tmp_path_factory.mktemp("rights"), source, warehouse, PROJECT) as stack:
         assert stack.first_run.returncode == 0, stack.first_run.stderr
         Deltas(source)  # fills the source
-        done = stack.script("run.sh")
+        done = stack.totesys("run")
         assert done.returncode == 0, done.stdout + done.stderr
         stack.aws.client("events").disable_rule(Name=publish_rule(stack))
         stack.aws.client("secretsmanager").create_secret(Name="team/slack", SecretString="http://127.0.0.1:1/webhook")

@@ -18,20 +18,20 @@ import pyarrow.compute as pc
 from pyroaring import BitMap64
 
 from totesys.contracts import UNREADABLE, Contract
-from totesys.formats import DEAD_LETTER, OPEN_LETTERS, refuse_newer, with_format
 from totesys.ingest.capture import Draft
 from totesys.ingest.checks import reasons
 from totesys.ingest.keys import add_keys, holds
 from totesys.ingest.landing import local_disk
 from totesys.ingest.small_tables import load_table, save_table
 from totesys.lake import layout
+from totesys.lake.formats import DEAD_LETTER, OPEN_LETTERS, refuse_newer, with_format
 from totesys.lake.manifests import DeadLetters
 from totesys.lake.store import Bucket
 
 OPEN = pa.schema([("key", pa.int64()), ("source_xid", pa.int64()), ("batch_seq", pa.int64()), ("reason", pa.string())])
 
 
-class Letters:
+class LetterFile:
     """The letters of one table in one batch, one JSON object per line. A context left without `finish` leaves nothing behind."""
 
     def __init__(self, bucket: Bucket, contract: Contract, draft: Draft) -> None:
@@ -42,7 +42,7 @@ class Letters:
         self._folder: TemporaryDirectory[str] | None = None
         self._file: IO[str] | None = None
 
-    def __enter__(self) -> Letters:
+    def __enter__(self) -> LetterFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -93,7 +93,7 @@ class Sorting:
         self._known = {(key, xid): seq for key, xid, seq in zip(*(self._before[name].to_pylist() for name in OPEN.names[:3]))}
         self._read = BitMap64()
         self._bad: list[pa.RecordBatch] = []
-        self._letters = Letters(bucket, contract, draft)
+        self._letters = LetterFile(bucket, contract, draft)
 
     def __enter__(self) -> Sorting:
         return self
@@ -146,7 +146,7 @@ def load_open(bucket: Bucket, dead: DeadLetters) -> pa.Table:
     return letters
 
 
-def write_whole(letters: Letters, reason: str, rows: Iterable[tuple[str | None, int, str]]) -> None:
+def write_whole(letters: LetterFile, reason: str, rows: Iterable[tuple[str | None, int, str]]) -> None:
     """Writes rows of a table that is not what its contract says, as the source has them: key, transaction, JSON text."""
     for key, _, text in rows:
         letters.write(int(key) if key and key.lstrip("-").isdigit() else key, reason, text)

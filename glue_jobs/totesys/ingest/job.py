@@ -34,7 +34,7 @@ NO_TABLE = LiveTable(oid=0, kind="", hides_rows=False, columns={}, key=())
 
 
 @dataclass(frozen=True)
-class Clients:
+class IngestClients:
     """The AWS clients that ingest uses."""
 
     s3: Any
@@ -43,7 +43,7 @@ class Clients:
     secretsmanager: Any
 
 
-def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> None:
+def run(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], demands: Demands) -> None:
     """Run one tick, unless another ingest is faster. A PipelineError leaves nothing behind that anybody reads."""
     for _ in range(_ATTEMPTS):
         try:
@@ -57,7 +57,7 @@ def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Co
     raise RetriableError(f"another ingest was faster {_ATTEMPTS} times, and what was demanded is not done: start the run again")
 
 
-def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> BatchManifest:
+def tick(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], demands: Demands) -> BatchManifest:
     """Reads, commits, registers and announces one batch. AlreadyThereError when another ingest took its number meanwhile."""
     started = time.monotonic()
     ingestion = Bucket(clients.s3, arguments.ingestion_bucket)
@@ -82,7 +82,7 @@ def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, C
     return batch
 
 
-def announce_pending(arguments: IngestArguments, clients: Clients, batch: BatchManifest) -> bool:
+def announce_pending(arguments: IngestArguments, clients: IngestClients, batch: BatchManifest) -> bool:
     """Announce the work if the warehouse lacks a batch. Return whether the warehouse has said that it lacks nothing."""
 
     def ask() -> int:
@@ -127,12 +127,12 @@ def news(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
             found.append(alert("table held", table, text))
     for table, capture in batch.tables.items():
         if (dead := capture.dead_letters) and dead.new_rows:
-            text = f"{dead.new_rows} rows break the contract and stay out, the others go on: scripts/deadletters.sh show {table}"
+            text = f"{dead.new_rows} rows break the contract and stay out, the others go on: scripts/totesys deadletters show {table}"
             found.append(alert("rows in the dead letter", table, text))
     for table, texts in batch.drift.items():
         told = previous.drift.get(table, ()) if previous else ()
         if new := [text for text in texts if text not in told]:
-            text = f"{'; '.join(new)}. The rows flow on; to take it into the contract: scripts/schema.sh propose {table}"
+            text = f"{'; '.join(new)}. The rows flow on; to take it into the contract: scripts/totesys schema propose {table}"
             found.append(alert("source changed", table, text))
     return found
 
@@ -148,7 +148,7 @@ def read_batch(
         raise RetriableError(
             f"totesys ({source.place}) is older than what was read before: {reason}. Nothing was read, or history would go back:"
             " wait until the replica has caught up, or see that the secret names the right server. If the source itself was set back,"
-            " scripts/run.sh --full reads it as it is"
+            " scripts/totesys run --full reads it as it is"
         )
     unlocked = set(failed)
     live = source.structure(list(contracts), unlocked)

@@ -13,8 +13,8 @@ from pyroaring import BitMap64
 
 from totesys.contracts import UNREADABLE, Contract
 from totesys.errors import BadDataError
-from totesys.formats import KEY_SET, refuse_newer
 from totesys.lake import layout
+from totesys.lake.formats import KEY_SET, refuse_newer
 from totesys.lake.manifests import TableCapture
 from totesys.lake.store import Bucket
 

@@ -48,7 +48,7 @@ def progress(ask: Callable[[], int], newest_data_seq: Callable[[], int], process
             raise FatalError(
                 f"the warehouse holds batch {through}, but the newest batch with rows in the ingestion bucket is {newest}. Either the"
                 " secret names the warehouse of another lake, or the bucket has lost batches. Nothing is loaded until that is settled:"
-                " restore the batches, or rebuild the warehouse from this lake with scripts/backfill.sh"
+                " restore the batches, or rebuild the warehouse from this lake with scripts/totesys backfill"
             )
     except PipelineError as error:
         publish = newest_publish(processed)

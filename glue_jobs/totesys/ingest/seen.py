@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from totesys.contracts import Contract
-from totesys.formats import SEEN_VERSIONS, refuse_newer
 from totesys.ingest.small_tables import load_table, save_table
 from totesys.ingest.source import Snapshot
 from totesys.lake import layout
+from totesys.lake.formats import SEEN_VERSIONS, refuse_newer
 from totesys.lake.manifests import TableCapture
 from totesys.lake.store import Bucket
 

@@ -15,9 +15,8 @@ from pyroaring import BitMap64
 from totesys.contracts import RAW_LINEAGE, UNREADABLE, Contract
 from totesys.contracts.arrow_types import arrow_schema
 from totesys.errors import BadDataError
-from totesys.formats import KEY_SET
 from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, hold_for, hold_for_error, no_delta_reason, previous_at
-from totesys.ingest.dead_letters import Letters, Sorting, write_whole
+from totesys.ingest.dead_letters import LetterFile, Sorting, write_whole
 from totesys.ingest.drift import NOT_GRANTED, Finding, LiveTable
 from totesys.ingest.keys import add_keys, keys_of, load_keys, save_keys
 from totesys.ingest.landing import Landing
@@ -25,6 +24,7 @@ from totesys.ingest.seen import Seen, is_new, load_seen
 from totesys.ingest.source import Counted, Source, TableError
 from totesys.ingest.stream import record_batches
 from totesys.lake import layout
+from totesys.lake.formats import KEY_SET
 from totesys.lake.manifests import DeadLetters, Held, LandedFile, TableCapture
 from totesys.lake.store import Bucket
 from totesys.runtime.logs import said
@@ -75,7 +75,7 @@ class TableRead:
         table, before = self.contract.table, self.draft.before(self.contract.table)
         earlier = self.draft.held_before(table)
         reason = "; ".join(finding.text for finding in drift)
-        cure = f"change the source back, or settle the contract: scripts/schema.sh propose {table}, then scripts/deploy.sh"
+        cure = f"change the source back, or settle the contract: scripts/totesys schema propose {table}, then scripts/deploy.sh"
         if all(finding.kind in NOT_GRANTED for finding in drift):
             cure = f"grant the job's role SELECT on {table}, or run scripts/deploy.sh, which does"
         held = self._held("drift", reason, cure, -1)
@@ -84,7 +84,7 @@ class TableRead:
         if not (self.live.shows_rows and is_locked):
             return unread
         try:
-            with Letters(self.bucket, self.contract, self.draft) as letters:
+            with LetterFile(self.bucket, self.contract, self.draft) as letters:
                 write_whole(letters, reason, self.source.whole_rows(self.contract, self.live, since))
                 letters.finish()
         except TableError as error:
@@ -132,7 +132,10 @@ class TableRead:
 
     def _held_for_deletes(self, before: TableCapture, deleted: int, rows: int) -> Held:
         reason = f"at least {deleted} of {before.row_count} rows are gone from the source, more than a fifth"
-        cure = f"if the deletes are meant: scripts/run.sh --accept-deletes {self.contract.table}; if not, bring the rows back at the source"
+        cure = (
+            f"if the deletes are meant: scripts/totesys run --accept-deletes {self.contract.table};"
+            " if not, bring the rows back at the source"
+        )
         return self._held("deletes", reason, cure, rows)
 
     def _held(self, cause: str, reason: str, cure: str, rows: int) -> Held:

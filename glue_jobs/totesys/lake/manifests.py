@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from totesys import formats
-from totesys.formats import build, read_object, with_format
-from totesys.lake import layout
+from totesys.lake import formats, layout
+from totesys.lake.formats import build, read_object, with_format
 from totesys.lake.store import AlreadyThereError, Bucket
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, Table, delete, func, literal, null, s
 
 from totesys.contracts import Contract
 from totesys.load import outcome
-from totesys.load.plan import Loaded, Plan
+from totesys.load.plan import Loaded, LoadPlan
 from totesys.load.waiting_rows import entered
 from totesys.warehouse.models import ledger_table
 
@@ -30,7 +30,7 @@ def newest_below(connection: Connection, batch_seq: int) -> Loaded:
     return _first(connection, _newest_first(ledger).where(ledger.c.through_batch_seq < batch_seq))
 
 
-def append(connection: Connection, plan: Plan, changed: Mapping[str, int], facts: Mapping[str, Table]) -> None:
+def append(connection: Connection, plan: LoadPlan, changed: Mapping[str, int], facts: Mapping[str, Table]) -> None:
     """Notes the plan's load as the newest; its number is above every number that was ever in use."""
     last_record_ids = {
         name: connection.scalar(select(func.coalesce(func.max(fact.primary_key.columns[0]), 0))) for name, fact in facts.items()

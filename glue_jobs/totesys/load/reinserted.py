@@ -8,11 +8,11 @@ from sqlalchemy import Connection, Table, delete, insert, literal, select
 
 from totesys.contracts import Contract
 from totesys.load import outcome
-from totesys.load.plan import Plan
+from totesys.load.plan import LoadPlan
 from totesys.warehouse.models import reinserted_version_table
 
 
-def bring_in(connection: Connection, plan: Plan, warehouse: Mapping[str, Contract], staged: Mapping[str, Table]) -> None:
+def bring_in(connection: Connection, plan: LoadPlan, warehouse: Mapping[str, Contract], staged: Mapping[str, Table]) -> None:
     """Notes the staged versions that repeat the one before them, in place of what is noted of the same batches: a backfill's rows are
     known already."""
     reinserted = reinserted_version_table()

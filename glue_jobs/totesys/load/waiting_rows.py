@@ -85,7 +85,7 @@ def alert(connection: Connection, contract: Contract, after: int, through: int) 
     return Alert(
         "rows wait for a parent", contract.table, through,
         f"{contract.table}: {rows} rows wait for rows that the warehouse does not have, of {parents}. Nothing is lost: they go in by"
-        f" themselves once the parents come. See them: scripts/deadletters.sh list",
+        f" themselves once the parents come. See them: scripts/totesys deadletters list",
     )  # fmt: skip
 
 

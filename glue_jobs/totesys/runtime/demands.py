@@ -7,7 +7,7 @@ from typing import Any
 
 from totesys.errors import FatalError
 from totesys.errors.aws import aws_call
-from totesys.formats import DEMANDS, refuse_newer
+from totesys.lake.formats import DEMANDS, refuse_newer
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class Demands:
                 backfill_from=int(properties.get("backfill_from") or 1),
             )
         except ValueError as error:
-            raise FatalError(f"a run property is wrong ({error}): start the run by scripts/run.sh or scripts/backfill.sh") from error
+            raise FatalError(
+                f"a run property is wrong ({error}): start the run by scripts/totesys run or scripts/totesys backfill"
+            ) from error
 
 
 NO_DEMANDS = Demands()

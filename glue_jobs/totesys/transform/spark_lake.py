@@ -14,9 +14,9 @@ from pyspark.sql import functions as F
 from totesys.contracts import Column, Contract, Partition
 from totesys.contracts.spark_types import spark_schema
 from totesys.errors import BadDataError
-from totesys.formats import OPEN_LETTERS, refuse_newer
 from totesys.lake import layout
 from totesys.lake.files import read_files
+from totesys.lake.formats import OPEN_LETTERS, refuse_newer
 from totesys.lake.manifests import DeadLetters, PartitionState
 
 ROWS_PER_FILE = 1_000_000
@@ -25,7 +25,7 @@ _FEW_ROWS = 100_000  # below it, one task instead of a shuffle: spares tasks, an
 
 
 @dataclass(frozen=True)
-class Lake:
+class SparkLake:
     """The two buckets as Spark sees them."""
 
     spark: SparkSession

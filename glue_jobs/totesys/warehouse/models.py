@@ -150,7 +150,7 @@ def etl_tables(warehouse: dict[str, Contract]) -> list[Table]:
 
 @cache
 def reconciliation_table() -> Table:
-    """One row per comparison with the source, written by scripts/reconcile.sh: how long ago the two agreed."""
+    """One row per comparison with the source, written by scripts/totesys reconcile: how long ago the two agreed."""
     return Table(
         "reconciliation", MetaData(schema=ETL_SCHEMA),
         Column("reconciled_at", DateTime(timezone=True), primary_key=True, comment="When the warehouse was looked at."),

@@ -8,9 +8,9 @@ import psycopg2
 from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, inspect, select, text
 from sqlalchemy.schema import AddConstraint, CreateColumn, CreateSchema, SetColumnComment
 
-from totesys import formats
 from totesys.contracts import Contract
 from totesys.errors import FatalError
+from totesys.lake import formats
 from totesys.runtime.secrets import Credentials
 from totesys.warehouse import session
 from totesys.warehouse.columns import live_columns, refuse_other_columns, widen_columns

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 
 from totesys.errors.postgres import Server
-from totesys.formats import WAREHOUSE, refuse_newer
+from totesys.lake.formats import WAREHOUSE, refuse_newer
 from totesys.runtime.secrets import Credentials
 
 _SECONDS = 5  # to connect, and again to answer
