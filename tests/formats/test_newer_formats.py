@@ -20,7 +20,7 @@ from local_totesys.postgres import PostgresServer
 from operations.lake import Lake
 from tests.conftest import Database
 from tests.formats.restore import Restored, query, restore
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.machine import LocalAws
 
 NEWER = "was written by a newer version of the pipeline (format 2, this code reads up to 1): deploy that version again"
 BATCH, PUBLISH = layout.manifest_key(5), layout.manifest_key(4)
