@@ -2,11 +2,11 @@
 
 import sys
 
-from totesys.shipped import put_shipped_packages_first
+from totesys.runtime.shipped import put_shipped_packages_first
 
 if __name__ == "__main__":
     glues_boto3 = put_shipped_packages_first()
-    from totesys.entry import run_job  # only now: these import boto3
     from totesys.load.main import main
+    from totesys.runtime.entry import run_job  # only now: these import boto3
 
     run_job("load", main, sys.argv[1:], glues_boto3)

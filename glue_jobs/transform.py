@@ -1,12 +1,12 @@
-"""The transform job (Glue Spark): merges waiting batches into the mirror of the source and the three stars in the processed bucket."""
+"""The transform job (Glue Spark): merges pending batches into the mirror of the source and the three stars in the processed bucket."""
 
 import sys
 
-from totesys.shipped import put_shipped_packages_first
+from totesys.runtime.shipped import put_shipped_packages_first
 
 if __name__ == "__main__":
     glues_boto3 = put_shipped_packages_first()
-    from totesys.entry import run_job  # only now: these import boto3
+    from totesys.runtime.entry import run_job  # only now: these import boto3
     from totesys.transform.main import main
 
     run_job("transform", main, sys.argv[1:], glues_boto3)

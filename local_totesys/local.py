@@ -1,31 +1,23 @@
-"""`scripts/local.sh`: brings the local stack up and down, and tells how to reach it."""
+"""Brings the local stack up and down, and tells how to reach it: what `totesys local` does."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from pathlib import Path
-from types import FrameType
 
 import psycopg2
-from psycopg2 import errors, extensions
-from psycopg2.extras import wait_select
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from local_aws.environment import past_proxies
 from local_totesys import progress
-from local_totesys.generator import SourceError, generate
+from local_totesys.generator import generate
 from local_totesys.next_day import next_day
-from local_totesys.postgres import PostgresError, PostgresServer
+from local_totesys.postgres import PostgresServer
 from local_totesys.schema import create_source
 from local_totesys.stack import DATABASES, PARTS, Prepare, Say, Stack, StackError
 
@@ -34,50 +26,7 @@ SEED = 1
 REGION = "eu-west-2"
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="scripts/local.sh",
-        description="The whole machine: totesys and the warehouse on PostgreSQL, and AWS. Its state is in LOCAL_DIR (default .local).",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|next-day|env|status")
-    up = commands.add_parser("up", help="start what is not running", description="Starts what is not running; what is keeps its data.")
-    size = up.add_mutually_exclusive_group()
-    size.add_argument("--empty", action="store_true", help="a new source gets its tables and no rows")
-    size.add_argument("--orders", type=int, default=ORDERS, help="orders that a new source gets (default %(default)s)")
-    up.add_argument("--schedule", action="store_true", help="let SCHEDULED triggers fire")
-    commands.add_parser("down", help="stop everything and delete its data")
-    commands.add_parser("next-day", help="live the weekday after the newest order: orders, payments, edits")
-    commands.add_parser("env", help='print export lines: eval "$(scripts/local.sh env)"')
-    commands.add_parser("status", help="show each part; exits 1 when one is down")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs one command. 0 done; 1 not, with one line about why, or a part is down."""
-    arguments = parse(argv)
-    stack = Stack(Path(os.environ["LOCAL_DIR"]))
-    try:
-        if arguments.command == "up":
-            return up(stack, fill(None if arguments.empty else arguments.orders), arguments.schedule)
-        if arguments.command == "down":
-            return down(stack)
-        if arguments.command == "next-day":
-            return live_next_day(stack)
-        if arguments.command == "env":
-            return env(stack)
-        return status(stack)
-    except (KeyboardInterrupt, errors.QueryCanceled):
-        print("local: stopped before the end", file=sys.stderr)
-    except (StackError, PostgresError, SourceError, psycopg2.Error, OSError) as error:
-        print(f"local: error: {str(error).strip().splitlines()[0]}", file=sys.stderr)
-    return 1
-
-
-def interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def up(stack: Stack, fill_source: Prepare, schedule: bool) -> int:
+def up(stack: Stack, fill_source: Prepare, schedule: bool) -> None:
     """Starts the parts that are down. When one cannot start, those that this command has started are stopped again."""
     with stack.alone():
         running = [name for name in PARTS if stack.is_up(name)]
@@ -99,7 +48,6 @@ def up(stack: Stack, fill_source: Prepare, schedule: bool) -> int:
             raise
     if len(running) == len(PARTS):
         print("Everything is up already.")
-    return status(stack)
 
 
 def undo(stack: Stack, running: Sequence[str], kept: Sequence[str]) -> None:
@@ -129,23 +77,22 @@ def fill(orders: int | None) -> Prepare:
     return prepare
 
 
-def down(stack: Stack) -> int:
+def down(stack: Stack) -> None:
     """Stops everything and deletes it: AWS is in memory and gone anyway, and a warehouse without its lake would be of no use."""
     if not stack.parts:
         print("Nothing is up.")
-        return 0
+        return
     with stack.alone():
         stack.remove()
     print(f"Stopped; {stack.folder} is deleted.")
-    return 0
 
 
-def env(stack: Stack) -> int:
-    """Prints what eval needs. StackError when a part is down, and nothing printed."""
+def environment(stack: Stack) -> dict[str, str]:
+    """Return the variables by which every command finds the stack. StackError when a part is down."""
     missing = [name for name in PARTS if not stack.is_up(name)]
     if missing:
         raise StackError(f"the local stack is not up ({', '.join(missing)} down): run scripts/local.sh up")
-    variables = {
+    return {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": REGION,
@@ -156,22 +103,18 @@ def env(stack: Stack) -> int:
         "LOCAL_DIR": str(stack.folder),
         **past_proxies(),
     }
-    for name, value in variables.items():
-        print(f"export {name}={shlex.quote(value)}")
-    return 0
 
 
-def live_next_day(stack: Stack) -> int:
-    """Changes the source as a day of business does, and says what happened."""
+def live_next_day(stack: Stack) -> str:
+    """Change the source as a day of business does, and return what happened in one line."""
     if not stack.is_up("source"):
         raise StackError("the source is not up: run scripts/local.sh up")
     with closing(psycopg2.connect(stack.url("source"))) as connection:
-        print(next_day(connection))
-    return 0
+        return str(next_day(connection))
 
 
-def status(stack: Stack) -> int:
-    """Prints a table of the parts. 0 when all are up."""
+def show(stack: Stack) -> bool:
+    """Prints a table of the parts. Returns whether all are up."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("part", "state", "pid", "address", "up since (UTC)"):
         table.add_column(heading, overflow="fold")
@@ -188,10 +131,4 @@ def status(stack: Stack) -> int:
     console.print(table)
     if stack.parts:
         console.print(f"Logs are in {stack.logs}.")
-    return 0 if all(stack.is_up(name) for name in PARTS) else 1
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, interrupt)
-    extensions.set_wait_callback(wait_select)  # Ctrl-C ends a long statement at once, rather than after it.
-    sys.exit(main(sys.argv[1:]))
+    return all(stack.is_up(name) for name in PARTS)

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from totesys import manifests, waiting
 from totesys.errors import FatalError
-from totesys.manifests import NO_PUBLISH, BatchManifest, PublishManifest
-from totesys.secrets import read_credentials
-from totesys.store import Bucket
-from totesys.waiting import Progress
-from totesys.warehouse_state import loaded_through
+from totesys.ingest.pending import Progress, progress
+from totesys.lake import manifests
+from totesys.lake.manifests import NO_PUBLISH, BatchManifest, PublishManifest
+from totesys.lake.store import Bucket
+from totesys.runtime.secrets import read_credentials
+from totesys.warehouse.state import loaded_through
 
-from operations.deployment import Deployment
+from operations.deployment.deployment import Deployment
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,13 @@ class Lake:
         """The newest batch; None before the first."""
         return manifests.newest_batch(self.ingestion)
 
+    def expect_batch(self) -> BatchManifest:
+        """The newest batch; FatalError before the first."""
+        batch = self.newest_batch()
+        if batch is None:
+            raise FatalError("no batch has landed yet: run scripts/totesys run")
+        return batch
+
     def batch(self, seq: int) -> BatchManifest:
         """The batch of that number; FatalError when there is none."""
         return manifests.read_batch(self.ingestion, seq)
@@ -56,17 +63,17 @@ class Lake:
 
         FatalError when the warehouse refuses to answer, or holds a batch that has not landed.
         """
-        reached = waiting.progress(self.loaded_through, self.newest_data_seq, self.processed)
+        reached = progress(self.loaded_through, self.newest_data_seq, self.processed)
         if isinstance(reached.unknown, FatalError):
             raise reached.unknown
         return reached
 
-    def is_waiting(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether a batch with rows is not loaded yet, or, where the warehouse cannot be asked, not published yet."""
         through = self.progress().through
         return self.newest_data_seq() > through
 
-    def waiting_batches(self) -> list[BatchManifest]:
+    def pending_batches(self) -> list[BatchManifest]:
         """Return the batches with rows that the warehouse does not hold yet, oldest first. PipelineError when it cannot be asked."""
         return manifests.batches_after(self.ingestion, self.loaded_through())
 

@@ -1,8 +1,9 @@
-"""Shorten long values of rows where commands print them."""
+"""How commands word numbers, ages and long values."""
 
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 LONGEST = 200  # a value of up to so many characters is printed whole
@@ -18,3 +19,17 @@ def shortened(value: Any) -> Any:
 def shorten(text: str) -> str:
     """Return the text; of a long text only its beginning, its length and its end."""
     return text if len(text) <= LONGEST else f"{text[:_END]} ... {len(text):,} characters ... {text[-_END:]}"
+
+
+def counted(rows: int) -> str:
+    """Return a number of rows in words."""
+    return f"{rows:,} row{'' if rows == 1 else 's'}"
+
+
+def age(then: datetime, now: datetime) -> str:
+    """Return how long ago it was, in the unit that a person would take."""
+    seconds = max(0, int((now - then).total_seconds()))
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}s"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"

@@ -38,13 +38,13 @@ main() {
   ! "${ROOT}/scripts/local.sh" status > /dev/null 2>&1 || die "a demo's stack is up: LOCAL_DIR=${LOCAL_DIR} scripts/local.sh down takes it down"
   take_down  # what a demo that was killed has left
   [[ "${keep}" == true ]] || trap take_down EXIT
-  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" "${ROOT}/.venv/main/bin/python" -m operations.demo.command --orders "${orders}"
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" "${ROOT}/.venv/main/bin/python" -m operations.cli.demo --orders "${orders}"
   [[ "${keep}" == false ]] || cat << TEXT
 
 The stack is up. To use it:
   export LOCAL_DIR=${LOCAL_DIR}; eval "\$(scripts/local.sh env)"
-  scripts/local.sh next-day; scripts/run.sh; scripts/reconcile.sh
-  scripts/query.sh "SELECT count(*) FROM fact_payment"
+  scripts/local.sh next-day; scripts/totesys run; scripts/totesys reconcile
+  scripts/totesys query "SELECT count(*) FROM fact_payment"
   psql "\${TOTESYS_SOURCE_URL}"        the source, for you to change; the warehouse is \${TOTESYS_WAREHOUSE_URL}
   scripts/local.sh down
 TEXT

@@ -1,19 +1,16 @@
 #!/usr/bin/env bash
-# Removes a deployment: stacks, buckets with every version, catalog, logs. The two databases stay as they are. Safe to run again.
+# Removes a deployment: `scripts/totesys destroy`, whose --help tells the options. Safe to run again.
 # Needs: what scripts/setup.sh installs; credentials, region and, for a local stack, AWS_ENDPOINT_URL in the environment
-# (eval "$(scripts/local.sh env)" sets them). Options: --help tells them.
+# (eval "$(scripts/local.sh env)" sets them).
 # Exits: 0 removed; 1 failed half way; 2 could not start, or not confirmed; 130 interrupted.
 set -euo pipefail
 unset CDPATH  # with it, cd may go to another folder, and prints which
-export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly ROOT
-readonly PYTHON="${ROOT}/.venv/main/bin/python"
 
 main() {
-  [[ -x "${PYTHON}" ]] || { echo "destroy: nothing is installed: run scripts/setup.sh" >&2; exit 2; }
-  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${PYTHON}" -m operations.destroy.command "$@"
+  exec "${ROOT}/scripts/totesys" destroy "$@"
 }
 
 main "$@"

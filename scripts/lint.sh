@@ -46,7 +46,7 @@ main() {
   check "ruff" "${BIN}/ruff" check --quiet .
   check "ruff format" "${BIN}/ruff" format --quiet --check .
   check "mypy" "${BIN}/mypy" --no-error-summary
-  check "shellcheck" "${BIN}/shellcheck" scripts/*.sh .ci/run
+  check "shellcheck" "${BIN}/shellcheck" scripts/*.sh scripts/totesys .ci/run
   check "cfn-lint" "${BIN}/cfn-lint" "cloudformation/*.yaml"
   check "template policies" "${BIN}/python" -m pytest --quiet -p no:cacheprovider tests/templates
   check "bandit" "${BIN}/bandit" --quiet --recursive --severity-level medium --configfile pyproject.toml glue_jobs operations local_aws local_totesys

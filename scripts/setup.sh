@@ -78,14 +78,14 @@ install_environment() {
 # The wheels that a job ships to AWS, for the job's Python, packed into one.
 fetch_wheels() {
   local name="$1" version="$2" tag="$3" lock="${LOCKS}/$1.txt" want
-  want="$(stamp "${lock}" "${ROOT}/operations/deploy/vendor_wheel.py")"
+  want="$(stamp "${lock}" "${ROOT}/operations/deployment/vendor_wheel.py")"
   is_done "wheels-${name}" "${want}" && return
   log "wheels of the ${name} job"
   rm -rf "${VENV:?}/wheels/${name}"
   "${VENV}/main/bin/python" -m pip download --quiet --quiet --no-deps --require-hashes --only-binary=:all: --python-version "${version}" \
     --platform manylinux2014_x86_64 --platform manylinux_2_24_x86_64 --platform manylinux_2_28_x86_64 --dest "${VENV}/wheels/${name}/fetched" --requirement "${lock}" \
     || die "could not fetch the wheels of ${lock}: is a package index reachable?"
-  (cd "${ROOT}" && PYTHONPATH=glue_jobs .venv/main/bin/python -m operations.deploy.vendor_wheel "${VENV}/wheels/${name}" "${tag}") \
+  (cd "${ROOT}" && PYTHONPATH=glue_jobs .venv/main/bin/python -m operations.deployment.vendor_wheel "${VENV}/wheels/${name}" "${tag}") \
     || die "could not pack the wheels of the ${name} job: the lines above say why"
   mark_done "wheels-${name}" "${want}"
 }

@@ -13,7 +13,7 @@ readonly PYTHON="${ROOT}/.venv/main/bin/python"
 
 main() {
   [[ -x "${PYTHON}" ]] || { echo "smoke: nothing is installed: run scripts/setup.sh" >&2; exit 2; }
-  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${PYTHON}" -m operations.smoke.command "$@"
+  PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" exec "${PYTHON}" -m operations.cli.smoke "$@"
 }
 
 main "$@"

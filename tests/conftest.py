@@ -12,29 +12,39 @@ from typing import Any
 
 import pytest
 from botocore.loaders import JSONFileLoader
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
 
 from local_totesys.postgres import HOST, OWNER, SUPERUSER, PostgresServer
 from local_totesys.schema import create_source
 from tests.servers import postgres_server
 
 if sys.version_info >= (3, 11):  # ingest's Python has no PySpark
-    pytest_plugins = ["tests.spark_fixtures", "tests.stack_fixtures"]
+    pytest_plugins = ["tests.spark_fixtures", "tests.support.stack"]
 
 
 # Folders whose tests share what is dear to make (a deployed stack, warehouses) are one process's work; so are files that share a world.
-_ONE_PROCESS = {"acceptance": "acceptance", "deploy": "stack", "queries": "stack", "load": "load"}
+_ONE_PROCESS = {
+    "acceptance/": "acceptance",
+    "operations/deployment/": "stack",
+    "operations/registry/": "stack",
+    "queries/": "stack",
+    "load/": "load",
+}
 _ONE_WORLD = ("exactness/test_dead_letters.py", "exactness/test_outcomes.py")
 
 
 # Folders with tests of minutes: they come first, so that in the end no process waits long for another.
-_LONG = ("acceptance", "exactness", "load", "deploy", "transform", "security")
+_LONG = ("acceptance/", "exactness/", "load/", "operations/deployment/", "transform/", "security/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the long folders first, in that order; all else stays as it was."""
-    folders = {folder: number for number, folder in enumerate(_LONG)}
-    items.sort(key=lambda item: folders.get(item.nodeid.split("/")[1], len(folders)))
+
+    def place(item: pytest.Item) -> int:
+        file = item.nodeid.removeprefix("tests/")
+        return next((number for number, folder in enumerate(_LONG) if file.startswith(folder)), len(_LONG))
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)  # ingest's Python has no xdist
@@ -45,9 +55,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByStack(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0].removeprefix("tests/")
-            folder = file.split("/")[0]
-            if folder in _ONE_PROCESS:
-                return _ONE_PROCESS[folder]
+            for folder, process in _ONE_PROCESS.items():
+                if file.startswith(folder):
+                    return process
             return "one world" if file in _ONE_WORLD else file
 
     return ByStack(config, log)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local_aws.glue.process import INSTALLED, PYTHONS, RUNNER
 from local_aws.glue.wheels import install_wheel
-from operations.deploy.artifacts import vendor_wheel
+from operations.deployment.artifacts import vendor_wheel
 from tests.support.local_aws.machine import ROOT
 
 _KINDS = {"ingest": "shell", "transform": "spark", "load": "spark"}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
-from totesys.spark_session import spark_session
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
+from totesys.runtime.spark_session import spark_session
 
 from local_aws.glue.spark import spark_environment
 from tests.support.local_aws.machine import LocalAws, free_port, start, stop

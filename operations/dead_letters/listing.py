@@ -1,47 +1,85 @@
-"""The lines of `list`: what is kept back, and what settles it. Pure."""
+"""What is kept out of the lake or of the warehouse, and what settles it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from totesys.manifests import Held
+from totesys.contracts import load_contracts
+from totesys.errors import PipelineError
+from totesys.lake.manifests import BatchManifest, Held
+from totesys.runtime.secrets import read_credentials
 
-from operations.dead_letters.letters import TableLetters
-from operations.dead_letters.waiting import Waiting
+from operations.attention import held_since, put_right
+from operations.dead_letters.letters import Letters, TableLetters
+from operations.dead_letters.waiting import Waiting, read_waiting
+from operations.deployment.deployment import Deployment
+from operations.lake import Lake
+from operations.reconcile.databases import snapshot
+from operations.values import counted
 
-COLUMNS = [("source table", "left"), ("what", "left"), ("since batch", "right"), ("what settles it", "left")]
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that is kept out: of which source table, what it is, since which batch, and what settles it."""
+
+    table: str
+    what: str
+    since_batch: int
+    settle: str
 
 
-def held_lines(held: Mapping[str, tuple[Held, int]]) -> Iterator[list[str]]:
+@dataclass(frozen=True)
+class Listing:
+    """Everything that is kept out.
+
+    discarded   source table -> how many letters a person has discarded
+    unreachable why the warehouse could not be asked for rows that wait; None when it was
+    """
+
+    lines: list[Line]
+    discarded: dict[str, int]
+    unreachable: PipelineError | None
+
+
+def list_kept_out(session: Any, deployment: Deployment, lake: Lake, batch: BatchManifest) -> Listing:
+    """List everything as of the newest batch. What is in the lake is listed also where the warehouse cannot be asked."""
+    letters = Letters(lake.ingestion, batch)
+    found = {table: letters.of(table) for table in batch.tables}
+    lines = [*held_lines({table: (why, letters.held_since(table)) for table, why in batch.held.items()}), *letter_lines(found)]
+    unreachable = None
+    try:
+        lines += waiting_lines(_waiting(session, deployment))
+    except PipelineError as error:
+        unreachable = error
+    return Listing(lines, {table: len(letters.discarded) for table, letters in sorted(found.items()) if letters.discarded}, unreachable)
+
+
+def held_lines(held: Mapping[str, tuple[Held, int]]) -> Iterator[Line]:
     """Of each held table the hold and its first batch."""
     for table, (why, batch_seq) in sorted(held.items()):
         rows = f"; {counted(why.dead_rows)} in the dead letter" if why.dead_rows else ""
-        yield [table, f"held since {why.since}: {why.reason}{rows}", str(batch_seq), why.settle]
+        yield Line(table, f"{held_since(why)}{rows}", batch_seq, why.cure)
 
 
-def letter_lines(letters: Mapping[str, TableLetters]) -> Iterator[list[str]]:
+def letter_lines(letters: Mapping[str, TableLetters]) -> Iterator[Line]:
     """The open letters of each table by reason."""
     for table, found in sorted(letters.items()):
         for reason in sorted({letter.reason for letter in found.open}):
             batches = [letter.batch_seq for letter in found.open if letter.reason == reason]
-            settle = f"put them right at the source: scripts/deadletters.sh show {table}"
-            yield [table, f"{counted(len(batches))}: {reason}", str(min(batches)), settle]
+            yield Line(table, f"{counted(len(batches))}: {reason}", min(batches), put_right(table))
 
 
-def waiting_lines(waiting: Iterable[Waiting]) -> Iterator[list[str]]:
+def waiting_lines(waiting: Iterable[Waiting]) -> Iterator[Line]:
     """The rows that wait in the warehouse."""
     for one in waiting:
         parents = ", ".join(one.parents) or "an earlier version of theirs"
         what = f"{counted(one.rows)} wait{'s' if one.rows == 1 else ''} in the warehouse for {parents}"
-        yield [one.table, what, str(one.batch_seq), "nothing: in by themselves once their parents are"]
+        yield Line(one.table, what, one.batch_seq, "nothing: in by themselves once their parents are")
 
 
-def discarded_line(letters: Mapping[str, TableLetters]) -> str | None:
-    """How many letters of each table a person has discarded; None when there are none."""
-    counts = [f"{len(found.discarded)} of {table}" for table, found in sorted(letters.items()) if found.discarded]
-    return f"discarded, and still not in: {', '.join(counts)}" if counts else None
-
-
-def counted(rows: int) -> str:
-    """A number of rows in words."""
-    return f"{rows:,} row{'' if rows == 1 else 's'}"
+def _waiting(session: Any, deployment: Deployment) -> Sequence[Waiting]:
+    credentials = read_credentials(session.client("secretsmanager"), deployment.warehouse_secret)
+    with snapshot(credentials, "warehouse") as warehouse:
+        return tuple(read_waiting(warehouse, load_contracts()))

@@ -10,21 +10,22 @@ from psycopg2 import sql
 from rich.console import Console
 from rich.table import Table
 from totesys.contracts import load_contracts
-from totesys.manifests import batches_after, newest_publish
-from totesys.store import Bucket
+from totesys.lake.manifests import batches_after, newest_publish
+from totesys.lake.store import Bucket
 
-from operations.console import make_table
+from operations.aws import aws_session
+from operations.cli.console import make_table
 from operations.demo.changes import CHANGES, LATE, Rows
-from operations.deployment import Deployment, aws_session
+from operations.deployment.deployment import Deployment
 
 # Stages that have the source's tables, and stages that have the warehouse's.
-_BEFORE = ("source", "landed", "current")
-_AFTER = ("processed", "warehouse")
+_BEFORE = ("source", "landed", "mirror")
+_AFTER = ("star", "warehouse")
 
 
 @dataclass(frozen=True)
 class StageCounts:
-    """Rows by stage and table. Landed are the rows of all batches so far; processed and warehouse count every version of a fact."""
+    """Rows by stage and table. Landed are the rows of all batches so far; star and warehouse count every version of a fact."""
 
     by_stage: dict[str, dict[str, int]]
 
@@ -44,8 +45,8 @@ def stage_counts(source: Any, warehouse: Any) -> StageCounts:
         landed.update({table: capture.rows for table, capture in batch.tables.items()})
     publish = newest_publish(Bucket(s3, deployment.processed_bucket))
     lake = {
-        "current": publish.current if publish else {},
-        "processed": publish.warehouse if publish else {},
+        "mirror": publish.mirror if publish else {},
+        "star": publish.star if publish else {},
     }
     contracts = load_contracts()
     return StageCounts(

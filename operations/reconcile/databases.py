@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+from totesys.errors.postgres import Server
 from totesys.ingest.source import LIFT_LIMITS, TEXT_SETTINGS
-from totesys.postgres_errors import Server
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
 
-_ABSENT = {"source": "does its secret name totesys?", "warehouse": "has scripts/run.sh run?"}
+_ABSENT = {"source": "does its secret name totesys?", "warehouse": "has scripts/totesys run run?"}
 # What is set for the role or the database must change neither what is compared nor whether the result can be written down.
 _OPTIONS = " ".join(f"-c {name}={value}" for name, value in {**TEXT_SETTINGS, "default_transaction_read_only": "off"}.items())
 

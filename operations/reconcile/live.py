@@ -9,8 +9,8 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 from totesys.contracts import Column, Contract, Contracts
-from totesys.load import live_types
-from totesys.load.models import STAR_SCHEMA
+from totesys.warehouse import live_types
+from totesys.warehouse.models import PUBLIC_SCHEMA
 
 _TO_TEXT = {
     "date": sql.SQL("to_char({}, 'YYYY-MM-DD')"),
@@ -66,7 +66,7 @@ class LiveTable:
 
     @property
     def name(self) -> sql.Identifier:
-        return sql.Identifier(STAR_SCHEMA, self.contract.table)
+        return sql.Identifier(PUBLIC_SCHEMA, self.contract.table)
 
 
 def read_tables(warehouse: Any, contracts: Contracts) -> dict[str, LiveTable]:
@@ -77,9 +77,9 @@ def read_tables(warehouse: Any, contracts: Contracts) -> dict[str, LiveTable]:
     with warehouse.cursor() as cursor:
         cursor.execute(live_types.COLUMNS)
         for schema, table, column, type_, _, is_not_null in cursor:
-            if schema == STAR_SCHEMA and table in columns:
+            if schema == PUBLIC_SCHEMA and table in columns:
                 columns[table][column] = LiveColumn(type_, is_not_null)
-        cursor.execute(_KEYS, (STAR_SCHEMA, names))
+        cursor.execute(_KEYS, (PUBLIC_SCHEMA, names))
         for table, is_validated, parent, own, referred in cursor:
             if len(own) == 1:
                 key = LiveKey(own[0], parent, *referred)
@@ -126,7 +126,7 @@ def _can_read(warehouse: Any, table: str, expression: sql.Composable) -> bool:
     with warehouse.cursor() as cursor:
         cursor.execute("SAVEPOINT reading")
         try:
-            cursor.execute(sql.SQL("SELECT count({}) FROM {}").format(expression, sql.Identifier(STAR_SCHEMA, table)))
+            cursor.execute(sql.SQL("SELECT count({}) FROM {}").format(expression, sql.Identifier(PUBLIC_SCHEMA, table)))
         except (psycopg2.DataError, psycopg2.ProgrammingError):
             cursor.execute("ROLLBACK TO SAVEPOINT reading")
             return False

@@ -9,9 +9,9 @@ from typing import Any
 
 from babel.dates import format_timedelta
 from psycopg2 import sql
-from totesys.load.models import ledger_table, reconciliation_table
-from totesys.manifests import batches_after, newest_batch, read_batch
-from totesys.store import Bucket
+from totesys.lake.manifests import batches_after, newest_batch, read_batch
+from totesys.lake.store import Bucket
+from totesys.warehouse.models import ledger_table, reconciliation_table
 
 from operations.reconcile.cursors import scalar
 from operations.reconcile.result import Comparison

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from totesys.contracts import Contracts
-from totesys.load.live_types import holds
+from totesys.warehouse.live_types import holds
 
 from operations.reconcile.live import LiveKey, LiveTable, type_name
 from operations.reconcile.result import Comparison

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import boto3
-from totesys.alerts import Alert, send
 from totesys.errors import FatalError
+from totesys.runtime.alerts import Alert, send
 
-from operations.deployment import Deployment, stack_outputs
-from operations.schedule.heartbeat import heartbeat_alarm
+from operations.deployment.deployment import Deployment
+from operations.deployment.stacks import stack_outputs
+from operations.workflows.heartbeat import heartbeat_alarm
 
 _LOGS = {"ingest": "/aws-glue/python-jobs/output", "transform": "/aws-glue/jobs/output", "load": "/aws-glue/jobs/output"}
 _ENVIRONMENT = "runs on Python"  # how the jobs' first log line begins

@@ -11,11 +11,11 @@ import psycopg2
 from psycopg2 import sql
 from totesys.contracts import load_contracts
 from totesys.errors import FatalError
-from totesys.load.models import OWN_SCHEMA, STAR_SCHEMA
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
+from totesys.warehouse.models import ETL_SCHEMA, PUBLIC_SCHEMA
 
-from operations.deploy.databases import Database, connect, given_credentials, pipeline_databases, server
-from operations.deploy.rights import join, present_tables
+from operations.deployment.databases import Database, connect, given_credentials, pipeline_databases, server
+from operations.deployment.rights import join, present_tables
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Databases:
             if "design" not in present_tables(cursor, load_contracts().source):
                 raise FatalError("the source has no table design: let TOTESYS_SOURCE_URL name a totesys database")
         with self._cursor("warehouse") as cursor:
-            cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname = %s", [OWN_SCHEMA])
+            cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname = %s", [ETL_SCHEMA])
             present = [f"schema {name}" for (name,) in cursor.fetchall()] + present_tables(cursor, load_contracts().warehouse)
         if present:
             raise FatalError(
@@ -114,7 +114,7 @@ def _rename(cursor: Any, design_id: int, before: str, after: str) -> None:
 def _drop_stars(cursor: Any) -> None:
     contracts = load_contracts()
     for fact in contracts.facts.values():
-        cursor.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(sql.Identifier(STAR_SCHEMA, fact.current_view)))
-    tables = sql.SQL(", ").join(sql.Identifier(STAR_SCHEMA, table) for table in contracts.warehouse)
+        cursor.execute(sql.SQL("DROP VIEW IF EXISTS {}").format(sql.Identifier(PUBLIC_SCHEMA, fact.current_view)))
+    tables = sql.SQL(", ").join(sql.Identifier(PUBLIC_SCHEMA, table) for table in contracts.warehouse)
     cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(tables))
-    cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(OWN_SCHEMA)))
+    cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(ETL_SCHEMA)))

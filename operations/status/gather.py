@@ -14,17 +14,18 @@ from sqlalchemy import Connection, NullPool, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from totesys.contracts import load_contracts
 from totesys.errors import PipelineError, RetriableError
-from totesys.load.models import reconciliation_table
+from totesys.lake.manifests import BatchManifest, Held, newest_batch, newest_publish, read_batch, read_publish
+from totesys.lake.store import Bucket
 from totesys.load.waiting_rows import count_waiting
-from totesys.manifests import BatchManifest, Held, newest_batch, newest_publish, read_batch, read_publish
-from totesys.secrets import Credentials, read_credentials
-from totesys.store import Bucket
-from totesys.warehouse_state import loaded_through
+from totesys.runtime.secrets import Credentials, read_credentials
+from totesys.warehouse.models import reconciliation_table
+from totesys.warehouse.state import loaded_through
 
 from operations.dead_letters.letters import Letters
-from operations.deployment import STACKS, Deployment, describe_stack
-from operations.run.display import JobState
-from operations.run.workflows import job_state
+from operations.deployment.deployment import Deployment
+from operations.deployment.stacks import STACKS, describe_stack
+from operations.workflows.display import JobState
+from operations.workflows.runs import job_state
 
 SHOWN = 5  # batches with rows
 ON_EVENT = "ON EVENT"

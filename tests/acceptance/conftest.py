@@ -55,11 +55,8 @@ class Stack:
     def script(self, name: str, *arguments: str) -> Done:
         return run([str(ROOT / "scripts" / name), *arguments], self.environment)
 
-    def aws(self, *arguments: str) -> Any:
-        """What the AWS CLI answers."""
-        done = run([str(ROOT / ".venv/main/bin/aws"), *arguments], self.environment)
-        assert done.code == 0, done.err
-        return json.loads(done.out)
+    def totesys(self, *words: str) -> Done:
+        return self.script("totesys", *words)
 
     def client(self, service: str) -> Any:
         return boto3.client(service, region_name=self.environment["AWS_REGION"], endpoint_url=self.environment["AWS_ENDPOINT_URL"],
@@ -93,7 +90,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Round:
-    """The state after a run: how run.sh and reconcile.sh ended, all fact rows, and how many jobs have been started so far."""
+    """The state after a run: how totesys run and totesys reconcile ended, all fact rows, and how many jobs have been started so far."""
 
     run: Done
     reconciled: Done
@@ -111,13 +108,13 @@ def run(command: list[str], environment: dict[str, str]) -> Done:
     return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
 
-def tick(stack: Stack, script: str = "run.sh") -> Round:
-    """One run of a script, and what the warehouse holds after it."""
-    done = stack.script(script)
+def tick(stack: Stack, command: str = "run") -> Round:
+    """One run of a command, and what the warehouse holds after it."""
+    done = stack.totesys(command)
     glue = stack.client("glue")
     return Round(
         done,
-        stack.script("reconcile.sh"),
+        stack.totesys("reconcile"),
         {fact: stack.rows(f"SELECT * FROM {fact} ORDER BY 1") for fact in FACTS} if done.code == 0 else {},
         {job: len(pages(glue, "get_job_runs", JobName=f"totesys-{job}")["JobRuns"]) for job in ("ingest", "transform", "load")},
     )
@@ -175,16 +172,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def failures(stack: Stack) -> dict[str, Done]:
-    """run.sh with one part of the pipeline broken at a time, before any batch exists; everything is mended again.
+    """totesys run with one part of the pipeline broken at a time, before any batch exists; everything is mended again.
 
-    And reconcile.sh ("nothing loaded"), whose warehouse has no tables yet; and status.sh after the run that failed last ("status").
+    And totesys reconcile ("nothing loaded"), whose warehouse has no tables yet; and totesys status after the last failure ("status").
     """
     secrets, s3 = stack.client("secretsmanager"), stack.client("s3")
 
     def broken(break_it: Callable[[], Any], mend_it: Callable[[], Any]) -> Done:
         break_it()
         try:
-            return stack.script("run.sh")
+            return stack.totesys("run")
         finally:
             mend_it()
 
@@ -193,13 +190,13 @@ def failures(stack: Stack) -> dict[str, Done]:
     bucket = next(bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if bucket["Name"].startswith("totesys-ingestion"))
     policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
     return {
-        "nothing loaded": stack.script("reconcile.sh"),
+        "nothing loaded": stack.totesys("reconcile"),
         "source down": broken(lambda: stack.stop("source"), stack.up),
         "wrong password": broken(
             lambda: secrets.put_secret_value(SecretId="totesys/source", SecretString=wrong),
             lambda: secrets.put_secret_value(SecretId="totesys/source", SecretString=right),
         ),
-        "status": stack.script("status.sh"),
+        "status": stack.totesys("status"),
         "bucket missing": broken(lambda: s3.delete_bucket(Bucket=bucket), lambda: make_again(stack, bucket, policy)),
     }
 
@@ -275,7 +272,7 @@ def without_warehouse(stack: Stack, orders: Orders, first: Round) -> Done:
     )
     stack.stop("warehouse")
     try:
-        return stack.script("run.sh")
+        return stack.totesys("run")
     finally:
         stack.up()
 
@@ -307,7 +304,7 @@ def resumed(stack: Stack, orders: Orders, quiet: Round) -> Resumed:
     """Transform is killed by SIGKILL. Its workflow run is resumed, as by the Glue console, and a deploy is made meanwhile."""
     stack.at_source(change(orders.updated))
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(stack.script, "run.sh")
+        running = pool.submit(stack.totesys, "run")
         os.kill(wait_until("transform runs", lambda: job_process(stack, "transform.py")), signal.SIGKILL)
         killed = running.result()
     workflow, glue = "totesys-publish", stack.client("glue")
@@ -338,7 +335,7 @@ def job_process(stack: Stack, script: str) -> int | None:
 
 @pytest.fixture(scope="session")
 def rebuilt(stack: Stack, resumed: Resumed) -> Round:
-    """The processed bucket is emptied, the warehouse's tables are dropped, and backfill.sh makes both anew."""
+    """The processed bucket is emptied, the warehouse's tables are dropped, and totesys backfill makes both anew."""
     s3 = stack.client("s3")
     bucket = next(bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if bucket["Name"].startswith("totesys-processed"))
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
@@ -348,7 +345,7 @@ def rebuilt(stack: Stack, resumed: Resumed) -> Round:
         cursor.execute("SELECT format('DROP TABLE %I CASCADE', tablename) FROM pg_tables WHERE schemaname = 'public'")
         for (drop,) in cursor.fetchall():
             cursor.execute(drop)
-    return tick(stack, script="backfill.sh")
+    return tick(stack, command="backfill")
 
 
 @dataclass(frozen=True)
@@ -371,9 +368,9 @@ def kept_out(stack: Stack, orders: Orders, rebuilt: Round) -> KeptOut:
     one, other = (key for (key,) in stack.rows("SELECT payment_id FROM payment ORDER BY 1 LIMIT 2", "source"))
     dates = f"UPDATE payment SET payment_date = '{{}}' WHERE payment_id IN ({one}, {other})"
     stack.at_source(dates.format("2024-02-30"), "ALTER TABLE design RENAME file_name TO filename", change(orders.updated))
-    after, command = tick(stack), "deadletters.sh"
-    listed, shown = stack.script(command, "list"), stack.script(command, "show", "payment", "--key", str(one))
-    discarded = stack.script(command, "discard", "payment", "--key", str(one), "--reason", "a test")
+    after, command = tick(stack), "deadletters"
+    listed, shown = stack.totesys(command, "list"), stack.totesys(command, "show", "payment", "--key", str(one))
+    discarded = stack.totesys(command, "discard", "payment", "--key", str(one), "--reason", "a test")
     stack.at_source(dates.format("2024-02-29"), "ALTER TABLE design RENAME filename TO file_name")
-    replayed = stack.script(command, "replay", "payment")
-    return KeptOut(one, after, listed, shown, discarded, replayed, stack.script("reconcile.sh"), stack.script(command, "list"))
+    replayed = stack.totesys(command, "replay", "payment")
+    return KeptOut(one, after, listed, shown, discarded, replayed, stack.totesys("reconcile"), stack.totesys(command, "list"))

@@ -84,9 +84,9 @@ def test_an_uncommitted_change_is_not_in_the_run_that_it_was_open_in(first: Roun
 
 @pytest.mark.parametrize("workflow", ["totesys-ingest", "totesys-publish"])
 def test_the_graph_of_a_workflow_run_has_nodes_and_edges(stack: Stack, first: Round, workflow: str) -> None:
-    runs = stack.aws("glue", "get-workflow-runs", "--name", workflow)["Runs"]
-    run_id = runs[0]["WorkflowRunId"]
-    graph = stack.aws("glue", "get-workflow-run", "--name", workflow, "--run-id", run_id, "--include-graph")["Run"]["Graph"]
+    glue = stack.client("glue")
+    run_id = glue.get_workflow_runs(Name=workflow)["Runs"][0]["WorkflowRunId"]
+    graph = glue.get_workflow_run(Name=workflow, RunId=run_id, IncludeGraph=True)["Run"]["Graph"]
     assert {node["Type"] for node in graph["Nodes"]} == {"TRIGGER", "JOB"}
     assert graph["Edges"]
 
@@ -153,14 +153,14 @@ def test_the_processed_bucket_and_the_warehouse_are_made_anew_from_landed_batche
         assert sorted(row[1:] for row in rebuilt.facts[fact]) == sorted(row[1:] for row in resumed.after.facts[fact])
 
 
-@pytest.mark.parametrize("script", ["psql", "query.sh"])
+@pytest.mark.parametrize("script", ["psql", "totesys query"])
 def test_the_current_state_leaves_out_what_was_deleted(stack: Stack, rebuilt: Round, script: str) -> None:
     statement = "SELECT count(*), count(DISTINCT payment_id), max(payment_id) FROM current_payment"
     newest = stack.rows("SELECT max(payment_id) FROM payment", "source")[0][0]
     if script == "psql":
         assert stack.rows(statement) == [(799, 799, newest)]
     else:
-        assert stack.script("query.sh", statement).out.split()[-5:] == ["799", "799", str(newest), "1", "row"]
+        assert stack.totesys("query", statement).out.split()[-5:] == ["799", "799", str(newest), "1", "row"]
 
 
 def test_versions_once_loaded_never_change(first: Round, second: Round, resumed: Resumed) -> None:
@@ -172,7 +172,7 @@ def test_versions_once_loaded_never_change(first: Round, second: Round, resumed:
 def test_a_late_commit_is_in_one_batch_only(stack: Stack, second: Round, orders: Orders) -> None:
     keys = f"{orders.late}, {orders.late_under_savepoint}"
     statement = f"SELECT sales_order_id, count(*) AS landed FROM sales_order WHERE sales_order_id IN ({keys}) GROUP BY 1 ORDER BY 1"
-    answer = stack.script("query.sh", "--database", "ingestion", statement).out.split()
+    answer = stack.totesys("query", "--database", "ingestion", statement).out.split()
     assert answer[-6:] == [str(orders.late), "2", str(orders.late_under_savepoint), "2", "2", "rows"]
 
 
@@ -181,7 +181,7 @@ def test_a_query_joins_the_processed_tables(stack: Stack, second: Round) -> None
         "SELECT s.last_name, l.address_line_2, f.unit_price FROM fact_sales_order f"
         " JOIN dim_staff s ON s.staff_id = 1 JOIN dim_location l ON l.location_id = 1 WHERE f.sales_order_id = 1"
     )
-    answer = stack.script("query.sh", statement)
+    answer = stack.totesys("query", statement)
     assert answer.code == 0, answer.err
     assert "O'Hara" in answer.out
     assert "NULL" in answer.out
@@ -189,16 +189,16 @@ def test_a_query_joins_the_processed_tables(stack: Stack, second: Round) -> None
 
 
 def test_a_query_that_athena_refuses_says_why(stack: Stack, first: Round) -> None:
-    answer = stack.script("query.sh", "SELECT nothing_of_the_kind FROM dim_staff")
+    answer = stack.totesys("query", "SELECT nothing_of_the_kind FROM dim_staff")
     assert answer.code == 1
     assert "nothing_of_the_kind" in answer.err
 
 
-def test_a_difference_in_the_warehouse_is_found_by_the_script(stack: Stack, second: Round) -> None:
+def test_a_difference_in_the_warehouse_is_found_by_reconcile(stack: Stack, second: Round) -> None:
     with closing(stack.connect("warehouse")) as connection, connection.cursor() as cursor:
         cursor.execute("UPDATE dim_staff SET last_name = 'OHara' WHERE staff_id = 1")
         try:
-            done = stack.script("reconcile.sh")
+            done = stack.totesys("reconcile")
         finally:
             cursor.execute("UPDATE dim_staff SET last_name = 'O''Hara' WHERE staff_id = 1")
     assert done.code == 1
@@ -208,7 +208,7 @@ def test_a_difference_in_the_warehouse_is_found_by_the_script(stack: Stack, seco
 
 def test_a_run_that_cannot_start_says_so(stack: Stack) -> None:
     elsewhere = Stack(stack.folder, {**stack.environment, "TOTESYS_PROJECT": "nowhere"})
-    done = elsewhere.script("run.sh")
+    done = elsewhere.totesys("run")
     assert done.code == 2
     assert done.err == "run: could not start: stack nowhere-storage is not deployed in eu-west-2: run scripts/deploy.sh\n"
 
@@ -218,7 +218,7 @@ def test_bad_rows_and_a_changed_table_stay_out_and_everything_else_goes_in(kept_
     assert run.code == 0, run.err
     assert len(kept_out.after.versions(*order)) == len(rebuilt.versions(*order)) + 1
     assert run.err == "run: needs a person: design is held back; payment: rows in the dead letter\n"
-    assert "2 rows break the contract and stay out, the others go on: scripts/deadletters.sh show payment" in run.out
+    assert "2 rows break the contract and stay out, the others go on: scripts/totesys deadletters show payment" in run.out
 
 
 def test_a_comparison_names_what_is_kept_out_as_what_it_is(kept_out: KeptOut) -> None:
@@ -233,7 +233,7 @@ def test_a_comparison_names_what_is_kept_out_as_what_it_is(kept_out: KeptOut) ->
 def test_what_is_kept_out_is_listed_shown_and_discarded(kept_out: KeptOut) -> None:
     listed = kept_out.listed
     assert listed.code == 0, listed.err
-    assert re.search(r"design +held since .*\(column_renamed\).*scripts/schema.sh propose design", listed.out), listed.out
+    assert re.search(r"design +held since .*\(column_renamed\).*scripts/totesys schema propose design", listed.out), listed.out
     assert re.search(r"payment +2 rows: payment_date is no date", listed.out), listed.out
     assert kept_out.shown.out.startswith(f"payment {kept_out.payment}: payment_date is no date (YYYY-MM-DD)\n")
     assert '"payment_date": "2024-02-30"' in kept_out.shown.out

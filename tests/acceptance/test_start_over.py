@@ -13,12 +13,12 @@ def test_everything_is_deleted_and_made_again_from_a_live_source(stack: Stack, c
     assert stack.client("s3").list_buckets()["Buckets"] == []
     assert stack.client("glue").get_databases()["DatabaseList"] == []
     empty_warehouse(stack)
-    deployed, loaded = stack.script("deploy.sh"), stack.script("run.sh")
+    deployed, loaded = stack.script("deploy.sh"), stack.totesys("run")
     assert (deployed.code, loaded.code) == (0, 0), deployed.err + loaded.err
     with capsys.disabled():
         parts = [f"destroy {destroyed.seconds:.1f} s", f"deploy {deployed.seconds:.1f} s", f"run {loaded.seconds:.1f} s"]
         print(f"\nrebuilt from nothing in {deployed.seconds + loaded.seconds:.1f} s: {', '.join(parts)}")
-    reconciled, status = stack.script("reconcile.sh"), stack.script("status.sh")
+    reconciled, status = stack.totesys("reconcile"), stack.totesys("status")
     assert reconciled.code == 0, reconciled.out
     complaints = [line for line in status.out.splitlines() if line.startswith("needs a person: ")]
     # To make everything anew may take twice as long as the last day's deltas, and that alarm says so.

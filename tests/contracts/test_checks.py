@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from totesys.catalog_tables import current_tables, raw_tables, warehouse_tables
 from totesys.contracts import TAKEN_NAMES, UNREADABLE, Contract, load_contracts, parse_contract
 from totesys.errors import FatalError
-from totesys.load.models import waiting_table
+from totesys.lake.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
+from totesys.warehouse.models import waiting_table
 
 CONTRACTS = load_contracts()
 DESIGN = json.loads(CONTRACTS.source["design"].body)
@@ -28,7 +28,7 @@ def with_column(**changes: Any) -> dict[str, Any]:
         "is_deleted",
         "batch_seq",
         "source_xid",
-        "is_put_back",
+        "is_reinserted",
         "key_range",
         "ingest_date",
         "batch_id",
@@ -53,7 +53,7 @@ def test_a_fact_cannot_have_a_column_named_as_its_partition() -> None:
 @pytest.mark.parametrize("contract", [*CONTRACTS.source.values(), *CONTRACTS.warehouse.values()], ids=lambda contract: contract.table)
 def test_every_column_that_is_not_the_contracts_has_a_taken_name(contract: Contract) -> None:
     own = {column.name for column in contract.columns}
-    tables = [*raw_tables(CONTRACTS, "b"), *current_tables(CONTRACTS, "b"), *warehouse_tables(CONTRACTS, "b")]
+    tables = [*raw_table_inputs(CONTRACTS, "b"), *mirror_table_inputs(CONTRACTS, "b"), *star_table_inputs(CONTRACTS, "b")]
     added = {
         column["Name"]
         for table in tables

@@ -10,12 +10,11 @@ import jsonschema
 import pytest
 from awsglue.utils import getResolvedOptions
 from pyspark.sql.types import StructField
-from totesys.arguments import IngestArguments, LoadArguments, TransformArguments, parse_arguments
-from totesys.arrow_types import arrow_schema
-from totesys.catalog_tables import current_tables, raw_tables, warehouse_tables
-from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Contract, load_contracts, parse_contract
-from totesys.spark_types import spark_schema
-from totesys.transform.tables import TABLES
+from totesys.contracts import MIRROR_LINEAGE, RAW_LINEAGE, Column, Contract, load_contracts, parse_contract
+from totesys.contracts.arrow_types import arrow_schema
+from totesys.contracts.spark_types import spark_schema
+from totesys.lake.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
+from totesys.runtime.arguments import IngestArguments, LoadArguments, TransformArguments, parse_arguments
 
 CATALOG = Path(__file__).parents[2] / "catalog"
 FILES = sorted(CATALOG.glob("*/*.json"))
@@ -107,15 +106,26 @@ def test_a_dimension_of_one_input_has_the_key_ranges_of_that_input() -> None:
             assert dimension.range_size == CONTRACTS.source[dimension.inputs[0]].range_size
 
 
-def test_every_warehouse_table_but_the_calendar_has_its_module() -> None:
-    assert set(TABLES) == set(CONTRACTS.warehouse) - {"dim_date"}
+def test_every_column_but_the_calendars_and_those_of_a_rule_is_derived_from_a_source_column() -> None:
+    columns = {
+        f"{contract.table}.{column.name}": str(column.origin).partition(".")
+        for contract in CONTRACTS.warehouse.values()
+        if contract.table != "dim_date"
+        for column in contract.lake_columns
+    }
+    made = {name for name, (table, _, column) in columns.items() if column not in {one.name for one in _columns(table)}}
+    assert made == {"dim_currency.currency_name"}
+
+
+def _columns(table: str) -> tuple[Column, ...]:
+    return CONTRACTS.source[table].columns if table in CONTRACTS.source else ()
 
 
 def test_catalog_arrow_and_spark_have_the_same_columns_and_types() -> None:
     registered = {
-        "raw": (raw_tables(CONTRACTS, "b"), {name: (*one.columns, *RAW_LINEAGE) for name, one in CONTRACTS.source.items()}),
-        "current": (current_tables(CONTRACTS, "b"), {name: (*one.columns, *CURRENT_LINEAGE) for name, one in CONTRACTS.source.items()}),
-        "warehouse": (warehouse_tables(CONTRACTS, "b"), {name: one.file_columns for name, one in CONTRACTS.warehouse.items()}),
+        "raw": (raw_table_inputs(CONTRACTS, "b"), {name: (*one.columns, *RAW_LINEAGE) for name, one in CONTRACTS.source.items()}),
+        "mirror": (mirror_table_inputs(CONTRACTS, "b"), {name: (*one.columns, *MIRROR_LINEAGE) for name, one in CONTRACTS.source.items()}),
+        "warehouse": (star_table_inputs(CONTRACTS, "b"), {name: one.file_columns for name, one in CONTRACTS.warehouse.items()}),
     }
     spark_names = {"integer": "int", "long": "bigint", "timestamp_ntz": "timestamp"}
     arrow_names = {"int32": "int", "int64": "bigint", "bool": "boolean", "date32[day]": "date", "timestamp[us]": "timestamp"}

@@ -9,10 +9,10 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from totesys.catalog_tables import raw_tables
 from totesys.contracts import load_contracts
+from totesys.contracts.registry import registered_contracts
 from totesys.errors import FatalError
-from totesys.registry import registered_contracts
+from totesys.lake.catalog_tables import raw_table_inputs
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def glue() -> Iterator[Any]:
 
 def register(glue: Any, *tables: str, **parameters: str) -> None:
     source = {table: load_contracts().source[table] for table in tables}
-    for table in raw_tables(replace(load_contracts(), source=source), "lake"):
+    for table in raw_table_inputs(replace(load_contracts(), source=source), "lake"):
         glue.create_table(DatabaseName="ingestion", TableInput={**table, "Parameters": {**table["Parameters"], **parameters}})
 
 

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from totesys.ingest.structure import OUTCOMES
+from totesys.ingest.drift import OUTCOMES
 
-from operations.deploy.stacks import TEMPLATES, Template
+from operations.deployment.templates import TEMPLATES, Template
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from psycopg2 import sql
-from totesys import layout
 from totesys.contracts import Contract, load_contracts
-from totesys.manifests import BatchManifest, PartitionState, PublishManifest, newest_publish
-from totesys.store import Bucket
+from totesys.lake import layout
+from totesys.lake.manifests import BatchManifest, PartitionState, PublishManifest, newest_publish
+from totesys.lake.store import Bucket
 
 from operations.reconcile.compare import compare_all
 from tests.conftest import Database
@@ -85,7 +85,7 @@ class Checker:
             query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(map(sql.Identifier, names)), sql.Identifier(fact.table))
             held = Counter(tuple(_as_in_lake(value) for value in row) for row in _rows(warehouse, query))
             published: Counter[tuple[Any, ...]] = Counter()
-            for state in publish.warehouse[fact.table].values():
+            for state in publish.star[fact.table].values():
                 published.update(self._lake_rows(state, fact))
             if held != published:
                 missing, extra = (published - held).total(), (held - published).total()
@@ -105,7 +105,7 @@ class Checker:
         """What Athena sees: of the lake the newest publish and nothing else, of raw data the committed batches and nothing else."""
         transform = self.world.transform_arguments
         wanted: dict[tuple[str, str], Places] = {}
-        for database, tables in ((transform.current_database, publish.current), (transform.processed_database, publish.warehouse)):
+        for database, tables in ((transform.mirror_database, publish.mirror), (transform.star_database, publish.star)):
             for table, states in tables.items():
                 wanted[database, table] = {(value,): layout.uri(self.processed.name, state.prefix) for value, state in states.items()}
         raw: dict[str, Places] = {table: {} for table in load_contracts().source}

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
-from totesys.arguments import IngestArguments, LoadArguments, TransformArguments
+from totesys.runtime.arguments import IngestArguments, LoadArguments, TransformArguments
 
 from tests.exactness.faults import Effect, Fault
 from tests.exactness.sweep import Sweep, Swept

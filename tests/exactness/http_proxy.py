@@ -27,7 +27,7 @@ _SERVICES = {"AWSGlue": "glue", "AWSEvents": "events", "secretsmanager": "secret
 
 
 def call_name(method: str, target: str, headers: Mapping[str, str], body: bytes) -> str:
-    """What a request is, without ids: `glue BatchUpdatePartition processed.dim_staff`, `s3 PUT processed _manifests`."""
+    """What a request is, without ids: `glue BatchUpdatePartition star.dim_staff`, `s3 PUT processed _manifests`."""
     if action := headers.get("X-Amz-Target"):
         service, _, operation = action.rpartition(".")
         words = [_SERVICES.get(service, service), operation, _table(json.loads(body or b"{}"))]
@@ -55,7 +55,7 @@ def _table(request: Mapping[str, Any]) -> str:
 
 
 def _key_class(key: str) -> str:
-    """The part of a key that is the same in every run: `_keys/staff`, `current/staff`, `current/staff _temporary`."""
+    """The part of a key that is the same in every run: `_keys/staff`, `mirror/staff`, `mirror/staff _temporary`."""
     kept = []
     for part in key.split("/"):
         if not _PLAIN.fullmatch(part):

@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from totesys.contracts import load_contracts
-from totesys.manifests import PartitionState, PublishManifest
-from totesys.store import Bucket
+from totesys.lake.manifests import PartitionState, PublishManifest
+from totesys.lake.store import Bucket
 
 from tests.exactness.oracle import DIMENSIONS, FACTS, SOURCE_TABLES, Difference, Truth, calendar_row, compare, lake_names
 
@@ -59,18 +59,18 @@ def lake_differences(processed: Bucket, publish: PublishManifest, truth: Truth, 
     """How the lake differs from the truth after batch `through`, by the files that the publish names."""
     used: set[datetime.date] = set()
     for fact in FACTS:
-        rows = _lake_rows(processed, publish.warehouse.get(fact, {}).values(), [*lake_names(fact), "batch_seq"])
+        rows = _lake_rows(processed, publish.star.get(fact, {}).values(), [*lake_names(fact), "batch_seq"])
         expected = truth.facts(fact, through)
         yield from compare("lake", fact, [(*version.values, version.batch_seq) for version in expected], rows)
         used |= {value for row in rows for value in row if isinstance(value, datetime.date)}
     for dimension in DIMENSIONS:
-        rows = _lake_rows(processed, publish.warehouse.get(dimension, {}).values(), lake_names(dimension))
+        rows = _lake_rows(processed, publish.star.get(dimension, {}).values(), lake_names(dimension))
         yield from _dimension_differences("lake", dimension, truth, through, rows)
-    yield from _calendar_differences("lake", _lake_rows(processed, publish.warehouse["dim_date"].values(), lake_names("dim_date")), used)
+    yield from _calendar_differences("lake", _lake_rows(processed, publish.star["dim_date"].values(), lake_names("dim_date")), used)
     for table in SOURCE_TABLES:
         names = [column.name for column in load_contracts().source[table].columns]
-        rows = _lake_rows(processed, publish.current.get(table, {}).values(), ["is_deleted", *names])
-        yield from compare("lake, current", table, truth.current(table, through), [row[1:] for row in rows if not row[0]])
+        rows = _lake_rows(processed, publish.mirror.get(table, {}).values(), ["is_deleted", *names])
+        yield from compare("lake, mirror", table, truth.mirror(table, through), [row[1:] for row in rows if not row[0]])
         yield from compare("lake, deleted", table, truth.deleted(table, through), [row[1:] for row in rows if row[0]])
 
 

@@ -188,7 +188,7 @@ class Truth:
         """The keys of a source table that are not deleted after batch `through`."""
         return {key for key, kept in self._mirror(table, through).items() if not kept.is_deleted}
 
-    def current(self, table: str, through: int) -> list[tuple[Any, ...]]:
+    def mirror(self, table: str, through: int) -> list[tuple[Any, ...]]:
         """A source table's rows after batch `through`."""
         return [tuple(kept.row.values()) for kept in self._mirror(table, through).values() if not kept.is_deleted]
 

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from pyspark.sql import SparkSession
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
 
 from local_aws.environment import REGION
 from tests.conftest import Database

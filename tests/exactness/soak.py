@@ -1,14 +1,13 @@
-"""The soak behind scripts/soak.sh: random worlds, then faults at a pipeline's every call and kills of its jobs, until the time is over."""
+"""scripts/totesys soak: random worlds, then faults at a pipeline's every call and kills of its jobs, until the time is over."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from local_aws.glue.spark import spark_environment
-from operations.console import make_console, make_table
+from operations.cli.console import make_console, make_table
 from tests.exactness.faults_processes import Processes, kill_sweep
 from tests.exactness.proxies import proxied_world
 from tests.exactness.random_world import HISTORIES, NotExactError, RandomWorld, Tally
@@ -105,7 +104,7 @@ class Soak:
                 self.report.duplicated += len(difference.duplicated)
                 self.report.unknown += len(difference.unknown)
         except Exception:
-            self.report.failure = f"{traceback.format_exc()}\nworld {seed} failed; again: scripts/soak.sh --seed {seed}"
+            self.report.failure = f"{traceback.format_exc()}\nworld {seed} failed; again: scripts/totesys soak --seed {seed}"
         self.report.tried.add(world.tally)
 
     def _sweep(self, until: float) -> None:
@@ -142,23 +141,18 @@ class Soak:
         if outcome.inexact:
             told = "\n".join(outcome.inexact)
             self.report.failure = (
-                f"{told}\nafter these points the pipeline is not exact; again: scripts/soak.sh --minutes N --seed {self.seed}"
+                f"{told}\nafter these points the pipeline is not exact; again: scripts/totesys soak --minutes N --seed {self.seed}"
             )
 
 
-def main(argv: Sequence[str]) -> int:
-    """0: nothing lost and nothing twice; 1: not so, and the last lines say what, and the seed; 130: interrupted."""
-    parser = argparse.ArgumentParser(prog="scripts/soak.sh")
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--seed", type=int)
-    arguments = parser.parse_args(argv)
+def soak(minutes: float | None, seed: int | None) -> bool:
+    """Run until the time is over, 10 minutes by default. With a seed alone: one whole world. Return whether nothing was lost or twice."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     logging.disable(logging.WARNING)  # what jobs say of the faults that meet them
     console = make_console()
     begun = time.monotonic()
-    only_one = arguments.seed is not None and arguments.minutes is None
-    until = None if only_one else begun + 60 * (arguments.minutes or MINUTES)
-    seed = arguments.seed if arguments.seed is not None else int(time.time())
+    only_one = seed is not None and minutes is None
+    until = None if only_one else begun + 60 * (minutes or MINUTES)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting PostgreSQL, AWS and Spark", total=until and until - begun)
@@ -168,15 +162,7 @@ def main(argv: Sequence[str]) -> int:
             if not console.is_terminal:
                 console.print(f"{time.monotonic() - begun:6.0f} s  {what}")
 
-        try:
-            with whole_stage() as stage:
-                report = Soak(stage, seed, until, say).run()
-        except KeyboardInterrupt:
-            console.print("soak: stopped before the end")
-            return 130
+        with whole_stage() as stage:
+            report = Soak(stage, int(time.time()) if seed is None else seed, until, say).run()
     report.print(console, time.monotonic() - begun)
-    return 1 if report.failure else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return not report.failure

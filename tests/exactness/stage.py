@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 from pyspark.sql import SparkSession
-from totesys.spark_session import spark_session
+from totesys.runtime.spark_session import spark_session
 
 from local_totesys.postgres import PostgresServer
 from local_totesys.schema import create_source

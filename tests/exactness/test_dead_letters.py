@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from totesys.demands import Demands
+from totesys.runtime.demands import Demands
 
 from tests.exactness.conftest import SharedWorld
 from tests.exactness.orders import design, order, query

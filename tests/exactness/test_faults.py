@@ -73,14 +73,12 @@ def test_a_chunked_body_comes_whole_through_the_proxy(way: Way) -> None:
 
 def test_calls_are_named_without_their_ids() -> None:
     target = {"X-Amz-Target": "AWSGlue.BatchUpdatePartition"}
-    assert call_name("POST", "/", target, b'{"DatabaseName": "w1_processed", "TableName": "dim_staff"}') == (
-        "glue BatchUpdatePartition processed.dim_staff"
+    assert call_name("POST", "/", target, b'{"DatabaseName": "w1_star", "TableName": "dim_staff"}') == (
+        "glue BatchUpdatePartition star.dim_staff"
     )
     assert call_name("PUT", "/w1-processed/_manifests/9999999998.json", {}, b"") == "s3 PUT processed _manifests"
     assert call_name("GET", "/w1-ingestion?list-type=2&prefix=_manifests%2F", {}, b"") == "s3 LIST ingestion _manifests"
-    assert (
-        call_name("PUT", "/w1-processed/current/staff/publish_id=1/key_range=0/part.parquet", {}, b"") == "s3 PUT processed current/staff"
-    )
+    assert call_name("PUT", "/w1-processed/mirror/staff/publish_id=1/key_range=0/part.parquet", {}, b"") == "s3 PUT processed mirror/staff"
 
 
 def test_a_refused_call_never_arrives_and_no_later_one_does(way: Way) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from totesys.demands import Demands
+from totesys.runtime.demands import Demands
 
 from tests.exactness.orders import PARENTS, design, order, query
 from tests.exactness.world import World

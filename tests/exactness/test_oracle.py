@@ -63,7 +63,7 @@ def test_a_deleted_row_is_a_tombstone_with_its_last_values() -> None:
     truth.saw(1, state(payment(), payment(2)))
     truth.saw(2, state(payment(2)))
     truth.saw(3, state(payment(2)))
-    assert truth.current("payment", 3) == [tuple(payment(2).values())]
+    assert truth.mirror("payment", 3) == [tuple(payment(2).values())]
     assert truth.deleted("payment", 3) == [tuple(payment().values())]
     assert truth.tombstones(3) == [("payment", 1, 2)]
     assert truth.alive("payment", 3) == {2}

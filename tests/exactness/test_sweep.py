@@ -129,7 +129,7 @@ def test_a_load_that_loses_the_lake_while_spark_reads_it_says_so(rig: Rig) -> No
     rig.bring_a_delta_to_the_lake()
 
     with (
-        rig.calls.armed(Fault("s3 GET processed fact_payment", 1, Effect.UNAVAILABLE)),
+        rig.calls.armed(Fault("s3 GET processed star/fact_payment", 1, Effect.UNAVAILABLE)),
         pytest.raises(RetriableError, match="the lake cannot"),
     ):
         rig.sweep.world.load()

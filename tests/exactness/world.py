@@ -11,20 +11,19 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pyspark.sql import SparkSession
-from totesys.arguments import IngestArguments, TransformArguments
-from totesys.catalog_tables import current_tables, raw_tables, warehouse_tables
 from totesys.contracts import Contract, load_contracts
-from totesys.demands import NO_DEMANDS, Demands
-from totesys.ingest.job import Clients
+from totesys.ingest.job import IngestClients
 from totesys.ingest.job import run as run_ingest
+from totesys.ingest.pending import is_pending
+from totesys.lake.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
+from totesys.lake.manifests import PublishManifest, newest_batch
+from totesys.lake.store import Bucket
 from totesys.load.job import LoadJob
-from totesys.manifests import PublishManifest, newest_batch
-from totesys.secrets import Credentials
-from totesys.store import Bucket
-from totesys.transform.job import Clients as TransformClients
-from totesys.transform.job import TransformJob
-from totesys.waiting import is_waiting
-from totesys.warehouse_state import loaded_through
+from totesys.runtime.arguments import IngestArguments, TransformArguments
+from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.secrets import Credentials
+from totesys.transform.job import TransformClients, TransformJob
+from totesys.warehouse.state import loaded_through
 
 
 @dataclass
@@ -42,9 +41,9 @@ class World:
     name: str = field(default_factory=lambda: f"w{secrets.token_hex(4)}")
 
     def __post_init__(self) -> None:
-        self.clients = Clients(*(self.client(service) for service in ("s3", "glue", "events", "secretsmanager")))
+        self.clients = IngestClients(*(self.client(service) for service in ("s3", "glue", "events", "secretsmanager")))
         self.ingestion, self.processed = (Bucket(self.clients.s3, f"{self.name}-{kind}") for kind in ("ingestion", "processed"))
-        databases = [f"{self.name}_{kind}" for kind in ("ingestion", "current", "processed")]
+        databases = [f"{self.name}_{kind}" for kind in ("ingestion", "mirror", "star")]
         self.ingest_arguments = IngestArguments(
             self.name,
             self.ingestion.name,
@@ -62,9 +61,9 @@ class World:
             self.clients.s3.create_bucket(Bucket=bucket.name, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
         contracts = load_contracts()
         tables = {
-            self.ingest_arguments.ingestion_database: raw_tables(contracts, self.ingestion.name),
-            self.transform_arguments.current_database: current_tables(contracts, self.processed.name),
-            self.transform_arguments.processed_database: warehouse_tables(contracts, self.processed.name),
+            self.ingest_arguments.ingestion_database: raw_table_inputs(contracts, self.ingestion.name),
+            self.transform_arguments.mirror_database: mirror_table_inputs(contracts, self.processed.name),
+            self.transform_arguments.star_database: star_table_inputs(contracts, self.processed.name),
         }
         for database, inputs in tables.items():
             self.clients.glue.create_database(DatabaseInput={"Name": database})
@@ -105,7 +104,7 @@ class World:
         self.ingest()
         newest = newest_batch(self.ingestion)
         assert newest
-        if is_waiting(newest, loaded_through(self.warehouse)):
+        if is_pending(newest, loaded_through(self.warehouse)):
             self.transform()
             self.load()
         return newest.has_rows

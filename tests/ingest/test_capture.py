@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 from totesys.contracts import Contract, load_contracts
-from totesys.demands import Demands
 from totesys.ingest.capture import FARTHEST, Draft, behind_reason, full_wanted_reason, no_delta_reason
+from totesys.ingest.drift import LiveTable
 from totesys.ingest.source import Snapshot
-from totesys.ingest.structure import LiveTable
-from totesys.manifests import BatchManifest, SourceIdentity, TableCapture
+from totesys.lake.manifests import BatchManifest, SourceIdentity, TableCapture
+from totesys.runtime.demands import Demands
 
 CONTRACT = load_contracts().source["design"]
 IDENTITY = SourceIdentity("7", 1, 16384)
 BEFORE = TableCapture(
     mode="delta", contract_version=CONTRACT.version, table_oid=99, capture_xmin=5 * 2**32 + 10,
     captured_at="2024-01-05T09:00:00.000000+00:00",
-    previous_at=None, full_at="2024-01-05T08:00:00.000000+00:00", rows=0, row_count=3, keys="k", seen=None,
+    previous_at=None, full_at="2024-01-05T08:00:00.000000+00:00", rows=0, row_count=3, key_set="k", seen=None,
 )  # fmt: skip
 PREVIOUS = BatchManifest(4, "b", "", "", BEFORE.captured_at, IDENTITY, 4, 3, {"design": BEFORE}, snapshot_lsn=1000)
 NOW = Snapshot(

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import boto3
 import pytest
-from totesys.entry import run_job
 from totesys.errors import FatalError
+from totesys.runtime.entry import run_job
 
 
 def test_a_job_that_succeeds_ends_without_an_exit_and_logs_json_in_utc(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from totesys import layout
-from totesys.demands import Demands
 from totesys.errors import FatalError, PipelineError, RetriableError
 from totesys.ingest import job, source
 from totesys.ingest.source import Counted, TableError
+from totesys.lake import layout
+from totesys.runtime.demands import Demands
 
 from local_totesys.postgres import free_port
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from totesys.demands import Demands
 from totesys.errors import RetriableError
 from totesys.ingest import job
 from totesys.ingest.keys import load_keys
 from totesys.ingest.source import Source
-from totesys.store import AlreadyThereError
+from totesys.lake.store import AlreadyThereError
+from totesys.runtime.demands import Demands
 
 from tests.ingest.designs import delete, insert, rename, transaction
 
@@ -49,7 +49,7 @@ def held(ten: Any) -> bool:
 
 def known(ten: Any) -> list[int]:
     """The keys that the newest batch takes the table to hold."""
-    return list(load_keys(ten.raw, ten.newest().tables["design"].keys))
+    return list(load_keys(ten.raw, ten.newest().tables["design"]))
 
 
 def test_a_delete_of_more_than_a_fifth_holds_the_table_as_it_was_and_the_others_go_on(ten: Any) -> None:
@@ -233,5 +233,5 @@ def test_an_alert_says_what_happened_and_what_to_do_and_no_value(ten: Any) -> No
     message = ten.sqs.receive_message(QueueUrl=ten.queues["alerts"])["Messages"][0]
     text = json.loads(message["Body"])["detail"]["text"]
     assert "design: at least 3 of 10 rows are gone from the source" in text
-    assert "scripts/run.sh --accept-deletes design" in text
+    assert "scripts/totesys run --accept-deletes design" in text
     assert "Design 1" not in text

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
 from totesys.ingest.job import read_batch
 from totesys.ingest.source import open_source
-from totesys.manifests import BatchManifest
-from totesys.store import Bucket
+from totesys.lake.manifests import BatchManifest
+from totesys.lake.store import Bucket
+from totesys.runtime.demands import Demands
 
 SESSIONS = 3
 STAMP = "'2024-01-05 09:00:00.123'"

@@ -23,11 +23,11 @@ SELECT n, md5(n::text), repeat(md5((n + 1)::text), 4), md5((n + 2)::text), now()
 CHILD = """
 import json, pathlib, shutil, sys
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
+from totesys.runtime.demands import Demands
 from totesys.ingest.job import read_batch
 from totesys.ingest.source import open_source
-from totesys.secrets import Credentials
-from totesys.store import Bucket
+from totesys.runtime.secrets import Credentials
+from totesys.lake.store import Bucket
 
 class Folder(Bucket):
     def path(self, key):

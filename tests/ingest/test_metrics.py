@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
-from totesys import metrics
-from totesys.entry import run_job
-from totesys.logs import said
+from totesys.runtime import metrics
+from totesys.runtime.entry import run_job
+from totesys.runtime.logs import said
 
 from tests.ingest.designs import insert, transaction
 
@@ -112,6 +112,6 @@ def test_a_batch_says_for_how_long_the_oldest_transaction_has_been_the_same(inge
         first = ingest.only("design").tick()
         ingest.execute(insert(2))
         second = ingest.tick()
-        assert (first.oldest_since, second.oldest_since) == (first.snapshot_at, first.snapshot_at)
+        assert (first.oldest_transaction_since, second.oldest_transaction_since) == (first.snapshot_at, first.snapshot_at)
     last = ingest.tick()
-    assert last.oldest_since == last.snapshot_at
+    assert last.oldest_transaction_since == last.snapshot_at

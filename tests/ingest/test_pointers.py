@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 from totesys.errors import FatalError
-from totesys.manifests import PartitionState
-from totesys.pointers import follow, newest_publish_seq
+from totesys.lake.manifests import PartitionState
+from totesys.lake.pointers import follow, newest_publish_seq
 
 COLUMNS = [{"Name": "design_id", "Type": "int"}, {"Name": "design_name", "Type": "string"}]
 
@@ -32,7 +32,7 @@ def glue() -> Iterator[Any]:
 
 
 def state(publish_seq: int) -> PartitionState:
-    return PartitionState(prefix=f"dim_design/publish_id={publish_seq}/key_range=0/", publish_seq=publish_seq, rows=7, max_batch_seq=1)
+    return PartitionState(prefix=f"star/dim_design/publish_id={publish_seq}/key_range=0/", publish_seq=publish_seq, rows=7, max_batch_seq=1)
 
 
 def partitions(glue: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg2
 import pytest
 from totesys.errors import BadDataError, FatalError, PipelineError, RetriableError
-from totesys.postgres_errors import Server
+from totesys.errors.postgres import Server
 
 from local_totesys.postgres import PostgresServer
 

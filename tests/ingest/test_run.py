@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from totesys.demands import Demands
 from totesys.ingest import job
-from totesys.manifests import newest_batch
+from totesys.lake.manifests import newest_batch
+from totesys.runtime.demands import Demands
 
 ADDRESS = (
     "INSERT INTO address (address_id, address_line_1, city, postal_code, country, phone, created_at, last_updated) "

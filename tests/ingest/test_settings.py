@@ -8,9 +8,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from totesys import layout
 from totesys.contracts import Column
 from totesys.ingest import source
+from totesys.lake import layout
 
 from tests.ingest.designs import insert, rename
 

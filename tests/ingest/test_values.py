@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from totesys.arrow_types import arrow_schema
 from totesys.contracts import RAW_LINEAGE, Column, load_contracts
+from totesys.contracts.arrow_types import arrow_schema
 
 from tests.ingest.designs import STAMP, insert
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from totesys.arrow_types import arrow_type
 from totesys.contracts import RAW_LINEAGE, load_contracts
+from totesys.contracts.arrow_types import arrow_type
 from totesys.ingest import stream
 
 SOURCE_TYPES = {

@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from totesys import layout
 from totesys.errors import FatalError
-from totesys.manifests import (
+from totesys.lake import layout
+from totesys.lake.manifests import (
     BatchManifest,
     PublishManifest,
     SourceIdentity,
@@ -21,7 +21,7 @@ from totesys.manifests import (
     read_batch,
     read_publish,
 )
-from totesys.store import Bucket
+from totesys.lake.store import Bucket
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def batch(seq: int) -> BatchManifest:
 
 def publish(seq: int) -> PublishManifest:
     return PublishManifest(
-        seq=seq, publish_id=f"{seq:010d}-a", previous_seq=seq - 1, published_at="2026-03-02T09:00:00Z", origin="", after_batch_seq=0,
+        seq=seq, publish_id=f"{seq:010d}-a", previous_seq=seq - 1, published_at="2026-03-02T09:00:00Z", lake_id="", after_batch_seq=0,
         through_batch_seq=seq, batches=((seq, f"{seq:010d}-a"),),
     )  # fmt: skip
 
@@ -106,12 +106,14 @@ NEWEST = layout.manifest_key(2)
         (b"", "it is empty"),
         (b'{"seq": 2, "batch_id"', "it is not JSON"),
         (b"\xff\xd8\xff\xe0 a picture", "it is not JSON"),
-        (b"{}", "it is not a manifest that this version can read"),
-        (b"[2]", "it is not a manifest that this version can read"),
-        (b"null", "it is not a manifest that this version can read"),
-        (b'{"seq": 2, "source": {}, "tables": [], "held": {}, "drift": {}, "observed": {}}', "it is not a manifest that this version"),
+        (b"{}", "it has no format number"),
+        (b"[2]", "it holds JSON, but no object"),
+        (b"null", "it holds JSON, but no object"),
+        (b'{"format": "1", "seq": 2}', "it has no format number"),
+        (b'{"format": 1, "seq": 2}', "it lacks "),
+        (b'{"format": 1, "seq": 2, "tables": 5, "star": 5}', ""),
     ],
-    ids=["empty", "truncated", "binary", "no fields", "a list", "null", "other fields"],
+    ids=["empty", "truncated", "binary", "no fields", "a list", "null", "no number", "too few fields", "other types"],
 )
 @pytest.mark.parametrize(
     "read", [newest_batch, newest_publish, lambda bucket: read_batch(bucket, 2), lambda bucket: read_publish(bucket, 2)]
@@ -138,16 +140,16 @@ def test_a_manifest_under_the_name_of_another_is_refused(bucket: Bucket) -> None
 @pytest.mark.parametrize(
     ("key", "is_ours"),
     [
-        ("fact_payment/publish_id=0000000001-0a1b2c3d/batch_day=initial/part-00000-6f.c000.snappy.parquet", True),
-        ("current/payment/publish_id=0000000001-0a1b2c3d-1/key_range=0/part-00000-6f.c000.snappy.parquet", True),
-        ("current/payment/publish_id=0000000001-0a1b2c3d/_temporary/0/t_1/key_range=0/part-00000-6f.snappy.parquet", True),
-        ("current/payment/publish_id=0000000001-0a1b2c3d/_SUCCESS", True),
-        ("current/payment/publish_id=0000000001-0a1b2c3d/key_range=0/", True),
-        ("current/payment/publish_id=0000000001-0a1b2c3d/key_range=0/notes.txt", False),
-        ("current/payment/publish_id=0000000001-0a1b2c3d/key_range=0/.DS_Store", False),
-        ("current/payment/publish_id=0000000001-0a1b2c3d/key_range=0/copy.parquet", False),
-        ("current/payment/", False),
-        ("fact_payment/part-00000.parquet", False),
+        ("star/fact_payment/publish_id=0000000001-0a1b2c3d/batch_day=initial/part-00000-6f.c000.snappy.parquet", True),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d-1/key_range=0/part-00000-6f.c000.snappy.parquet", True),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d/_temporary/0/t_1/key_range=0/part-00000-6f.snappy.parquet", True),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d/_SUCCESS", True),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d/key_range=0/", True),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d/key_range=0/notes.txt", False),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d/key_range=0/.DS_Store", False),
+        ("mirror/payment/publish_id=0000000001-0a1b2c3d/key_range=0/copy.parquet", False),
+        ("mirror/payment/", False),
+        ("star/fact_payment/part-00000.parquet", False),
         ("exports/2026/part-00000.parquet", False),
         ("notes.txt", False),
         ("_manifests/9999999998.json", False),

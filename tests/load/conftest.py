@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 from totesys.contracts import load_contracts
-from totesys.demands import NO_DEMANDS, Demands
+from totesys.lake.store import Bucket
 from totesys.load.job import LoadJob
-from totesys.secrets import Credentials
-from totesys.store import Bucket
+from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.secrets import Credentials
 
 from local_totesys.postgres import PostgresServer
 from tests.conftest import Database

@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from totesys import layout
-from totesys.arrow_types import arrow_schema
-from totesys.contracts import CURRENT_LINEAGE, Contract, load_contracts
-from totesys.manifests import PartitionState, PublishManifest, commit
-from totesys.store import Bucket
+from totesys.contracts import MIRROR_LINEAGE, Contract, load_contracts
+from totesys.contracts.arrow_types import arrow_schema
+from totesys.lake import layout
+from totesys.lake.manifests import PartitionState, PublishManifest, commit
+from totesys.lake.store import Bucket
 
 Row = dict[str, Any]
 
@@ -27,7 +27,7 @@ class Lake:
     bucket: Bucket
     seq: int = 0
     through: int = 0
-    origin: str = layout.run_id(1, "00000000")
+    lake_id: str = layout.run_id(1, "00000000")
     _rows: dict[str, dict[str, list[Row]]] = field(default_factory=dict)
     _states: dict[str, dict[str, PartitionState]] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class Lake:
         """
         self.seq += 1
         for table, rows in tables.items():
-            self._bring_in(load_contracts().warehouse[table], [{"is_put_back": False, **row, "batch_seq": batch_seq} for row in rows])
+            self._bring_in(load_contracts().warehouse[table], [{"is_reinserted": False, **row, "batch_seq": batch_seq} for row in rows])
         for is_deleted, keys in ((True, deleted), (False, alive)):
             for table, some in (keys or {}).items():
                 contract = load_contracts().source[table]
@@ -83,9 +83,9 @@ class Lake:
             return {table: dict(states) for table, states in self._states.items() if table in tables}
 
         manifest = PublishManifest(
-            seq=self.seq, publish_id=self._publish_id, previous_seq=self.seq - 1, published_at="2026-03-02T09:00:00Z", origin=self.origin,
+            seq=self.seq, publish_id=self._publish_id, previous_seq=self.seq - 1, published_at="2026-03-02T09:00:00Z", lake_id=self.lake_id,
             after_batch_seq=after, through_batch_seq=through, batches=((through, layout.run_id(through, "00000000")),),
-            current=states(load_contracts().source), warehouse=states(load_contracts().warehouse), new_rows=new_rows,
+            mirror=states(load_contracts().source), star=states(load_contracts().warehouse), new_rows=new_rows,
         )  # fmt: skip
         commit(self.bucket, manifest)
         self.through = through
@@ -95,9 +95,9 @@ class Lake:
     def _publish_id(self) -> str:
         return layout.run_id(self.seq, "00000000")
 
-    def remove_files(self, table: str) -> None:
-        """Loses a table's files."""
-        for key, _ in list(self.bucket.objects(f"{table}/")):
+    def remove_files(self, folder: str) -> None:
+        """Loses the files below a folder."""
+        for key, _ in list(self.bucket.objects(f"{folder}/")):
             self.bucket.client.delete_object(Bucket=self.bucket.name, Key=key)
 
     def copy(self, prefix: str) -> None:
@@ -124,9 +124,9 @@ class Lake:
     def _write(self, contract: Contract, value: str, rows: list[Row]) -> None:
         self._rows.setdefault(contract.table, {})[value] = rows
         is_mirror = contract.table in load_contracts().source
-        prefix = (layout.current_prefix if is_mirror else layout.warehouse_prefix)(contract.table, self._publish_id)
+        prefix = (layout.mirror_prefix if is_mirror else layout.star_prefix)(contract.table, self._publish_id)
         prefix = layout.partition_prefix(prefix, contract.partition.name, value)
-        columns = (*contract.columns, *CURRENT_LINEAGE) if is_mirror else contract.file_columns
+        columns = (*contract.columns, *MIRROR_LINEAGE) if is_mirror else contract.file_columns
         file = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(columns)), file)
         self.bucket.put(f"{prefix}part-00000.parquet", file.getvalue())

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from sqlalchemy import MetaData, Table
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.load import session
-from totesys.load.failures import spark_errors
-from totesys.load.session import SESSION
+from totesys.errors.warehouse import spark_errors
+from totesys.lake.store import Bucket
 from totesys.load.staging import StagingWriter
-from totesys.store import Bucket
+from totesys.warehouse import session
+from totesys.warehouse.session import SESSION
 
 from tests.glue_jobs import job_command
 from tests.load.conftest import STAGING, History, goes_on_from, waiting_for_ledger
@@ -147,7 +147,7 @@ def test_a_lake_with_other_new_rows_than_its_manifest_promises_is_refused(lake, 
 
 def test_files_with_other_rows_than_the_manifest_says_are_refused(lake, load):
     manifest = lake.publish(1, {"dim_currency": [currency(1)]})
-    lake.copy(manifest.warehouse["dim_currency"]["0"].prefix)
+    lake.copy(manifest.star["dim_currency"]["0"].prefix)
 
     with pytest.raises(BadDataError, match="files of dim_currency hold 2 rows, but the manifest of publish 1 says 1"):
         load()
@@ -155,7 +155,7 @@ def test_files_with_other_rows_than_the_manifest_says_are_refused(lake, load):
 
 def test_files_that_are_gone_are_named(lake, load):
     lake.publish(1, sales_star(sales_order(1)))
-    lake.remove_files("dim_staff")
+    lake.remove_files("star/dim_staff")
 
     with pytest.raises(BadDataError, match=r"dim_staff/publish_id=0000000001-00000000/key_range=0.* no files"):
         load()
@@ -203,7 +203,7 @@ def test_a_session_that_a_limit_of_the_server_ended_is_told_by_the_limit(load, q
 def test_facts_beside_a_lost_ledger_are_never_loaded_again(load, query):
     query("DELETE FROM etl.load_ledger")
 
-    with pytest.raises(FatalError, match=r"restore the ledger, or .*scripts/backfill.sh"):
+    with pytest.raises(FatalError, match=r"restore the ledger, or .*scripts/totesys backfill"):
         load()
 
     assert query("SELECT count(*) FROM fact_sales_order") == [(1,)]

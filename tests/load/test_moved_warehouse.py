@@ -16,11 +16,11 @@ import pytest
 from psycopg2 import sql
 from totesys.errors import FatalError
 from totesys.load import staging
-from totesys.load.warehouse import prepare_warehouse, warehouse_engine
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
+from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 from local_totesys.postgres import PostgresServer
-from operations.deploy.databases import pipeline_credentials, pipeline_databases
+from operations.deployment.databases import pipeline_credentials, pipeline_databases
 from tests.conftest import Database
 from tests.load.conftest import STAGING
 from tests.load.lake import Lake, sales_order, sales_star

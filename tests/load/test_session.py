@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from psycopg2 import sql
 from totesys.errors import FatalError
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
 
 from tests.conftest import Database
 from tests.load.lake import Lake, sales_order, sales_star

@@ -51,7 +51,7 @@ def test_a_key_that_lives_again_loses_its_tombstone_and_one_deleted_again_has_th
 @goes_on_from("loaded_once")
 def test_no_mirror_is_read_while_nothing_was_ever_deleted(lake, load, query):
     lake.publish(2, {"dim_staff": [staff(1, first_name="Ada")]}, alive={"staff": [1]})
-    lake.remove_files("current")
+    lake.remove_files("mirror")
 
     load()
 
@@ -92,7 +92,7 @@ def test_staged_keys_that_are_not_as_many_as_were_read_are_refused(lake, load, q
 @goes_on_from("loaded_once")
 def test_a_mirror_with_other_tombstones_than_its_manifest_says_is_refused(lake, load):
     manifest = lake.publish(2, {}, deleted={"sales_order": [1]})
-    lake.copy(manifest.current["sales_order"]["0"].prefix)
+    lake.copy(manifest.mirror["sales_order"]["0"].prefix)
 
     with pytest.raises(BadDataError, match="mirrors hold 4 rows with 2 tombstones, but the manifest of publish 2 says 2 with 1"):
         load()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection
 from totesys.contracts import load_contracts
-from totesys.load.warehouse import prepare_warehouse, warehouse_engine
+from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 from tests.load.lake import sales_order, sales_star
 

@@ -114,7 +114,7 @@ def test_new_rows_that_wait_are_told_of_once(lake, load, caplog):
         "alert, rows wait for a parent: fact_sales_order: 2 rows wait for rows that the warehouse does not have, of dim_currency (1),"
         " dim_design (2). Nothing is lost"
     )
-    assert "See them: scripts/deadletters.sh list" in told
+    assert "See them: scripts/totesys deadletters list" in told
 
 
 @goes_on_from("waiting_order")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from totesys.errors import FatalError, RetriableError
-from totesys.warehouse_state import loaded_through
+from totesys.warehouse.state import loaded_through
 
 from local_totesys.postgres import free_port
 from tests.conftest import Database

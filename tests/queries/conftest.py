@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from totesys.contracts import CURRENT_LINEAGE, Column, load_contracts
+from totesys.contracts import MIRROR_LINEAGE, Column, load_contracts
 
-from tests.stack_fixtures import Stack
+from tests.support.stack import Stack
 
 CONTRACTS = load_contracts()
 ALIKE = {
@@ -91,6 +91,6 @@ def lake(stack: Stack) -> Iterator[Stack]:
         for day, tables in (("initial", INITIAL), ("2026-12-01", SECOND_DAY)):
             for table, rows in tables.items():
                 value = day if table.startswith("fact_") else "0"
-                partition(deployment.processed_database, table, value, rows, CONTRACTS.warehouse[table].file_columns)
-        partition(deployment.current_database, "sales_order", "0", [DELETED], (*CONTRACTS.source["sales_order"].columns, *CURRENT_LINEAGE))
+                partition(deployment.star_database, table, value, rows, CONTRACTS.warehouse[table].file_columns)
+        partition(deployment.mirror_database, "sales_order", "0", [DELETED], (*CONTRACTS.source["sales_order"].columns, *MIRROR_LINEAGE))
         yield stack

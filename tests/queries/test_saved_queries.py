@@ -14,21 +14,21 @@ from sqlglot import exp
 from totesys.contracts import load_contracts
 
 from local_aws.environment import aws_environment
-from operations.deploy.views import current_views
-from operations.query import saved_query
-from tests.stack_fixtures import PROJECT, Stack
-from tests.templates.test_templates import resources
+from operations.athena import saved_query
+from operations.deployment.views import current_views
+from tests.support.cloudformation import resources
+from tests.support.stack import PROJECT, Stack
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "query.sh"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "totesys"
 SAVED: dict[str, dict[str, Any]] = {query["Name"]: query for query in resources("catalog", "AWS::Athena::NamedQuery").values()}
-VIEWS = current_views(load_contracts(), "processed", "current")
+VIEWS = current_views(load_contracts(), "star", "mirror")
 
 
 def asked(lake: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """scripts/query.sh with these arguments, on the stack."""
+    """scripts/totesys query with these arguments, on the stack."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TOTESYS_"))}
     environment = {**inherited, **aws_environment(lake.aws.endpoint), "TOTESYS_PROJECT": PROJECT}
-    return subprocess.run([str(SCRIPT), *arguments], env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run([str(SCRIPT), "query", *arguments], env=environment, capture_output=True, text=True, check=False)
 
 
 ANSWERS = {
@@ -76,7 +76,7 @@ def test_an_unknown_name_lists_the_saved_queries_and_what_they_answer(lake: Stac
     shown = asked(lake, "--saved", "profit")
     assert shown.returncode == 2
     first, *listed = shown.stderr.splitlines()
-    assert first == "query: no query is saved as profit; saved are"
+    assert first == "query: could not start: no query is saved as profit; saved are"
     assert [" ".join(line.split()) for line in listed] == [f"{name} {SAVED[name]['Description']}" for name in sorted(SAVED)]
 
 
@@ -95,7 +95,7 @@ def test_ones_own_query_takes_values_too_and_a_question_mark_in_a_text_is_none(l
 
 
 def test_nothing_to_ask_is_not_understood(lake: Stack) -> None:
-    shown = asked(lake, "--database", "current")
+    shown = asked(lake, "--database", "mirror")
     assert shown.returncode == 2
     assert "neither SQL nor --saved is given" in shown.stderr
 
@@ -104,7 +104,7 @@ def test_nothing_to_ask_is_not_understood(lake: Stack) -> None:
 def test_what_is_saved_is_what_the_template_says(stack: Stack, name: str) -> None:
     deployment = stack.deployment
     saved = saved_query(stack.aws.client("athena"), deployment.workgroup, name)
-    assert saved == (SAVED[name]["QueryString"], deployment.processed_database)
+    assert saved == (SAVED[name]["QueryString"], deployment.star_database)
 
 
 @pytest.mark.parametrize("sql", [*(query["QueryString"] for query in SAVED.values()), *VIEWS.values()], ids=[*SAVED, *VIEWS])

@@ -7,17 +7,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from totesys.contracts import CURRENT_LINEAGE, load_contracts
-from totesys.demands import NO_DEMANDS
+from totesys.contracts import MIRROR_LINEAGE, load_contracts
+from totesys.contracts.registry import registered_contracts
 from totesys.ingest.job import run as run_ingest
 from totesys.ingest.source import open_source
-from totesys.manifests import newest_publish
-from totesys.registry import registered_contracts
-from totesys.transform.lake import Lake
+from totesys.lake.manifests import newest_publish
+from totesys.runtime.demands import NO_DEMANDS
+from totesys.transform.spark_lake import SparkLake
 
-from operations.deploy.compatible import check_contracts
-from operations.deploy.register import register_tables
-from operations.schema.propose import propose
+from operations.deployment.compatible import check_contracts
+from operations.deployment.register import register_tables
+from operations.registry.propose import propose
 from tests.exactness.world import World
 
 
@@ -29,7 +29,7 @@ def change(catalog: Path, path: str, **columns: dict[str, Any]) -> None:
 
 
 def propose_from_source(world: World, catalog: Path, table: str) -> list[str]:
-    """What `scripts/schema.sh propose TABLE --write` does; the notes."""
+    """What `scripts/totesys schema propose TABLE --write` does; the notes."""
     path = catalog / "source" / f"{table}.json"
     body = json.loads(path.read_text("utf-8"))
     with open_source(world.source) as source:
@@ -43,8 +43,8 @@ def deploy(world: World, **environment: str) -> dict[str, int]:
     load_contracts.cache_clear()
     arguments = world.transform_arguments
     databases = {
-        "ingestion": world.ingest_arguments.ingestion_database, "current": arguments.current_database,
-        "processed": arguments.processed_database,
+        "ingestion": world.ingest_arguments.ingestion_database, "mirror": arguments.mirror_database,
+        "star": arguments.star_database,
     }  # fmt: skip
     check_contracts(world.clients.glue, load_contracts(), databases, environment)
     return dict(register_tables(world.clients.glue, load_contracts(), databases, world.ingestion.name, world.processed.name))
@@ -61,15 +61,15 @@ def tick(world: World) -> None:
     world.load()
 
 
-def lake(world: World) -> Lake:
-    return Lake(world.spark, world.ingestion.name, world.processed.name)
+def lake(world: World) -> SparkLake:
+    return SparkLake(world.spark, world.ingestion.name, world.processed.name)
 
 
 def mirror(world: World, table: str) -> list[dict[str, Any]]:
     """The rows of a source table's mirror, in the order of keys, as the newest publish has them."""
     contract, publish = load_contracts().source[table], newest_publish(world.processed)
     assert publish
-    rows = lake(world).read(contract, (*contract.columns, *CURRENT_LINEAGE), publish.current[table].values())
+    rows = lake(world).read(contract, (*contract.columns, *MIRROR_LINEAGE), publish.mirror[table].values())
     return [row.asDict() for row in rows.orderBy(contract.key).collect()]
 
 

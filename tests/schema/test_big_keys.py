@@ -9,9 +9,9 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
-from totesys.manifests import newest_publish
-from totesys.transform.lake import key_range
+from totesys.lake.manifests import newest_publish
+from totesys.runtime.demands import Demands
+from totesys.transform.spark_lake import key_range
 
 from tests.exactness.world import World
 from tests.schema.pipeline import change, deploy, mirror, query
@@ -80,4 +80,4 @@ def test_large_keys_that_are_deleted_become_tombstones_and_a_backfill_keeps_them
         wide.load(demands)
         assert query(warehouse.connect, "SELECT source_table, key FROM etl.tombstone") == [("staff", 2**63 - 1)]
     publish = newest_publish(wide.processed)
-    assert publish and publish.current["staff"].keys() == {str(key // 100_000 % 2**31) for key in KEYS}
+    assert publish and publish.mirror["staff"].keys() == {str(key // 100_000 % 2**31) for key in KEYS}

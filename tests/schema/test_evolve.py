@@ -7,9 +7,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from totesys.contracts import CURRENT_LINEAGE, load_contracts
-from totesys.demands import Demands
-from totesys.manifests import newest_batch, newest_publish
+from totesys.contracts import MIRROR_LINEAGE, load_contracts
+from totesys.lake.manifests import newest_batch, newest_publish
+from totesys.runtime.demands import Demands
 
 from tests.exactness.world import World
 from tests.schema.pipeline import deploy, lake, mirror, query, tick
@@ -30,11 +30,11 @@ def in_lake(world: World) -> dict[str, list[tuple[str, str | None]]]:
     publish = newest_publish(world.processed)
     assert publish
     columns = {
-        "current": (*load_contracts().source["design"].columns, *CURRENT_LINEAGE),
-        "warehouse": load_contracts().warehouse["dim_design"].file_columns,
+        "mirror": (*load_contracts().source["design"].columns, *MIRROR_LINEAGE),
+        "star": load_contracts().warehouse["dim_design"].file_columns,
     }
-    states = {"current": publish.current["design"], "warehouse": publish.warehouse["dim_design"]}
-    written_by = {"current": load_contracts().source["design"], "warehouse": load_contracts().warehouse["dim_design"]}
+    states = {"mirror": publish.mirror["design"], "star": publish.star["dim_design"]}
+    written_by = {"mirror": load_contracts().source["design"], "star": load_contracts().warehouse["dim_design"]}
     rows = {kind: lake(world).read(written_by[kind], columns[kind], states[kind].values()).collect() for kind in columns}
     return {kind: sorted((row.design_name, row.colour) for row in some) for kind, some in rows.items()}
 
@@ -60,7 +60,7 @@ def test_a_new_column_comes_from_the_source_into_the_lake_and_the_warehouse(
     assert batch and (batch.tables["design"].mode, batch.tables["design"].contract_version) == ("full", 2)
     wanted = [("Steel", "red"), ("Wooden", None)]
     assert query(warehouse.connect, "SELECT design_name, colour FROM dim_design ORDER BY 1") == wanted
-    assert in_lake(world) == {"current": wanted, "warehouse": wanted}
+    assert in_lake(world) == {"mirror": wanted, "star": wanted}
     design = load_contracts().source["design"]
     raw = lake(world).read_raw(design, design.columns, {key: 0 for key, _ in world.ingestion.objects("design/")}).collect()
     assert sorted((row.design_name, row.colour or "") for row in raw) == [("Steel", ""), ("Steel", "red"), ("Wooden", ""), ("Wooden", "")]
@@ -86,7 +86,7 @@ def test_a_warehouse_column_whose_values_have_landed_long_ago_is_filled_by_a_bac
     world.transform(backfill)
     world.load(backfill)
 
-    assert in_lake(world)["warehouse"] == [("Steel", "red")]
+    assert in_lake(world)["star"] == [("Steel", "red")]
     assert query(warehouse.connect, "SELECT design_name, colour FROM dim_design") == [("Steel", "red")]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
 from totesys.errors import BadDataError, FatalError
+from totesys.runtime.demands import Demands
 
 from tests.exactness.world import World
 from tests.schema.pipeline import change, deploy, mirror, propose_from_source, query, tick
@@ -68,7 +68,7 @@ def test_a_key_and_a_price_that_are_wider_at_the_source_are_widened_without_a_br
 
     prices = "SELECT CAST(unit_price AS varchar), CAST(sales_order_id + 3000000000 AS varchar) FROM {} ORDER BY batch_seq"
     wanted = [["3.90", "3000000001"], ["123456789012.50", "3000000001"]]
-    assert ask_athena(aws, world, "processed", prices.format("fact_sales_order")) == wanted
+    assert ask_athena(aws, world, "star", prices.format("fact_sales_order")) == wanted
     assert ask_athena(aws, world, "ingestion", prices.format("sales_order")) == [wanted[0], *wanted]
 
 
@@ -77,8 +77,8 @@ def test_old_and_new_files_are_read_side_by_side_before_any_backfill(one_order: 
     tick(world)
     widen(world, catalog, source)
     statement = "SELECT CAST(max(sales_order_id) + 3000000000 AS varchar), CAST(max(unit_price) AS varchar) FROM {}"
-    assert ask_athena(aws, world, "processed", statement.format("fact_sales_order")) == [["3000000001", "3.90"]]
-    assert ask_athena(aws, world, "current", statement.format("sales_order")) == [["3000000001", "3.90"]]
+    assert ask_athena(aws, world, "star", statement.format("fact_sales_order")) == [["3000000001", "3.90"]]
+    assert ask_athena(aws, world, "mirror", statement.format("sales_order")) == [["3000000001", "3.90"]]
     # Nothing has been ingested under the new contract yet: the transform makes the lake anew from the old files alone.
     world.transform(Demands(backfill=True))
     assert [(row["sales_order_id"], row["unit_price"]) for row in mirror(world, "sales_order")] == [(1, Decimal("3.90"))]

@@ -8,16 +8,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.stack_fixtures import Stack
+from tests.support.cloudformation import listed, resources, statements
 from tests.support.local_aws.machine import free_port
-from tests.templates.test_templates import listed, resources, statements
+from tests.support.stack import Stack
 
 PROJECT = "rights"
 _UPDATE = "UPDATE sales_order SET units_sold = units_sold + 1, last_updated = now() AT TIME ZONE 'UTC' WHERE sales_order_id = 2"
 # Statements that are there only with a key of one's own, or inside a VPC: they are for what S3, Secrets Manager and Glue do as the role.
 NOT_DEPLOYED = {"UseKey", "ReadConnection", "AttachToVpc", "TagInterfaces"}
 _SHIPPED = """
-from totesys.shipped import put_shipped_packages_first
+from totesys.runtime.shipped import put_shipped_packages_first
 put_shipped_packages_first()
 """
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from local_aws.environment import aws_environment
-from operations.deploy.stacks import Template, deploy_stack
+from operations.deployment.change_sets import deploy_stack
+from operations.deployment.templates import Template
 from tests.conftest import Database
 from tests.exactness.sweep_deltas import Deltas
 from tests.security.deployed import (
@@ -29,8 +30,8 @@ from tests.security.deployed import (
     publish_rule,
     set_back,
 )
-from tests.stack_fixtures import local_stack
-from tests.templates.test_templates import listed, statements
+from tests.support.cloudformation import listed, statements
+from tests.support.stack import local_stack
 
 # Rights that no run here needs, with why they are there.
 ONLY_ON_AWS = {
@@ -45,7 +46,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[
     with local_stack(tmp_path_factory.mktemp("rights"), source, warehouse, PROJECT) as stack:
         assert stack.first_run.returncode == 0, stack.first_run.stderr
         Deltas(source)  # fills the source
-        done = stack.script("run.sh")
+        done = stack.totesys("run")
         assert done.returncode == 0, done.stdout + done.stderr
         stack.aws.client("events").disable_rule(Name=publish_rule(stack))
         stack.aws.client("secretsmanager").create_secret(Name="team/slack", SecretString="http://127.0.0.1:1/webhook")
@@ -117,7 +118,7 @@ def a_run_makes_no_group_for_its_log(deployed: Deployed, right: Right) -> bool:
 
 
 def a_run_that_registers_a_partition_fails(deployed: Deployed, right: Right) -> bool:
-    partition = one_partition(deployed, "current", "design")
+    partition = one_partition(deployed, "mirror", "design")
     deployed.client("glue").delete_partition(**partition.place, PartitionValues=partition.values)
     missed = a_run_fails(deployed, right)
     deployed.client("glue").create_partition(**partition.place, PartitionInput=partition.behind(partition.values))
@@ -125,34 +126,34 @@ def a_run_that_registers_a_partition_fails(deployed: Deployed, right: Right) -> 
 
 
 def a_run_that_moves_a_partition_fails(deployed: Deployed, right: Right) -> bool:
-    set_back(deployed, one_partition(deployed, "current", "design"))
+    set_back(deployed, one_partition(deployed, "mirror", "design"))
     return a_run_fails(deployed, right)
 
 
 def a_run_that_removes_a_partition_fails(deployed: Deployed, right: Right) -> bool:
-    add_one_too_many(deployed, one_partition(deployed, "current", "design"))
+    add_one_too_many(deployed, one_partition(deployed, "mirror", "design"))
     return a_run_fails(deployed, right)
 
 
 _ALERT = """
 import boto3
-from totesys.alerts import Alert, send
+from totesys.runtime.alerts import Alert, send
 send(boto3.client("events"), "nobody", [Alert("table held", "staff", 1, "a test")])
 """
 _SLOWDOWN = """
 import boto3
-from totesys import metrics
+from totesys.runtime import metrics
 metrics._slowdown(boto3.client("cloudwatch"), "nobody", "load", 61.0)
 """
 _SWEEP = """
 import sys
 from datetime import datetime, timedelta, timezone
 import boto3
-from totesys.manifests import newest_publish
-from totesys.store import Bucket
-from totesys.transform.sweep import sweep
+from totesys.lake.manifests import newest_publish
+from totesys.lake.store import Bucket
+from totesys.lake.sweep import sweep
 processed = Bucket(boto3.client("s3"), sys.argv[sys.argv.index("--processed_bucket") + 1])
-processed.put("design/publish_id=0000000001-0a1b2c3d/key_range=0/part-0.parquet", b"")
+processed.put("mirror/design/publish_id=0000000001-0a1b2c3d/key_range=0/part-0.parquet", b"")
 assert sweep(processed, newest_publish(processed), datetime.now(timezone.utc) + timedelta(days=2)) > 0
 """
 
@@ -243,7 +244,7 @@ def test_with_all_rights_the_whole_way_goes_well_and_every_resource_of_a_right_i
     """By this run and all before it together: a right for one more thing shows here."""
     with deployed.warehouse_down():
         assert deployed.run("ingest")["JobRunState"] == "SUCCEEDED"
-    for database, table in (("current", "staff"), ("processed", "dim_staff")):
+    for database, table in (("mirror", "staff"), ("star", "dim_staff")):
         partition = one_partition(deployed, database, table)
         set_back(deployed, partition)
         add_one_too_many(deployed, partition)

@@ -17,14 +17,14 @@ from moto import mock_aws
 from pyspark.sql import SparkSession
 from sqlalchemy import MetaData, Table, text
 from totesys.errors import FatalError, RetriableError
+from totesys.errors.warehouse import spark_errors, warehouse_errors
 from totesys.ingest.source import open_source
-from totesys.load.authority import with_one_certificate
-from totesys.load.failures import spark_errors, warehouse_errors
 from totesys.load.staging import StagingWriter
-from totesys.load.warehouse import warehouse_engine
-from totesys.secrets import Credentials
+from totesys.runtime.secrets import Credentials
+from totesys.warehouse.authority import with_one_certificate
+from totesys.warehouse.server import warehouse_engine
 
-from operations.deploy.databases import pipeline_databases, set_credentials
+from operations.deployment.databases import pipeline_databases, set_credentials
 from tests.conftest import Database
 from tests.security.tls_proxy import TlsProxy
 from tests.support.local_aws.machine import free_port

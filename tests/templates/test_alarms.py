@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from totesys import metrics
+from totesys.runtime import metrics
 
-from operations.schedule.heartbeat import heartbeat_alarm
-from tests.templates.test_templates import resources
+from operations.workflows.heartbeat import heartbeat_alarm
+from tests.support.cloudformation import resources
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text("utf-8")

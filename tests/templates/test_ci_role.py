@@ -12,8 +12,8 @@ from typing import Any
 import cfnlint
 import pytest
 
-from operations.deployment import STACKS
-from tests.templates.test_templates import listed, resources, statements, template
+from operations.deployment.stacks import STACKS
+from tests.support.cloudformation import listed, resources, statements, template
 
 # cfn-lint ships the schemas of the resource types as AWS publishes them, with the permissions of each handler.
 SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"

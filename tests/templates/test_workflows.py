@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.templates.test_templates import resources, statements
+from tests.support.cloudformation import resources, statements
 
 FOLDER = Path(__file__).parents[2] / ".github" / "workflows"
 NAMES = sorted(path.name for path in FOLDER.glob("*"))

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
-from totesys.arguments import TransformArguments
-from totesys.catalog_tables import current_tables, warehouse_tables
 from totesys.contracts import load_contracts
-from totesys.demands import NO_DEMANDS, Demands
-from totesys.manifests import PublishManifest
-from totesys.store import Bucket
-from totesys.transform.job import Clients, TransformJob
+from totesys.lake.catalog_tables import mirror_table_inputs, star_table_inputs
+from totesys.lake.manifests import PublishManifest
+from totesys.lake.store import Bucket
+from totesys.runtime.arguments import TransformArguments
+from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.transform.job import TransformClients, TransformJob
 
 from tests.support.local_aws.machine import LocalAws
 from tests.transform.landing import Landing
@@ -50,13 +50,13 @@ def new_pipeline(aws: LocalAws, spark: SparkSession, new_bucket: Callable[[], Bu
     def create() -> Pipeline:
         number, ingestion, processed = next(numbers), new_bucket(), new_bucket()
         databases = (f"current_{number}", f"processed_{number}")
-        tables = (current_tables(load_contracts(), processed.name), warehouse_tables(load_contracts(), processed.name))
+        tables = (mirror_table_inputs(load_contracts(), processed.name), star_table_inputs(load_contracts(), processed.name))
         for database, inputs in zip(databases, tables, strict=True):
             aws.glue.create_database(DatabaseInput={"Name": database})
             for table in inputs:
                 aws.glue.create_table(DatabaseName=database, TableInput=table)
         return Pipeline(
-            aws=aws, clients=Clients(aws.s3, aws.glue, aws.client("events")),
+            aws=aws, clients=TransformClients(aws.s3, aws.glue, aws.client("events")),
             spark=spark, processed=processed, landing=Landing(ingestion), attempts=count(1),
             arguments=TransformArguments("totesys", ingestion.name, processed.name, *databases),
         )  # fmt: skip

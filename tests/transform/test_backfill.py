@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from totesys.demands import Demands
 from totesys.errors import FatalError
-from totesys.manifests import PartitionState, PublishManifest, newest_publish
+from totesys.lake.manifests import PartitionState, PublishManifest, newest_publish
+from totesys.runtime.demands import Demands
 from totesys.transform import publish
 
 from tests.transform.conftest import Pipeline
@@ -59,7 +59,7 @@ class Lived:
 
     def all_rows(self, manifest: PublishManifest) -> dict[str, list[str]]:
         """Every row of the mirror and of the stars, in an order of its own. A calendar row names the publish that first needed it."""
-        tables = {f"current {table}": states for table, states in manifest.current.items()} | manifest.warehouse
+        tables = {f"mirror {table}": states for table, states in manifest.mirror.items()} | manifest.star
         rows = {name: [row for state in states.values() for row in self._rows(state)] for name, states in tables.items()}
         for day in rows["dim_date"]:
             del day["batch_seq"]
@@ -74,7 +74,7 @@ class Lived:
         arguments, bucket = self.pipeline.arguments, self.pipeline.processed.name
         return all(
             self.pipeline.locations(database, table) == {value: f"s3://{bucket}/{state.prefix}" for value, state in of_table.items()}
-            for database, states in ((arguments.current_database, manifest.current), (arguments.processed_database, manifest.warehouse))
+            for database, states in ((arguments.mirror_database, manifest.mirror), (arguments.star_database, manifest.star))
             for table, of_table in states.items()
         )
 
@@ -86,39 +86,39 @@ def lived(new_pipeline: Callable[[], Pipeline]) -> Lived:
 
 def test_a_backfill_makes_every_file_anew_with_the_same_rows(lived: Lived) -> None:
     made = lived.backfill()
-    assert (made.seq, made.through_batch_seq, made.origin) == (4, 4, lived.first.origin)
+    assert (made.seq, made.through_batch_seq, made.lake_id) == (4, 4, lived.first.lake_id)
     assert lived.all_rows(made) == lived.rows
-    assert {state.publish_seq for table in (*made.current.values(), *made.warehouse.values()) for state in table.values()} == {4}
+    assert {state.publish_seq for table in (*made.mirror.values(), *made.star.values()) for state in table.values()} == {4}
     assert lived.catalog_shows(made)
 
 
 def test_a_backfill_of_one_table_leaves_what_is_made_of_others(lived: Lived) -> None:
     before, made = lived.newest, lived.backfill(backfill_table="department")
     assert lived.all_rows(made) == lived.rows
-    assert {table for table, states in made.warehouse.items() if states != before.warehouse[table]} == {"dim_staff"}
+    assert {table for table, states in made.star.items() if states != before.star[table]} == {"dim_staff"}
     assert lived.catalog_shows(made)
     assert made.after_batch_seq == 0
-    assert made.new_rows == {table: sum(state.rows for state in states.values()) for table, states in made.warehouse.items()}
+    assert made.new_rows == {table: sum(state.rows for state in states.values()) for table, states in made.star.items()}
 
 
 def test_the_calendar_alone_is_made_anew_with_all_its_years(lived: Lived) -> None:
     before, made = lived.newest, lived.backfill(backfill_table="dim_date")
     assert lived.all_rows(made) == lived.rows
-    assert {table for table, states in made.warehouse.items() if states != before.warehouse[table]} == {"dim_date"}
+    assert {table for table, states in made.star.items() if states != before.star[table]} == {"dim_date"}
 
 
 def test_a_backfill_from_a_batch_keeps_what_earlier_publishes_wrote(lived: Lived) -> None:
     made = lived.backfill(backfill_from=2)
     assert lived.all_rows(made) == lived.rows
-    assert made.warehouse["fact_sales_order"]["initial"] == lived.first.warehouse["fact_sales_order"]["initial"]
-    assert made.warehouse["fact_sales_order"]["2026-03-03"].publish_seq == made.seq
+    assert made.star["fact_sales_order"]["initial"] == lived.first.star["fact_sales_order"]["initial"]
+    assert made.star["fact_sales_order"]["2026-03-03"].publish_seq == made.seq
 
 
 def test_a_backfill_from_a_batch_whose_start_was_swept_begins_with_the_first(lived: Lived) -> None:
-    lived.pipeline.processed.delete([key for key, _ in lived.pipeline.processed.objects(lived.first.current["address"]["0"].prefix)])
+    lived.pipeline.processed.delete([key for key, _ in lived.pipeline.processed.objects(lived.first.mirror["address"]["0"].prefix)])
     made = lived.backfill(backfill_from=2)
     assert lived.all_rows(made) == lived.rows
-    assert made.warehouse["fact_sales_order"]["initial"].publish_seq == made.seq
+    assert made.star["fact_sales_order"]["initial"].publish_seq == made.seq
 
 
 def test_a_backfill_of_a_table_that_does_not_exist_names_those_that_do(lived: Lived) -> None:
@@ -146,7 +146,7 @@ def test_a_full_read_counts_its_tombstones_and_reports_what_no_delta_had_offered
     made = lived.pipeline.transform()
     assert made is not None and made.new_rows["fact_sales_order"] == 3
     assert made.misses == {"sales_order": 1}
-    assert made.current["sales_order"]["0"].deleted == 2
+    assert made.mirror["sales_order"]["0"].deleted == 2
 
 
 def test_a_lost_lake_comes_back_with_the_next_run_and_its_numbers_go_on(lived: Lived) -> None:
@@ -155,6 +155,6 @@ def test_a_lost_lake_comes_back_with_the_next_run_and_its_numbers_go_on(lived: L
     lived.pipeline.landing.land({"department": [department(7)]}, day="2026-03-06")
     made = lived.pipeline.transform()
     assert made is not None
-    assert (made.seq, made.previous_seq, made.origin) == (before.seq + 1, 0, before.origin)
+    assert (made.seq, made.previous_seq, made.lake_id) == (before.seq + 1, 0, before.lake_id)
     assert lived.catalog_shows(made)
-    assert {table for table, now in lived.all_rows(made).items() if now != rows[table]} == {"current department"}
+    assert {table for table, now in lived.all_rows(made).items() if now != rows[table]} == {"mirror department"}

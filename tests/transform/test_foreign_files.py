@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from totesys.demands import Demands
 from totesys.errors import BadDataError
-from totesys.manifests import PublishManifest
+from totesys.lake.manifests import PublishManifest
+from totesys.runtime.demands import Demands
 
 from tests.transform.conftest import Pipeline
 from tests.transform.landing import address, counterparty, department, payment, staff
@@ -59,7 +59,7 @@ def plant(pipeline: Pipeline) -> list[str]:
 def rows(pipeline: Pipeline, publish: PublishManifest, table: str) -> list[Any]:
     """A warehouse table's rows, of our own files alone."""
     found = []
-    for state in publish.warehouse[table].values():
+    for state in publish.star[table].values():
         uris = [f"s3://{pipeline.processed.name}/{key}" for key in files(pipeline, state.prefix) if "backup/" not in key]
         found += pipeline.spark.read.parquet(*uris).collect()
     return found
@@ -77,8 +77,9 @@ def test_what_no_publish_wrote_is_not_read(pipeline: Pipeline) -> None:
 
 
 def test_the_sweep_deletes_what_publishes_wrote_and_nothing_else(pipeline: Pipeline) -> None:
-    old = files(pipeline, "fact_payment/")
-    elsewhere = ["notes.txt", "exports/2026/part-00000.parquet", "fact_payment/", "fact_payment/notes.txt", "_manifests/.DS_Store"]
+    old = files(pipeline, "star/fact_payment/")
+    in_star = ["star/fact_payment/", "star/fact_payment/notes.txt"]
+    elsewhere = ["notes.txt", "exports/2026/part-00000.parquet", *in_star, "_manifests/.DS_Store"]
     for key in elsewhere:
         pipeline.processed.put(key, b"")
     planted = plant(pipeline)
@@ -89,17 +90,17 @@ def test_the_sweep_deletes_what_publishes_wrote_and_nothing_else(pipeline: Pipel
     assert pipeline.transform(later + datetime.timedelta(days=2)) is not None
     left = {key for key, _ in pipeline.processed.objects("")}
     assert {*elsewhere, *(key for key in planted if key.endswith((".txt", ".DS_Store", "copy.parquet")))} <= left
-    assert set(files(pipeline, "current/payment/publish_id=0000000001")) == set(), old
+    assert set(files(pipeline, "mirror/payment/publish_id=0000000001")) == set(), old
 
 
 @pytest.mark.parametrize(
     ("table", "batch", "marker"),
     [
-        ("current/payment", {"payment": [payment(2)]}, True),
-        ("current/payment", {"payment": [payment(2)]}, False),
-        ("fact_payment", {"payment": [payment(2, paid=True)]}, True),
-        ("current/staff", {"department": [department(1, "Ripon")]}, True),
-        ("dim_counterparty", {"address": [address(1, "Hull")]}, True),
+        ("mirror/payment", {"payment": [payment(2)]}, True),
+        ("mirror/payment", {"payment": [payment(2)]}, False),
+        ("star/fact_payment", {"payment": [payment(2, paid=True)]}, True),
+        ("mirror/staff", {"department": [department(1, "Ripon")]}, True),
+        ("star/dim_counterparty", {"address": [address(1, "Hull")]}, True),
     ],
     ids=["a mirror", "a mirror without its marker", "a fact", "an input of a dimension", "a dimension"],
 )
@@ -118,7 +119,7 @@ def test_a_partition_that_was_emptied_stops_the_publish_and_is_named(
     assert folder.rstrip("/") in str(refused.value)
 
 
-@pytest.mark.parametrize(("table", "rows"), [("current/payment", 3), ("fact_payment", 1)])
+@pytest.mark.parametrize(("table", "rows"), [("mirror/payment", 3), ("star/fact_payment", 1)])
 def test_a_copy_under_a_name_of_ours_stops_the_publish_and_is_named(pipeline: Pipeline, table: str, rows: int) -> None:
     publish_a_second_day(pipeline)
     *_, key = files(pipeline, f"{table}/")
@@ -134,7 +135,7 @@ def test_a_copy_under_a_name_of_ours_stops_the_publish_and_is_named(pipeline: Pi
 def test_a_backfill_takes_an_emptied_prefix_for_gone_though_its_marker_is_left(pipeline: Pipeline) -> None:
     pipeline.landing.land({"payment": [payment(2, paid=True)]}, day="2026-03-03")
     pipeline.transform()
-    for key in files(pipeline, "current/payment/publish_id=0000000001"):
+    for key in files(pipeline, "mirror/payment/publish_id=0000000001"):
         pipeline.processed.put(key[: key.rindex("/") + 1], b"")
         pipeline.processed.delete([key])
     published = pipeline.transform(demands=Demands(backfill=True, backfill_from=2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from pyspark.sql import SparkSession
-from totesys.spark_session import name_jobs
+from totesys.runtime.spark_session import name_jobs
 
 
 def test_each_threads_jobs_bear_the_name_that_the_thread_gave(spark: SparkSession) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from totesys.manifests import newest_publish
+from totesys.lake.manifests import newest_publish
 
 from tests.transform.conftest import Pipeline
 from tests.transform.landing import address, sales_order
@@ -31,5 +31,5 @@ def test_a_kept_out_key_is_not_taken_for_deleted_until_it_is_really_gone(
 
     publish = newest_publish(pipeline.processed)
     assert publish
-    mirror = {one[f"{table}_id"]: (one["is_deleted"], one["batch_seq"]) for one in pipeline.rows(publish.current, table)}
+    mirror = {one[f"{table}_id"]: (one["is_deleted"], one["batch_seq"]) for one in pipeline.rows(publish.mirror, table)}
     assert mirror == {1: (False, 1), 2: (True, 3), 3: (False, 1), 4: (True, 2), 5: (False, 1)}

@@ -22,7 +22,7 @@ KNOWN = {"item_id": "int", "kept": "string", "dropped": "string", "is_deleted": 
 CAPTURED = {"item_id": "int", "kept": "string", "dropped": "string", "batch_seq": "bigint", "_is_offered": "boolean"}
 
 Row = tuple[int, str | None, str | None]
-Current = tuple[int, str | None, str | None, bool, int]
+Mirror = tuple[int, str | None, str | None, bool, int]
 Merge = Callable[..., list[tuple]]
 
 
@@ -37,8 +37,8 @@ def frame(spark: SparkSession, rows: Sequence[tuple[Any, ...]], columns: dict[st
 def merged(spark: SparkSession) -> Merge:
     """Merges literal rows; returns (key, kept, dropped, is_deleted, batch_seq, is_version, is_last) of the states seen by batches."""
 
-    def run(current: list[Current], batches: dict[int, list[Row]], full: tuple[int, ...] = (), is_one_task: bool = False) -> list[tuple]:
-        known = frame(spark, current, KNOWN)
+    def run(mirror: list[Mirror], batches: dict[int, list[Row]], full: tuple[int, ...] = (), is_one_task: bool = False) -> list[tuple]:
+        known = frame(spark, mirror, KNOWN)
         captured = frame(spark, [(*row, seq, True) for seq, rows in batches.items() for row in rows], CAPTURED)
         states = merge(known, captured, full, ITEM, ["item_id", "kept"], is_one_task=is_one_task)
         wanted = ("item_id", "kept", "dropped", "is_deleted", "batch_seq", "_is_version", "_is_last")
@@ -90,12 +90,12 @@ def test_a_key_inserted_again_is_a_version_even_with_the_same_values(merged: Mer
 
 
 def test_a_version_that_repeats_the_one_before_a_deletion_says_so(spark: SparkSession) -> None:
-    current = [(1, "a", "x", True, 2), (2, "a", "x", True, 2), (3, "a", "x", False, 2)]
-    known = frame(spark, current, KNOWN)
+    mirror = [(1, "a", "x", True, 2), (2, "a", "x", True, 2), (3, "a", "x", False, 2)]
+    known = frame(spark, mirror, KNOWN)
     rows = [(1, "a", "y", 3, True), (2, "b", "x", 3, True), (3, "a", "y", 3, True), (4, "a", "x", 3, True)]
     captured = frame(spark, rows, CAPTURED)
-    put_back = merge(known, captured, (), ITEM, ["item_id", "kept"]).filter("is_put_back")
-    assert [(row.item_id, row._is_version) for row in put_back.collect()] == [(1, True)]
+    reinserted = merge(known, captured, (), ITEM, ["item_id", "kept"]).filter("is_reinserted")
+    assert [(row.item_id, row._is_version) for row in reinserted.collect()] == [(1, True)]
 
 
 def test_deleted_and_inserted_again_across_waiting_batches(merged: Merge) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from totesys import manifests
 from totesys.errors import BadDataError
-from totesys.manifests import PublishManifest
+from totesys.lake import manifests
+from totesys.lake.manifests import PublishManifest
 
 from tests.transform.conftest import Pipeline
 from tests.transform.landing import address, counterparty, currency, department, payment, purchase_order, sales_order, staff
@@ -53,13 +53,13 @@ def history(new_pipeline: Callable[[], Pipeline]) -> History:
 
 
 def versions(history: History, publish: PublishManifest, partition: str) -> list[tuple[int, int, int]]:
-    rows = history.pipeline.rows(publish.warehouse, "fact_sales_order", partition)
+    rows = history.pipeline.rows(publish.star, "fact_sales_order", partition)
     return sorted((row["sales_order_id"], row["units_sold"], row["batch_seq"]) for row in rows)
 
 
 def test_the_first_publish_has_a_partition_of_its_own_that_no_delta_writes_again(history: History) -> None:
     assert versions(history, history.first, "initial") == [(1, 10, 1), (2, 10, 1), (100_001, 10, 1)]
-    assert history.third.warehouse["fact_sales_order"]["initial"] == history.first.warehouse["fact_sales_order"]["initial"]
+    assert history.third.star["fact_sales_order"]["initial"] == history.first.star["fact_sales_order"]["initial"]
 
 
 def test_each_waiting_batch_brings_its_versions_under_its_own_day(history: History) -> None:
@@ -70,20 +70,19 @@ def test_each_waiting_batch_brings_its_versions_under_its_own_day(history: Histo
 
 def test_an_account_number_changes_the_mirror_and_makes_no_fact_version(history: History) -> None:
     assert history.second.new_rows["fact_payment"] == 0
-    assert [row["company_ac_number"] for row in history.pipeline.rows(history.second.current, "payment")] == [9]
-    assert "company_ac_number" not in history.pipeline.rows(history.second.warehouse, "fact_payment")[0]
+    assert [row["company_ac_number"] for row in history.pipeline.rows(history.second.mirror, "payment")] == [9]
+    assert "company_ac_number" not in history.pipeline.rows(history.second.star, "fact_payment")[0]
 
 
 def test_only_key_ranges_with_a_change_are_written_again(history: History) -> None:
-    first, second = history.first.current["sales_order"], history.second.current["sales_order"]
+    first, second = history.first.mirror["sales_order"], history.second.mirror["sales_order"]
     assert second["1"] == first["1"]
     assert second["0"].publish_seq == 2 and second["0"].rows == 3
 
 
 def test_an_address_change_reaches_its_location_and_every_counterparty_on_it(history: History) -> None:
     cities = {
-        row["counterparty_id"]: row["counterparty_legal_city"]
-        for row in history.pipeline.rows(history.second.warehouse, "dim_counterparty")
+        row["counterparty_id"]: row["counterparty_legal_city"] for row in history.pipeline.rows(history.second.star, "dim_counterparty")
     }
     assert cities == {1: "Hull", 2: "Hull", 3: "York"}
     assert history.second.new_rows["dim_counterparty"] == 2
@@ -91,57 +90,57 @@ def test_an_address_change_reaches_its_location_and_every_counterparty_on_it(his
 
 
 def test_a_department_change_reaches_its_staff_and_a_null_location_is_empty_text(history: History) -> None:
-    before = {row["staff_id"]: row["location"] for row in history.pipeline.rows(history.first.warehouse, "dim_staff")}
-    after = {row["staff_id"]: row["location"] for row in history.pipeline.rows(history.second.warehouse, "dim_staff")}
+    before = {row["staff_id"]: row["location"] for row in history.pipeline.rows(history.first.star, "dim_staff")}
+    after = {row["staff_id"]: row["location"] for row in history.pipeline.rows(history.second.star, "dim_staff")}
     assert before == {1: "Leds", 2: ""}
     assert after == {1: "Ripon", 2: ""}
 
 
 def test_a_full_read_deletes_what_it_lacks_and_writes_nothing_that_is_the_same(history: History) -> None:
-    current = {row["sales_order_id"]: row["is_deleted"] for row in history.pipeline.rows(history.third.current, "sales_order")}
+    current = {row["sales_order_id"]: row["is_deleted"] for row in history.pipeline.rows(history.third.mirror, "sales_order")}
     assert current == {1: False, 2: True, 3: False, 100_001: False}
     assert not any(history.third.new_rows.values())
-    assert history.third.current["address"] == history.second.current["address"]
+    assert history.third.mirror["address"] == history.second.mirror["address"]
 
 
 def test_the_calendar_holds_whole_years_and_the_facts_days_within(history: History) -> None:
-    days = sorted(row["date_id"] for row in history.pipeline.rows(history.third.warehouse, "dim_date"))
+    days = sorted(row["date_id"] for row in history.pipeline.rows(history.third.star, "dim_date"))
     assert (days[0], days[-1], len(days)) == (datetime.date(2026, 1, 1), datetime.date(2027, 12, 31), 730)
-    monday = next(row for row in history.pipeline.rows(history.third.warehouse, "dim_date") if row["date_id"] == datetime.date(2026, 3, 2))
+    monday = next(row for row in history.pipeline.rows(history.third.star, "dim_date") if row["date_id"] == datetime.date(2026, 3, 2))
     assert (monday["day_of_week"], monday["day_name"], monday["month_name"], monday["quarter"]) == (1, "Monday", "March", 1)
 
 
 def test_values_arrive_exactly(history: History) -> None:
-    order = history.pipeline.rows(history.first.warehouse, "fact_sales_order")[0]
+    order = history.pipeline.rows(history.first.star, "fact_sales_order")[0]
     assert (order["created_date"], order["created_time"]) == (datetime.date(2026, 3, 2), "09:30:15.123")
     assert order["unit_price"] == Decimal("3.90")
-    assert history.pipeline.rows(history.first.warehouse, "fact_payment")[0]["payment_amount"] == Decimal("99999999.99")
-    location = history.pipeline.rows(history.first.warehouse, "dim_location")[0]
+    assert history.pipeline.rows(history.first.star, "fact_payment")[0]["payment_amount"] == Decimal("99999999.99")
+    location = history.pipeline.rows(history.first.star, "dim_location")[0]
     assert (location["postal_code"], location["country"], location["district"]) == ("08841", "Democratic People's Republic of Korea", None)
-    assert history.pipeline.rows(history.first.warehouse, "dim_staff")[0]["last_name"] == "O'Keefe"
+    assert history.pipeline.rows(history.first.star, "dim_staff")[0]["last_name"] == "O'Keefe"
 
 
 def test_a_currency_is_named_in_english_and_an_unknown_one_by_its_code(history: History) -> None:
-    names = {row["currency_code"]: row["currency_name"] for row in history.pipeline.rows(history.first.warehouse, "dim_currency")}
+    names = {row["currency_code"]: row["currency_name"] for row in history.pipeline.rows(history.first.star, "dim_currency")}
     assert names == {"GBP": "British Pound", "XZZ": "XZZ"}
 
 
 def test_a_purchase_order_arrives_with_its_item(history: History) -> None:
-    (order,) = history.pipeline.rows(history.third.warehouse, "fact_purchase_orders")
+    (order,) = history.pipeline.rows(history.third.star, "fact_purchase_orders")
     assert (order["item_code"], order["item_quantity"], order["item_unit_price"]) == ("ZDOI5EA", 371, Decimal("361.39"))
     assert order["agreed_delivery_date"] == datetime.date(2026, 3, 5)
 
 
 def test_the_catalog_points_where_the_newest_manifest_says(history: History) -> None:
-    database = history.pipeline.arguments.processed_database
-    states = history.third.warehouse["fact_sales_order"]
+    database = history.pipeline.arguments.star_database
+    states = history.third.star["fact_sales_order"]
     bucket = history.pipeline.processed.name
     expected = {value: f"s3://{bucket}/{state.prefix}" for value, state in states.items()}
     assert history.pipeline.locations(database, "fact_sales_order") == expected
 
 
 def test_a_run_with_nothing_waiting_publishes_nothing_and_heals_a_pointer_that_a_crash_left_behind(history: History) -> None:
-    database = history.pipeline.arguments.processed_database
+    database = history.pipeline.arguments.star_database
     before = history.pipeline.locations(database, "dim_staff")
     history.pipeline.aws.glue.delete_partition(DatabaseName=database, TableName="dim_staff", PartitionValues=["0"])
     assert history.pipeline.transform() is None
@@ -163,10 +162,10 @@ def test_what_no_publish_of_the_last_day_refers_to_is_swept_and_the_rest_stays_r
     swept = history.pipeline.transform(tomorrow)
     assert swept is not None
     left = {key[: key.rindex("/") + 1] for key, _ in history.pipeline.processed.objects("") if "/publish_id=" in key}
-    in_use = {state.prefix for publish in (history.third, swept) for table in publish.warehouse.values() for state in table.values()}
+    in_use = {state.prefix for publish in (history.third, swept) for table in publish.star.values() for state in table.values()}
     assert in_use <= left
-    assert history.first.warehouse["dim_location"]["0"].prefix not in left
-    assert len(history.pipeline.rows(swept.warehouse, "fact_payment")) == 2
+    assert history.first.star["dim_location"]["0"].prefix not in left
+    assert len(history.pipeline.rows(swept.star, "fact_payment")) == 2
 
 
 def test_a_run_that_died_before_its_manifest_is_done_again_and_a_second_winner_steps_back(
@@ -195,9 +194,9 @@ def test_a_run_that_died_before_its_manifest_is_done_again_and_a_second_winner_s
     assert pipeline.transform() is None
     publish = manifests.newest_publish(pipeline.processed)
     assert publish is not None
-    assert [row["payment_id"] for row in pipeline.rows(publish.warehouse, "fact_payment")] == [1]
-    assert pipeline.locations(pipeline.arguments.processed_database, "fact_payment") == {
-        "initial": f"s3://{pipeline.processed.name}/{publish.warehouse['fact_payment']['initial'].prefix}"
+    assert [row["payment_id"] for row in pipeline.rows(publish.star, "fact_payment")] == [1]
+    assert pipeline.locations(pipeline.arguments.star_database, "fact_payment") == {
+        "initial": f"s3://{pipeline.processed.name}/{publish.star['fact_payment']['initial'].prefix}"
     }
 
 
@@ -211,10 +210,10 @@ def test_a_row_of_two_tables_is_absent_until_its_parent_comes_and_is_then_new(ne
     second = pipeline.transform()
 
     assert first and second
-    assert [row["staff_id"] for row in pipeline.rows(first.warehouse, "dim_staff")] == [1]
-    assert [row["counterparty_id"] for row in pipeline.rows(first.warehouse, "dim_counterparty")] == [1]
+    assert [row["staff_id"] for row in pipeline.rows(first.star, "dim_staff")] == [1]
+    assert [row["counterparty_id"] for row in pipeline.rows(first.star, "dim_counterparty")] == [1]
     assert (first.new_rows["dim_staff"], first.new_rows["dim_counterparty"]) == (1, 1)
-    staff_of = {row["staff_id"]: (row["location"], row["batch_seq"]) for row in pipeline.rows(second.warehouse, "dim_staff")}
+    staff_of = {row["staff_id"]: (row["location"], row["batch_seq"]) for row in pipeline.rows(second.star, "dim_staff")}
     assert staff_of == {1: ("Leds", 1), 2: ("Hull", 2)}
     assert (second.new_rows["dim_staff"], second.new_rows["dim_counterparty"]) == (1, 1)
 
@@ -231,7 +230,7 @@ def test_a_row_that_changes_to_a_parent_that_is_not_there_stays_as_it_was_until_
     third = pipeline.transform()
 
     def people(publish: PublishManifest) -> list[tuple[int, str, str, int]]:
-        rows = pipeline.rows(publish.warehouse, "dim_staff")
+        rows = pipeline.rows(publish.star, "dim_staff")
         return sorted((row["staff_id"], row["first_name"], row["location"], row["batch_seq"]) for row in rows)
 
     assert second and third

@@ -10,8 +10,8 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from totesys.arrow_types import arrow_type
 from totesys.contracts import UNREADABLE, Column, Contract
+from totesys.contracts.arrow_types import arrow_type
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from totesys import alerts
-from totesys.alerts import Alert
-from totesys.arguments import IngestArguments
 from totesys.contracts import Contract
-from totesys.demands import NO_DEMANDS, Demands
 from totesys.errors import BadDataError, RetriableError
 from totesys.ingest.capture import Draft, behind_reason, counts_from, held_back, hold_for_error, is_told, is_unchanged, unchanged
+from totesys.ingest.drift import FAIL, HOLD, Finding, LiveTable, findings
+from totesys.ingest.pending import announce, is_pending, progress
 from totesys.ingest.source import Source, TableError, open_source
-from totesys.ingest.structure import FAIL, HOLD, Finding, LiveTable, findings
-from totesys.logs import said
-from totesys.manifests import BatchManifest, Held, TableCapture, commit, newest_batch
-from totesys.pointers import register_batch
-from totesys.secrets import read_credentials
-from totesys.store import AlreadyThereError, Bucket
-from totesys.waiting import announce, is_waiting, progress
-from totesys.warehouse_state import loaded_through
+from totesys.lake.manifests import BatchManifest, Held, TableCapture, commit, newest_batch
+from totesys.lake.pointers import register_batch
+from totesys.lake.store import AlreadyThereError, Bucket
+from totesys.runtime import alerts
+from totesys.runtime.alerts import Alert
+from totesys.runtime.arguments import IngestArguments
+from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.logs import said
+from totesys.runtime.secrets import read_credentials
+from totesys.warehouse.state import loaded_through
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ NO_TABLE = LiveTable(oid=0, kind="", hides_rows=False, columns={}, key=())
 
 
 @dataclass(frozen=True)
-class Clients:
+class IngestClients:
     """The AWS clients that ingest uses."""
 
     s3: Any
@@ -43,7 +43,7 @@ class Clients:
     secretsmanager: Any
 
 
-def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> None:
+def run(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], demands: Demands) -> None:
     """Run one tick, unless another ingest is faster. A PipelineError leaves nothing behind that anybody reads."""
     for _ in range(_ATTEMPTS):
         try:
@@ -57,7 +57,7 @@ def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Co
     raise RetriableError(f"another ingest was faster {_ATTEMPTS} times, and what was demanded is not done: start the run again")
 
 
-def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> BatchManifest:
+def tick(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], demands: Demands) -> BatchManifest:
     """Reads, commits, registers and announces one batch. AlreadyThereError when another ingest took its number meanwhile."""
     started = time.monotonic()
     ingestion = Bucket(clients.s3, arguments.ingestion_bucket)
@@ -72,7 +72,7 @@ def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, C
     commit(ingestion, batch)
     if batch.has_rows:
         register_batch(clients.glue, arguments.ingestion_database, batch, ingestion.name)
-    is_caught_up = announce_waiting(arguments, clients, batch)
+    is_caught_up = announce_pending(arguments, clients, batch)
     landed = [capture.rows for capture in batch.tables.values()]
     rows, quiet, seconds = sum(landed), landed.count(0), time.monotonic() - started
     log.info(
@@ -82,7 +82,7 @@ def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, C
     return batch
 
 
-def announce_waiting(arguments: IngestArguments, clients: Clients, batch: BatchManifest) -> bool:
+def announce_pending(arguments: IngestArguments, clients: IngestClients, batch: BatchManifest) -> bool:
     """Announce the work if the warehouse lacks a batch. Return whether the warehouse has said that it lacks nothing."""
 
     def ask() -> int:
@@ -91,23 +91,24 @@ def announce_waiting(arguments: IngestArguments, clients: Clients, batch: BatchM
     reached = progress(ask, lambda: batch.data_seq, Bucket(clients.s3, arguments.processed_bucket))
     if reached.unknown:
         log.warning("batch %d is committed, but nobody knows what the warehouse lacks: %s", batch.seq, reached.unknown)
-    if waits := is_waiting(batch, reached.through):
+    if has_pending := is_pending(batch, reached.through):
         announce(clients.events, clients.glue, arguments.publish_workflow, batch)
-    return not waits and not reached.unknown
+    return not has_pending and not reached.unknown
 
 
 def counted(batch: BatchManifest, is_caught_up: bool) -> dict[str, float]:
     """Return the batch's metrics. `is_caught_up`: whether the warehouse has said that it holds everything that has landed."""
     captures = list(batch.tables.values())
-    landed, kept_out = sum(capture.rows for capture in captures), sum(capture.dead.new for capture in captures if capture.dead)
-    oldest_for = datetime.fromisoformat(batch.snapshot_at) - datetime.fromisoformat(batch.oldest_since)
+    letters = [capture.dead_letters for capture in captures if capture.dead_letters]
+    landed, kept_out = sum(capture.rows for capture in captures), sum(dead.new_rows for dead in letters)
+    oldest_for = datetime.fromisoformat(batch.snapshot_at) - datetime.fromisoformat(batch.oldest_transaction_since)
     return {
         "RowsRead": landed + kept_out,
         "RowsWritten": landed,
         "RowsHeldBack": kept_out,
         "BytesWritten": sum(landed.bytes for capture in captures for landed in capture.files),
         "HeldTables": len(batch.held),
-        "DeadLetters": sum(capture.dead.rows for capture in captures if capture.dead),
+        "DeadLetters": sum(dead.rows for dead in letters),
         "OldestTransactionSeconds": max(0.0, oldest_for.total_seconds()),
         **({"CaughtUp": 1} if is_caught_up else {}),
     }
@@ -122,16 +123,16 @@ def news(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
     found = []
     for table, why in batch.held.items():
         if not is_told(previous.held.get(table) if previous else None, why):
-            text = f"{why.reason}. Nothing of the table is brought in until that is settled, and nothing is lost: {why.settle}"
+            text = f"{why.reason}. Nothing of the table is brought in until that is settled, and nothing is lost: {why.cure}"
             found.append(alert("table held", table, text))
     for table, capture in batch.tables.items():
-        if capture.dead and capture.dead.new:
-            text = f"{capture.dead.new} rows break the contract and stay out, the others go on: scripts/deadletters.sh show {table}"
+        if (dead := capture.dead_letters) and dead.new_rows:
+            text = f"{dead.new_rows} rows break the contract and stay out, the others go on: scripts/totesys deadletters show {table}"
             found.append(alert("rows in the dead letter", table, text))
     for table, texts in batch.drift.items():
         told = previous.drift.get(table, ()) if previous else ()
         if new := [text for text in texts if text not in told]:
-            text = f"{'; '.join(new)}. The rows flow on; to take it into the contract: scripts/schema.sh propose {table}"
+            text = f"{'; '.join(new)}. The rows flow on; to take it into the contract: scripts/totesys schema propose {table}"
             found.append(alert("source changed", table, text))
     return found
 
@@ -147,7 +148,7 @@ def read_batch(
         raise RetriableError(
             f"totesys ({source.place}) is older than what was read before: {reason}. Nothing was read, or history would go back:"
             " wait until the replica has caught up, or see that the secret names the right server. If the source itself was set back,"
-            " scripts/run.sh --full reads it as it is"
+            " scripts/totesys run --full reads it as it is"
         )
     unlocked = set(failed)
     live = source.structure(list(contracts), unlocked)
@@ -179,7 +180,7 @@ def read_batch(
         if isinstance(captured, Held):
             held[table] = captured
             if captured.cause == "error":
-                log.warning("batch %d: %s is held: %s: %s", draft.seq, table, captured.reason, captured.settle)
+                log.warning("batch %d: %s is held: %s: %s", draft.seq, table, captured.reason, captured.cure)
             if before:
                 captures[table] = held_back(before)
         else:

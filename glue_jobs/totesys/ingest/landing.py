@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from totesys.errors import RetriableError
-from totesys.manifests import LandedFile
-from totesys.store import Bucket
+from totesys.lake.manifests import LandedFile
+from totesys.lake.store import Bucket
 
 ROWS_PER_FILE = 1_000_000
 

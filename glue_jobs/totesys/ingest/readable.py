@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from psycopg2 import sql
 
 from totesys.contracts import UNREADABLE, Column, Contract
-from totesys.ingest.structure import LiveTable
-
-_BOUNDS = {"int": 2**31, "bigint": 2**63}
-_DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
+from totesys.contracts.types import INTEGER_BITS, digits
+from totesys.ingest.drift import LiveTable
 
 
 def selected(contract: Contract, live: LiveTable) -> list[sql.Composable]:
@@ -55,10 +51,10 @@ def _fits(column: Column, live_type: str) -> sql.Composable | None:
         return sql.SQL(" AND ").join(conditions)
     if column.type == "date":  # likewise
         return sql.SQL("{} BETWEEN '0001-01-01' AND '9999-12-31'").format(value)
-    if decimal := _DECIMAL.fullmatch(column.type):  # numeric has NaN, which is above all numbers
-        return sql.SQL("abs({}) < {}").format(value, sql.Literal(10 ** (int(decimal[1]) - int(decimal[2]))))
-    if column.type in _BOUNDS and not is_same:
-        bound = _BOUNDS[column.type]
+    if decimal := digits(column.type):  # numeric has NaN, which is above all numbers
+        return sql.SQL("abs({}) < {}").format(value, sql.Literal(10 ** (decimal.precision - decimal.scale)))
+    if column.type in INTEGER_BITS and not is_same:
+        bound = 2 ** (INTEGER_BITS[column.type] - 1)
         return sql.SQL("{} BETWEEN {} AND {}").format(value, sql.Literal(-bound), sql.Literal(bound - 1))
     return None
 

@@ -19,11 +19,11 @@ from psycopg2 import sql
 
 from totesys.contracts import RAW_LINEAGE, Contract
 from totesys.errors import PipelineError, RetriableError
+from totesys.errors.postgres import Server
+from totesys.ingest.drift import LiveColumn, LiveTable
 from totesys.ingest.readable import as_json, selected
-from totesys.ingest.structure import LiveColumn, LiveTable
-from totesys.manifests import SourceIdentity
-from totesys.postgres_errors import Server
-from totesys.secrets import Credentials
+from totesys.lake.manifests import SourceIdentity
+from totesys.runtime.secrets import Credentials
 
 SCHEMA = "public"
 SNAPSHOT_SECONDS = 20 * 60  # a snapshot held for longer keeps the source from cleaning up, and breaks the promise of freshness

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, false, func, or_, select
 
 from totesys.contracts import Contract, Contracts
-from totesys.demands import Demands
 from totesys.errors import BadDataError, FatalError
+from totesys.lake.manifests import PublishManifest
 from totesys.load import ledger, outcome, waiting_rows
-from totesys.load.merge import Floors, Staged, Tell, bring_in, in_one_transaction
-from totesys.load.models import star_tables
-from totesys.load.plan import Loaded, Plan, Rows, check_lake, mirror_rows, newer_rows
-from totesys.manifests import PublishManifest
+from totesys.load.merge import Floors, Tell, bring_in, in_one_transaction
+from totesys.load.plan import LakeRows, Loaded, LoadPlan, check_lake, mirror_rows, newer_rows
+from totesys.load.staging import Staged
+from totesys.runtime.demands import Demands
+from totesys.warehouse.models import warehouse_tables
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Backfill:
     with_ledger  whether it is all tables, so that the ledger begins anew after the base as well
     """
 
-    plan: Plan
+    plan: LoadPlan
     base: Loaded
     with_ledger: bool
 
@@ -56,16 +57,16 @@ def plan_backfill(
         _log.info("backfill from batch %d: what came through batch %d stays", demands.backfill_from, base.through_batch_seq)
     through = publish.through_batch_seq if is_all else loaded.through_batch_seq
 
-    def wanted(table: str) -> Rows:
+    def wanted(table: str) -> LakeRows:
         if is_all or contracts.warehouse[table].version_of:
             # Of one fact no more goes in than is in of the others; what is newer comes to all of them by an ordinary load.
-            return newer_rows(publish.warehouse, table, base.through_batch_seq, through)
-        return newer_rows(publish.warehouse, table, 0, publish.through_batch_seq)  # the lake has a dimension's latest state only
+            return newer_rows(publish.star, table, base.through_batch_seq, through)
+        return newer_rows(publish.star, table, 0, publish.through_batch_seq)  # the lake has a dimension's latest state only
 
     stars = {table: wanted(table) for table in tables}
     sources = contracts.source if is_all else {source for table in tables for source in contracts.warehouse[table].inputs}
     mirrors = {table: mirror_rows(publish, table, 0, through) for table in sources}
-    return Backfill(Plan(publish, loaded, tombstoned, base.through_batch_seq, stars, mirrors), base, is_all)
+    return Backfill(LoadPlan(publish, loaded, tombstoned, base.through_batch_seq, stars, mirrors), base, is_all)
 
 
 def demanded_tables(contracts: Contracts, table: str | None) -> Sequence[str]:
@@ -81,7 +82,7 @@ def demanded_tables(contracts: Contracts, table: str | None) -> Sequence[str]:
 def replace(connection: Connection, backfill: Backfill, warehouse: dict[str, Contract], tell: Tell, staged: Staged) -> bool:
     """Makes the rows anew by the staged ones. All or nothing; False and nothing when another load was first."""
     plan, base = backfill.plan, backfill.base
-    stars = star_tables(warehouse)
+    stars = warehouse_tables(warehouse)
     facts = {table: stars[table] for table, contract in warehouse.items() if contract.version_of}
     dimensions = {table: stars[table] for table in plan.stars if table not in facts}
     anew = [table for table in facts if table in plan.stars]
@@ -122,7 +123,7 @@ def _drop_surplus(connection: Connection, dimension: Table, staged: Table, facts
     if count:
         raise BadDataError(
             f"warehouse table {dimension.fullname} has {count} rows that the lake does not have, but facts refer to them; nothing was"
-            " changed: make the facts anew as well, by scripts/backfill.sh without --table"
+            " changed: make the facts anew as well, by scripts/totesys backfill without --table"
         )
     deleted = connection.execute(delete(dimension).where(surplus)).rowcount
     outcome.check_gone(connection, dimension, surplus)

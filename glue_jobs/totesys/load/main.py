@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import boto3
 
-from totesys.arguments import LoadArguments, parse_arguments
 from totesys.contracts import load_contracts
-from totesys.demands import read_demands
+from totesys.lake.store import Bucket
 from totesys.load.job import LoadJob
-from totesys.secrets import read_credentials
-from totesys.spark_session import spark_session
-from totesys.store import Bucket
+from totesys.runtime.arguments import LoadArguments, parse_arguments
+from totesys.runtime.demands import read_demands
+from totesys.runtime.secrets import read_credentials
+from totesys.runtime.spark_session import spark_session
 
 
 def main(argv: Sequence[str]) -> None:

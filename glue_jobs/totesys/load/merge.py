@@ -6,17 +6,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, Table, exists, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from totesys.alerts import Alert
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.load import ledger, outcome, put_back, record_ids, staging, tombstones, waiting_rows
-from totesys.load.models import TOMBSTONE, ledger_table, star_tables, waiting_table
-from totesys.load.plan import Loaded, Plan
+from totesys.load import ledger, outcome, record_ids, reinserted, staging, tombstones, waiting_rows
+from totesys.load.plan import Loaded, LoadPlan
+from totesys.load.staging import Staged
+from totesys.runtime.alerts import Alert
+from totesys.warehouse.models import TOMBSTONE, ledger_table, waiting_table, warehouse_tables
 
 Tell = Callable[[Sequence[Alert]], None]  # sends alerts
 Floors = Mapping[str, int]  # fact -> a record id; every row that this load appends gets a higher one
@@ -24,19 +24,11 @@ Floors = Mapping[str, int]  # fact -> a record id; every row that this load appe
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Staged:
-    """What an attempt has staged for a plan: its tables, by warehouse table or `tombstone`, and how many rows each must hold."""
-
-    tables: Mapping[str, Table]
-    rows: Mapping[str, int]
-
-
-def merge(connection: Connection, plan: Plan, warehouse: dict[str, Contract], tell: Tell, staged: Staged) -> bool:
+def merge(connection: Connection, plan: LoadPlan, warehouse: dict[str, Contract], tell: Tell, staged: Staged) -> bool:
     """Brings the staged rows in, and those that wait no longer. All or nothing; False and nothing when another load was first."""
 
     def load(floors: Floors) -> None:
-        stars = star_tables(warehouse)
+        stars = warehouse_tables(warehouse)
         facts = {table: stars[table] for table, contract in warehouse.items() if contract.version_of}
         if not plan.loaded.load_seq:
             _refuse_unknown_facts(connection, [*facts.values(), *(waiting_table(warehouse[table]) for table in facts)])
@@ -46,7 +38,7 @@ def merge(connection: Connection, plan: Plan, warehouse: dict[str, Contract], te
 
 
 def in_one_transaction(
-    connection: Connection, plan: Plan, warehouse: dict[str, Contract], staged: Staged, work: Callable[[Floors], None]
+    connection: Connection, plan: LoadPlan, warehouse: dict[str, Contract], staged: Staged, work: Callable[[Floors], None]
 ) -> bool:
     """Takes the ledger, checks what is staged, does the work and drops staging. False when the warehouse is not what the plan was made for.
 
@@ -67,9 +59,9 @@ def in_one_transaction(
     return True
 
 
-def _floors(connection: Connection, plan: Plan, warehouse: dict[str, Contract], staged: Staged) -> Floors:
+def _floors(connection: Connection, plan: LoadPlan, warehouse: dict[str, Contract], staged: Staged) -> Floors:
     record_ids.forget_cached(connection)
-    stars = star_tables(warehouse)
+    stars = warehouse_tables(warehouse)
     return {
         table: record_ids.reserve(connection, contract, stars[table], plan.loaded.last_record_ids.get(table, 0), staged.rows.get(table, 0))
         for table, contract in warehouse.items()
@@ -79,7 +71,7 @@ def _floors(connection: Connection, plan: Plan, warehouse: dict[str, Contract], 
 
 def bring_in(
     connection: Connection,
-    plan: Plan,
+    plan: LoadPlan,
     warehouse: Mapping[str, Contract],
     stars: Mapping[str, Table],
     staged: Staged,
@@ -110,7 +102,7 @@ def bring_in(
             _log.info("%s: %d rows %s in %.2f s", table, rows, "appended" if table in floors else "merged", time.monotonic() - started)
     told = [waiting_rows.alert(connection, warehouse[table], base.through_batch_seq, plan.publish.through_batch_seq) for table in floors]
     tell([alert for alert in told if alert])
-    put_back.bring_in(connection, plan, warehouse, staged.tables)
+    reinserted.bring_in(connection, plan, warehouse, staged.tables)
     tombstones.bring_in(connection, plan, staged.tables.get(TOMBSTONE))
     return changed
 
@@ -121,7 +113,7 @@ def _refuse_unknown_facts(connection: Connection, facts: Iterable[Table]) -> Non
         if connection.scalar(select(exists(select(fact)))):
             raise FatalError(
                 f"warehouse table {fact.fullname} has rows, but {ledger_table().fullname} has none: restore the ledger, or make the"
-                " warehouse anew from the lake by scripts/backfill.sh"
+                " warehouse anew from the lake by scripts/totesys backfill"
             )
 
 

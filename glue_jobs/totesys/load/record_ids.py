@@ -11,12 +11,12 @@ import logging
 from sqlalchemy import Connection, Row, Table, func, select, text
 
 from totesys.contracts import Contract
+from totesys.contracts.types import INTEGER_BITS
 from totesys.errors import FatalError
-from totesys.load.models import STAR_SCHEMA
+from totesys.warehouse.models import PUBLIC_SCHEMA
 
 _log = logging.getLogger(__name__)
 
-_HIGHEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 
 # PostgreSQL records as dependencies both an identity's own sequence and the sequence that a default calls, serial or not.
 _SEQUENCE = text("""
@@ -52,7 +52,7 @@ def reserve(connection: Connection, contract: Contract, fact: Table, last: int, 
     # The name comes from the server's catalog, quoted by it.
     last_value, is_called = connection.execute(text(f"SELECT last_value, is_called FROM {sequence.name}")).one()  # nosec B608
     upcoming = last_value + sequence.step if is_called else last_value
-    highest = min(sequence.highest, _HIGHEST[sequence.type])
+    highest = min(sequence.highest, 2 ** (INTEGER_BITS[sequence.type] - 1) - 1)
     left = max(0, (highest - max(upcoming, floor + sequence.step)) // sequence.step + 1)
     if left < rows:
         raise FatalError(_no_ids_left(contract, fact, sequence, floor, left, rows, last_value))
@@ -67,7 +67,7 @@ def _no_ids_left(contract: Contract, fact: Table, sequence: Row, floor: int, lef
     cure = []
     if sequence.type != "bigint":
         cure += [
-            f"DROP VIEW IF EXISTS {STAR_SCHEMA}.{contract.current_view}",
+            f"DROP VIEW IF EXISTS {PUBLIC_SCHEMA}.{contract.current_view}",
             f"ALTER TABLE {fact.fullname} ALTER COLUMN {key.name} TYPE bigint",
         ]
     cure.append(f"ALTER SEQUENCE {sequence.name} AS bigint NO MAXVALUE")

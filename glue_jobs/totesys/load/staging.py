@@ -6,19 +6,29 @@ may drop them; so two loads at once never touch each other's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
 from urllib.parse import quote
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from sqlalchemy import Connection, MetaData, Table, inspect, text
 from sqlalchemy.schema import CreateTable, DropTable
 
-from totesys.load.models import OWN_SCHEMA, STAGING
-from totesys.secrets import Credentials
+from totesys.contracts import Contracts
+from totesys.errors.warehouse import spark_errors
+from totesys.load import lake_rows
+from totesys.load.plan import LoadPlan
+from totesys.runtime.secrets import Credentials
+from totesys.runtime.spark_session import name_jobs
+from totesys.warehouse.models import ETL_SCHEMA, STAGING, TOMBSTONE, staging_table, tombstone_staging_table
 
+_log = logging.getLogger(__name__)
+_TABLES_AT_ONCE = 4  # the warehouse and Spark both have time for another table while one waits
 _WRITERS = 4  # sessions per table; the warehouse serves others too
 _ROWS_PER_WRITER = 100_000  # below it, one session is as fast
 _ROWS_PER_BATCH = 5_000
@@ -32,13 +42,13 @@ def session_name(attempt: str) -> str:
 def drop_dead(connection: Connection) -> list[str]:
     """Drops the staging tables of attempts that have no session any more, and returns their names."""
     with connection.begin():
-        names = inspect(connection).get_table_names(schema=OWN_SCHEMA)
+        names = inspect(connection).get_table_names(schema=ETL_SCHEMA)
         # Read after the names: an attempt is connected before its first table exists.
         alive = set(connection.scalars(text("SELECT application_name FROM pg_stat_activity")))
         found = [STAGING.fullmatch(name) for name in names]
         dead = [match[0] for match in found if match and session_name(match[1]) not in alive]
         for name in dead:
-            connection.execute(DropTable(Table(name, MetaData(schema=OWN_SCHEMA)), if_exists=True))  # unless another load was quicker
+            connection.execute(DropTable(Table(name, MetaData(schema=ETL_SCHEMA)), if_exists=True))  # unless another load was quicker
     return dead
 
 
@@ -107,3 +117,64 @@ def _with_dates_as_text(rows: DataFrame) -> DataFrame:
     """The rows with each date as YYYY-MM-DD. Spark hands dates to JDBC as java.sql.Date, which has no 1582-10-05 to 1582-10-14."""
     texts = {name: F.col(name).cast("string") for name, kind in rows.dtypes if kind == "date"}
     return rows.withColumns(texts) if texts else rows
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What an attempt has staged for a plan: its tables, by warehouse table or `tombstone`, and how many rows each must hold."""
+
+    tables: Mapping[str, Table]
+    rows: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Staging:
+    """One attempt's staging of plans from a processed bucket. `spark` is asked for a session when there are files to read."""
+
+    bucket: str
+    contracts: Contracts
+    spark: Callable[[], SparkSession]
+    writer: StagingWriter
+
+    def tables(self, plan: LoadPlan) -> dict[str, Table]:
+        """The staging tables that the plan needs, by warehouse table; with `tombstone` when there are mirrors to read."""
+        tables = {table: staging_table(self.contracts.warehouse[table], self.writer.attempt) for table in plan.stars}
+        if any(rows.partitions for rows in plan.mirrors.values()):
+            tables[TOMBSTONE] = tombstone_staging_table(self.writer.attempt)
+        return tables
+
+    def fill(self, plan: LoadPlan, tables: Mapping[str, Table]) -> Staged:
+        """Writes all of them, a few at once."""
+        written = [table for table in tables if table == TOMBSTONE or plan.stars[table].partitions]
+        rows = dict.fromkeys(tables, 0)
+        if not written:
+            return Staged(tables, rows)
+        spark = self.spark()
+
+        def write(table: str) -> int:
+            name_jobs(spark, table)
+            started = time.monotonic()
+            staged = self._keys(spark, plan, tables[table]) if table == TOMBSTONE else self._rows(spark, plan, table, tables[table])
+            _log.info("%s: %d rows staged in %.1f s", table, staged, time.monotonic() - started)
+            return staged
+
+        with spark_errors(self.writer.credentials):
+            pool = ThreadPoolExecutor(_TABLES_AT_ONCE, thread_name_prefix="stage")
+            try:
+                return Staged(tables, rows | dict(zip(written, pool.map(write, written))))
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _rows(self, spark: SparkSession, plan: LoadPlan, table: str, staged: Table) -> int:
+        rows, counts = lake_rows.star_rows(spark, self.bucket, plan, self.contracts.warehouse[table])
+        self.writer.write(rows, staged, at_most=plan.stars[table].in_files)
+        counted = counts.get
+        lake_rows.check_star_counts(plan, table, **counted)
+        return int(counted["wanted"])
+
+    def _keys(self, spark: SparkSession, plan: LoadPlan, staged: Table) -> int:
+        keys, counts = lake_rows.mirror_keys(spark, self.bucket, plan, self.contracts.source)
+        self.writer.write(keys, staged, at_most=sum(rows.in_files for rows in plan.mirrors.values()))
+        counted = counts.get
+        lake_rows.check_mirror_counts(plan, counted["total"], counted["deleted"])
+        return int(counted["wanted"])

@@ -28,11 +28,11 @@ from sqlalchemy import (
 from sqlalchemy import insert as insert_into
 from sqlalchemy.dialects.postgresql import array
 
-from totesys.alerts import Alert
 from totesys.contracts import Contract, Contracts
 from totesys.load import outcome
-from totesys.load.models import waiting_table
 from totesys.load.plan import Loaded
+from totesys.runtime.alerts import Alert
+from totesys.warehouse.models import waiting_table
 
 
 def bring_in(connection: Connection, contract: Contract, stars: Mapping[str, Table], staged: Table | None, base: Loaded) -> int:
@@ -85,7 +85,7 @@ def alert(connection: Connection, contract: Contract, after: int, through: int) 
     return Alert(
         "rows wait for a parent", contract.table, through,
         f"{contract.table}: {rows} rows wait for rows that the warehouse does not have, of {parents}. Nothing is lost: they go in by"
-        f" themselves once the parents come. See them: scripts/deadletters.sh list",
+        f" themselves once the parents come. See them: scripts/totesys deadletters list",
     )  # fmt: skip
 
 

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from totesys import layout, manifests
 from totesys.contracts import Contracts
-from totesys.demands import Demands
 from totesys.errors import FatalError
-from totesys.manifests import NO_PUBLISH, PublishManifest
-from totesys.store import Bucket
+from totesys.lake import layout, manifests
+from totesys.lake.manifests import NO_PUBLISH, PublishManifest
+from totesys.lake.store import Bucket
+from totesys.runtime.demands import Demands
 from totesys.transform.publish import Work
 
 log = logging.getLogger(__name__)
@@ -34,13 +34,13 @@ def backfill_work(ingestion: Bucket, processed: Bucket, newest: PublishManifest,
     start = replace(
         newest,
         through_batch_seq=base.through_batch_seq,
-        current={table: (base if table in sources else newest).current.get(table, {}) for table in contracts.source},
-        warehouse={table: (base if table in affected else newest).warehouse.get(table, {}) for table in contracts.warehouse},
+        mirror={table: (base if table in sources else newest).mirror.get(table, {}) for table in contracts.source},
+        star={table: (base if table in affected else newest).star.get(table, {}) for table in contracts.warehouse},
     )
     landed = manifests.batches_after(ingestion, base.through_batch_seq)
     batches = tuple(batch for batch in landed if batch.seq <= newest.through_batch_seq)
     log.info("backfill of %s from batches above %d", demands.backfill_table or "every table", base.through_batch_seq)
-    return Work(start, batches, sources, frozenset(int(year) for year in newest.warehouse.get("dim_date", {})))
+    return Work(start, batches, sources, frozenset(int(year) for year in newest.star.get("dim_date", {})))
 
 
 def affected_sources(contracts: Contracts, table: str | None) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ def _base(processed: Bucket, newest: PublishManifest, from_batch: int) -> Publis
         if not publish.previous_seq:
             return NO_PUBLISH
         publish = manifests.read_publish(processed, publish.previous_seq)
-    prefixes = [state.prefix for tables in (publish.current, publish.warehouse) for states in tables.values() for state in states.values()]
+    prefixes = [state.prefix for tables in (publish.mirror, publish.star) for states in tables.values() for state in states.values()]
     with ThreadPoolExecutor(_LISTINGS_AT_ONCE) as pool:
         first = pool.map(partial(processed.first_key, is_ours=layout.is_data_file), prefixes)
         gone = [prefix for prefix, key in zip(prefixes, first) if key is None]

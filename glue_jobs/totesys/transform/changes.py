@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from totesys import layout
 from totesys.contracts import Contract, Partition
-from totesys.manifests import BatchManifest, PartitionState, PublishManifest
+from totesys.lake import layout
+from totesys.lake.manifests import BatchManifest, PartitionState, PublishManifest
 
 INITIAL = "initial"  # the day of the first batch of all: small deltas never rewrite its partition
 
@@ -24,7 +24,7 @@ class Publishing:
     batches     the batches that it brings in, oldest first
     seq         number of the publish
     publish_id  names the prefixes that the pass writes
-    origin      id of the first batch of all
+    lake_id     id of the first batch of all
     tables      the source tables whose batches it brings in
     years       years that the calendar must have, whatever the facts use
     """
@@ -33,12 +33,12 @@ class Publishing:
     batches: tuple[BatchManifest, ...]
     seq: int
     publish_id: str
-    origin: str
+    lake_id: str
     tables: tuple[str, ...]
     years: frozenset[int] = frozenset()
 
     @property
-    def loaded_seq(self) -> int:
+    def published_seq(self) -> int:
         """The newest batch that `previous` has in: rows of later batches are new."""
         return self.previous.through_batch_seq
 
@@ -49,7 +49,7 @@ class Publishing:
     @property
     def day_of(self) -> dict[int, str]:
         """The UTC day of each batch, by its number."""
-        return {batch.seq: INITIAL if batch.batch_id == self.origin else batch.ingest_date for batch in self.batches}
+        return {batch.seq: INITIAL if batch.batch_id == self.lake_id else batch.ingest_date for batch in self.batches}
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class SourceChange:
     """What one source table's batches changed: its mirror, the warehouse tables made of it alone, the span of dates in new facts, and
     rows that a full read found different though no delta would have offered them."""
 
-    current: TableChange = field(default_factory=TableChange)
-    warehouse: Mapping[str, TableChange] = field(default_factory=dict)
+    mirror: TableChange = field(default_factory=TableChange)
+    star: Mapping[str, TableChange] = field(default_factory=dict)
     dates: DateSpan | None = None
     misses: int = 0
 
@@ -100,10 +100,10 @@ def table_change(counts: Mapping[str, RangeCount], prefix: str, contract: Contra
     return TableChange(states, sum(count.new_rows for count in counts.values()))
 
 
-def count_partitions(rows: DataFrame, partition: Partition, loaded_seq: int) -> dict[str, RangeCount]:
+def count_partitions(rows: DataFrame, partition: Partition, published_seq: int) -> dict[str, RangeCount]:
     """Counts per partition value, in one small job; `rows` has the partition's column and batch_seq."""
     counted = rows.groupBy(partition.name).agg(
-        F.count("*").alias("all"), F.count_if(F.col("batch_seq") > loaded_seq).alias("new"), F.max("batch_seq").alias("newest")
+        F.count("*").alias("all"), F.count_if(F.col("batch_seq") > published_seq).alias("new"), F.max("batch_seq").alias("newest")
     )
     return {str(row[partition.name]): RangeCount(row["all"], row["new"], row["newest"]) for row in counted.collect()}
 

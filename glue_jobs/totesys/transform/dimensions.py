@@ -7,41 +7,41 @@ from collections.abc import Iterable, Mapping
 
 from pyspark.sql import functions as F
 
-from totesys import layout
-from totesys.contracts import CURRENT_LINEAGE, Contract, Contracts
-from totesys.manifests import PartitionState
-from totesys.spark_session import name_jobs
+from totesys.contracts import MIRROR_LINEAGE, Contract, Contracts
+from totesys.lake import layout
+from totesys.lake.manifests import PartitionState
+from totesys.runtime.spark_session import name_jobs
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, TableChange, count_partitions, table_change
-from totesys.transform.lake import Lake, divided, key_range
-from totesys.transform.tables import TABLES
+from totesys.transform.spark_lake import SparkLake, divided, key_range
+from totesys.transform.tables import rows_of
 from totesys.transform.tables.dim_date import dim_date
 
 
 def publish_joined_dimension(
-    lake: Lake, publishing: Publishing, contracts: Contracts, dimension: Contract, current: Mapping[str, Mapping[str, PartitionState]]
+    lake: SparkLake, publishing: Publishing, contracts: Contracts, dimension: Contract, mirrors: Mapping[str, Mapping[str, PartitionState]]
 ) -> TableChange:
-    """Makes the dimension anew from the new current state of its inputs, and writes the ranges that have a changed row.
+    """Rebuild the dimension from the new mirrors of its inputs, and write the ranges that have a changed row.
 
     A row that now refers to a row which the lake does not have stays as it was, since facts refer to it.
     """
     name_jobs(lake.spark, dimension.table)
-    states = {layout.current_table(table): list(current.get(table, {}).values()) for table in dimension.inputs}
-    known = list(publishing.previous.warehouse.get(dimension.table, {}).values())
-    lake.check({**states, dimension.table: known})
+    states = {layout.mirror_table(table): list(mirrors.get(table, {}).values()) for table in dimension.inputs}
+    known = list(publishing.previous.star.get(dimension.table, {}).values())
+    lake.check({**states, layout.star_table(dimension.table): known})
     inputs = [
-        lake.read(source, (*source.columns, *CURRENT_LINEAGE), states[layout.current_table(source.table)])
+        lake.read(source, (*source.columns, *MIRROR_LINEAGE), states[layout.mirror_table(source.table)])
         for source in (contracts.source[table] for table in dimension.inputs)
     ]
-    made = TABLES[dimension.table](*inputs)
+    made = rows_of(dimension.table, *inputs)
     before = lake.read(dimension, dimension.file_columns, known)
     kept = before.join(made, dimension.key, how="left_anti")
     rows = made.unionByName(kept).select("*", key_range(dimension)).persist()
     try:
-        counts = count_partitions(rows, dimension.partition, publishing.loaded_seq)
+        counts = count_partitions(rows, dimension.partition, publishing.published_seq)
         changed = {value: count for value, count in counts.items() if count.new_rows}
         if not changed:
             return TableChange()
-        prefix = layout.warehouse_prefix(dimension.table, publishing.publish_id)
+        prefix = layout.star_prefix(dimension.table, publishing.publish_id)
         touched = rows.filter(F.col(dimension.partition.name).isin([int(value) for value in changed]))
         divided_rows = divided(touched, dimension.partition, sum(count.rows for count in changed.values()))
         lake.write(divided_rows, prefix, dimension.partition)
@@ -50,14 +50,14 @@ def publish_joined_dimension(
         rows.unpersist()
 
 
-def publish_calendar(lake: Lake, publishing: Publishing, dimension: Contract, spans: Iterable[DateSpan]) -> TableChange:
+def publish_calendar(lake: SparkLake, publishing: Publishing, dimension: Contract, spans: Iterable[DateSpan]) -> TableChange:
     """Adds the years that are missing between the first and the last day that facts use. A year is a partition and never changes."""
-    known = {int(year) for year in publishing.previous.warehouse.get(dimension.table, {})}
+    known = {int(year) for year in publishing.previous.star.get(dimension.table, {})}
     used = known | publishing.years | {day.year for span in spans for day in span}
     missing = [year for year in range(min(used), max(used) + 1) if year not in known] if used else []
     if not missing:
         return TableChange()
-    prefix = layout.warehouse_prefix(dimension.table, publishing.publish_id)
+    prefix = layout.star_prefix(dimension.table, publishing.publish_id)
     days = dim_date(lake.spark, min(missing), max(missing), publishing.through_seq).withColumn(dimension.partition.name, F.col("year"))
     lake.write(days.filter(F.col("year").isin(missing)).coalesce(1), prefix, dimension.partition)
     lengths = {year: 366 if calendar.isleap(year) else 365 for year in missing}

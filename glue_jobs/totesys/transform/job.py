@@ -1,4 +1,4 @@
-"""One transform run: every waiting batch into one publish; on demand the lake anew before."""
+"""One transform run: every pending batch into one publish. On demand, the lake is rebuilt before."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from totesys import alerts, manifests
-from totesys.alerts import Alert
-from totesys.arguments import TransformArguments
 from totesys.contracts import load_contracts
-from totesys.demands import Demands
 from totesys.errors import RetriableError
-from totesys.lake_errors import lake_errors
-from totesys.logs import said
-from totesys.manifests import NO_PUBLISH, PartitionState, PublishManifest
-from totesys.pointers import follow, newest_publish_seq
-from totesys.store import AlreadyThereError, Bucket
-from totesys.transform import sweep
+from totesys.errors.spark import lake_errors
+from totesys.lake import manifests, sweep
+from totesys.lake.manifests import NO_PUBLISH, PartitionState, PublishManifest
+from totesys.lake.pointers import follow, newest_publish_seq
+from totesys.lake.store import AlreadyThereError, Bucket
+from totesys.runtime import alerts
+from totesys.runtime.alerts import Alert
+from totesys.runtime.arguments import TransformArguments
+from totesys.runtime.demands import Demands
+from totesys.runtime.logs import said
 from totesys.transform.backfill import backfill_work
-from totesys.transform.lake import Lake
 from totesys.transform.publish import TABLES_AT_ONCE, Work, publish
+from totesys.transform.spark_lake import SparkLake
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Clients:
+class TransformClients:
     """The AWS clients that transform uses."""
 
     s3: Any
@@ -45,14 +45,14 @@ class TransformJob:
     time that its publishes are stamped with."""
 
     spark: Callable[[], SparkSession]
-    clients: Clients
+    clients: TransformClients
     arguments: TransformArguments
     demands: Demands
     attempt: str
     now: datetime
 
     def run(self) -> PublishManifest | None:
-        """Publishes what waits, and makes the catalog follow the newest publish. None when nothing waited or another run was first."""
+        """Publish the pending batches, and let the catalog follow. None when no batch was pending, or another run was first."""
         found = newest = manifests.newest_publish(self._processed)
         published = None
         if self.demands.backfill and newest:
@@ -64,7 +64,7 @@ class TransformJob:
             seq = 1 + (newest.seq if newest else newest_publish_seq(self.clients.glue, self._databases))
             published = self._commit(self._make(Work(before, batches, tuple(load_contracts().source)), seq))
         else:
-            log.info("no batch is waiting: publish %d is through batch %d", before.seq, before.through_batch_seq)
+            log.info("no batch is pending: publish %d is through batch %d", before.seq, before.through_batch_seq)
         # Every run makes the catalog follow, so that a crash between commit and move is healed by the next.
         self._move_pointers(published or manifests.newest_publish(self._processed) or NO_PUBLISH)
         if published and sweep.is_due(found or NO_PUBLISH, self.now):
@@ -79,11 +79,11 @@ class TransformJob:
             return newest
         published = self._commit(replace(self._make(work, newest.seq + 1), misses={}, changed_since={}))
         if published is None:
-            raise RetriableError("another publish was committed during the backfill: start scripts/backfill.sh again")
+            raise RetriableError("another publish was committed during the backfill: start scripts/totesys backfill again")
         return published
 
     def _make(self, work: Work, seq: int) -> PublishManifest:
-        lake = Lake(self.spark(), self._ingestion.name, self._processed.name)
+        lake = SparkLake(self.spark(), self._ingestion.name, self._processed.name)
         with lake_errors():
             return publish(lake, load_contracts(), work, seq, self.attempt, self.now)
 
@@ -102,9 +102,9 @@ class TransformJob:
         return manifest
 
     def _move_pointers(self, manifest: PublishManifest) -> None:
-        current, processed = self._databases
-        tables: list[tuple[str, str, dict[str, PartitionState]]] = [(current, table, states) for table, states in manifest.current.items()]
-        tables += [(processed, table, states) for table, states in manifest.warehouse.items()]
+        mirror, star = self._databases
+        tables: list[tuple[str, str, dict[str, PartitionState]]] = [(mirror, table, states) for table, states in manifest.mirror.items()]
+        tables += [(star, table, states) for table, states in manifest.star.items()]
         with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
             pending = [pool.submit(follow, self.clients.glue, *table, manifest.seq, self._processed.name) for table in tables]
             moved = sum(one.result() for one in pending)
@@ -121,7 +121,7 @@ class TransformJob:
 
     @property
     def _databases(self) -> tuple[str, str]:
-        return self.arguments.current_database, self.arguments.processed_database
+        return self.arguments.mirror_database, self.arguments.star_database
 
 
 def _miss(manifest: PublishManifest, table: str, rows: int) -> Alert:

@@ -1,4 +1,4 @@
-"""Merging batches into the current state of one source table: pure DataFrame work, no bucket in sight."""
+"""Merging batches into the mirror of one source table: pure DataFrame work, no bucket in sight."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pyspark.sql import functions as F
 
 from totesys.contracts import Contract
 
-_STATE = ("is_deleted", "batch_seq", "_seen_seq", "_is_changed", "_is_version", "is_put_back", "_is_last", "_is_miss")
+_STATE = ("is_deleted", "batch_seq", "_seen_seq", "_is_changed", "_is_version", "is_reinserted", "_is_last", "_is_miss")
 
 
 def merge(
-    current: DataFrame,
+    mirror: DataFrame,
     captured: DataFrame,
     full_seqs: Sequence[int],
     contract: Contract,
@@ -21,9 +21,9 @@ def merge(
     kept_out: DataFrame | None = None,
     is_one_task: bool = False,
 ) -> DataFrame:
-    """Every state that the keys of `captured` went through, and after a full read those of `current`, in the order of batches.
+    """Every state that the keys of `captured` went through, and after a full read those of `mirror`, in the order of batches.
 
-    current          one row per key: the contract's columns, is_deleted, batch_seq
+    mirror           one row per key: the contract's columns, is_deleted, batch_seq
     captured         rows as batches read them: the contract's columns, batch_seq, _is_offered; one row per key and batch.
                      _is_offered says that a delta would have read the row as well
     full_seqs        batches that read the whole table: a known key that such a batch lacks is deleted as of it
@@ -36,14 +36,14 @@ def merge(
       is_deleted, batch_seq  the state, and the batch that brought it: an equal state keeps the batch of the first
       _seen_seq              the batch that saw it; 0 for the state that was known before
       _is_changed            differs from the state before, in any column
-      _is_version            is a new fact version: alive, and new, put back, or different in the version columns
-      is_put_back            is a new fact version with the same version columns as before: the key was deleted meanwhile
-      _is_last               is the key's newest state: these rows are the new current state
+      _is_version            is a new fact version: alive, and new, reinserted, or different in the version columns
+      is_reinserted          is a new fact version with the same version columns as before: the key was deleted meanwhile
+      _is_last               is the key's newest state: these rows are the new mirror
       _is_miss               is alive and changed, though no delta would have offered it: only a full read noticed
     """
     values = F.struct(*[column.name for column in contract.columns]).alias("_values")
     known_seq, seen_seq = F.lit(0).cast("bigint").alias("_seen_seq"), F.col("batch_seq").alias("_seen_seq")
-    known = current.select(contract.key, values, "is_deleted", "batch_seq", known_seq, F.lit(True).alias("_is_offered"))
+    known = mirror.select(contract.key, values, "is_deleted", "batch_seq", known_seq, F.lit(True).alias("_is_offered"))
     read = captured.select(contract.key, values, F.lit(False).alias("is_deleted"), "batch_seq", seen_seq, "_is_offered")
     states = known.unionByName(read)
     if kept_out is not None:
@@ -65,7 +65,7 @@ def merge(
         {
             "_is_changed": is_new & ~F.col("_before").eqNullSafe(F.struct("_values", "is_deleted")),
             "_is_version": is_new & _is_version(version_columns),
-            "is_put_back": is_new & _is_put_back(version_columns),
+            "is_reinserted": is_new & _is_reinserted(version_columns),
         }
     )
     so_far = by_batch.rowsBetween(Window.unboundedPreceding, Window.currentRow)
@@ -87,7 +87,7 @@ def first_states(captured: DataFrame, contract: Contract, version_columns: Seque
         F.col("batch_seq").alias("_seen_seq"),
         F.lit(True).alias("_is_changed"),
         F.lit(bool(version_columns)).alias("_is_version"),
-        F.lit(False).alias("is_put_back"),
+        F.lit(False).alias("is_reinserted"),
         F.lit(True).alias("_is_last"),
         (~F.col("_is_offered")).alias("_is_miss"),
     )
@@ -117,7 +117,7 @@ def _with_deletions(states: DataFrame) -> DataFrame:
         "_seen_seq": F.col("_gone_seq"),
         "_is_changed": ~F.col("is_deleted"),
         "_is_last": F.col("_is_last"),
-        **dict.fromkeys(("_is_version", "is_put_back", "_is_miss"), F.lit(False)),
+        **dict.fromkeys(("_is_version", "is_reinserted", "_is_miss"), F.lit(False)),
     }
     kept, gone = (F.struct(*[value.alias(name) for name, value in state.items()]) for state in (own, deletion))
     return states.select("_values", F.explode(F.when(is_kept, F.array(kept)).otherwise(F.array(kept, gone))).alias("_state"))
@@ -130,7 +130,7 @@ def _is_version(version_columns: Sequence[str]) -> Column:
     return ~F.col("is_deleted") & ~(was_alive & _says_the_same(version_columns))
 
 
-def _is_put_back(version_columns: Sequence[str]) -> Column:
+def _is_reinserted(version_columns: Sequence[str]) -> Column:
     if not version_columns:
         return F.lit(False)
     was_deleted = F.coalesce(F.col("_before.is_deleted"), F.lit(False))

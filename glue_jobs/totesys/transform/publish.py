@@ -12,15 +12,15 @@ from datetime import datetime
 
 from pyspark.sql import functions as F
 
-from totesys import layout
 from totesys.contracts import Contract, Contracts
-from totesys.logs import said
-from totesys.manifests import BatchManifest, PublishManifest
-from totesys.spark_session import name_jobs
+from totesys.lake import layout
+from totesys.lake.manifests import BatchManifest, PublishManifest
+from totesys.runtime.logs import said
+from totesys.runtime.spark_session import name_jobs
 from totesys.transform.changes import Publishing, SourceChange, TableChange, partitions_after
 from totesys.transform.dimensions import publish_calendar, publish_joined_dimension
-from totesys.transform.lake import Lake
 from totesys.transform.source_table import publish_source_table
+from totesys.transform.spark_lake import SparkLake
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +45,10 @@ class Work:
     years: frozenset[int] = field(default_factory=frozenset)
 
 
-def publish(lake: Lake, contracts: Contracts, work: Work, seq: int, attempt: str, now: datetime) -> PublishManifest:
+def publish(lake: SparkLake, contracts: Contracts, work: Work, seq: int, attempt: str, now: datetime) -> PublishManifest:
     """Writes the lake that the work makes of its start, below prefixes of this attempt, and returns the manifest that would commit it."""
     publish_id = layout.run_id(seq, attempt)
-    origin = work.start.origin or work.batches[0].batch_id
+    lake_id = work.start.lake_id or work.batches[0].batch_id
     state, misses = work.start, Counter[str]()
     several = list(passes(work.batches))
     for number, batches in enumerate(several):
@@ -56,7 +56,7 @@ def publish(lake: Lake, contracts: Contracts, work: Work, seq: int, attempt: str
         log.info("publish %s: batches %d to %d", pass_id, batches[0].seq, batches[-1].seq)
         # Years that facts do not ask for come last: a batch before the one that first asked may be in the warehouse without them.
         years = work.years if batches is several[-1] else frozenset()
-        state = _pass(lake, contracts, Publishing(state, batches, seq, pass_id, origin, work.tables, years))
+        state = _pass(lake, contracts, Publishing(state, batches, seq, pass_id, lake_id, work.tables, years))
         misses.update(state.misses)
     made = replace(
         state,
@@ -64,7 +64,7 @@ def publish(lake: Lake, contracts: Contracts, work: Work, seq: int, attempt: str
         publish_id=publish_id,
         previous_seq=work.start.seq,
         published_at=now.isoformat(timespec="milliseconds"),
-        origin=origin,
+        lake_id=lake_id,
         after_batch_seq=work.start.through_batch_seq,
         batches=tuple((batch.seq, batch.batch_id) for batch in work.batches),
         misses=dict(misses),
@@ -101,24 +101,24 @@ def passes(batches: Sequence[BatchManifest]) -> Iterator[tuple[BatchManifest, ..
         yield tuple(some)
 
 
-def _pass(lake: Lake, contracts: Contracts, publishing: Publishing) -> PublishManifest:
+def _pass(lake: SparkLake, contracts: Contracts, publishing: Publishing) -> PublishManifest:
     """The lake after one pass; of the manifest only what a pass makes is right."""
     previous = publishing.previous
     with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
         source_changes = pool.map(lambda table: _timed(lake, publishing, contracts, table), publishing.tables)
         changes = dict(zip(publishing.tables, source_changes))
-        current = {**previous.current}
+        mirror = {**previous.mirror}
         for table, source_change in changes.items():
-            current[table] = partitions_after(previous.current.get(table, {}), source_change.current)
-        warehouse: dict[str, TableChange] = {}
+            mirror[table] = partitions_after(previous.mirror.get(table, {}), source_change.mirror)
+        star: dict[str, TableChange] = {}
         for source_change in changes.values():
-            warehouse.update(source_change.warehouse)
+            star.update(source_change.star)
         joined = [dimension for dimension in contracts.dimensions.values() if _is_touched(dimension, changes)]
-        made = pool.map(lambda dimension: publish_joined_dimension(lake, publishing, contracts, dimension, current), joined)
+        made = pool.map(lambda dimension: publish_joined_dimension(lake, publishing, contracts, dimension, mirror), joined)
         spans = [source_change.dates for source_change in changes.values() if source_change.dates]
-        warehouse["dim_date"] = publish_calendar(lake, publishing, contracts.warehouse["dim_date"], spans)
-        warehouse.update({dimension.table: one for dimension, one in zip(joined, made)})
-    for table, one in sorted(warehouse.items()):
+        star["dim_date"] = publish_calendar(lake, publishing, contracts.warehouse["dim_date"], spans)
+        star.update({dimension.table: one for dimension, one in zip(joined, made)})
+    for table, one in sorted(star.items()):
         log.info(
             "%s: %d new rows",
             table,
@@ -128,21 +128,19 @@ def _pass(lake: Lake, contracts: Contracts, publishing: Publishing) -> PublishMa
     return replace(
         previous,
         through_batch_seq=publishing.through_seq,
-        current=current,
-        warehouse={
-            table: partitions_after(previous.warehouse.get(table, {}), warehouse.get(table, TableChange())) for table in contracts.warehouse
-        },
-        new_rows={table: warehouse.get(table, TableChange()).new_rows for table in contracts.warehouse},
+        mirror=mirror,
+        star={table: partitions_after(previous.star.get(table, {}), star.get(table, TableChange())) for table in contracts.warehouse},
+        new_rows={table: star.get(table, TableChange()).new_rows for table in contracts.warehouse},
         misses={table: source_change.misses for table, source_change in changes.items() if source_change.misses},
     )
 
 
-def _timed(lake: Lake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
+def _timed(lake: SparkLake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
     name_jobs(lake.spark, table)
     started = time.monotonic()
     source_change = publish_source_table(lake, publishing, contracts, table)
-    if source_change.current.states:
-        rows, seconds = source_change.current.new_rows, time.monotonic() - started
+    if source_change.mirror.states:
+        rows, seconds = source_change.mirror.new_rows, time.monotonic() - started
         log.info(
             "%s: %d rows changed in %.1f s", table, rows, seconds,
             extra=said("table published", table=table, rows=rows, seconds=round(seconds, 3)),
@@ -151,14 +149,14 @@ def _timed(lake: Lake, publishing: Publishing, contracts: Contracts, table: str)
 
 
 def _is_touched(dimension: Contract, changes: dict[str, SourceChange]) -> bool:
-    return len(dimension.inputs) > 1 and any(table in changes and changes[table].current.states for table in dimension.inputs)
+    return len(dimension.inputs) > 1 and any(table in changes and changes[table].mirror.states for table in dimension.inputs)
 
 
-def _new_rows(lake: Lake, contracts: Contracts, made: PublishManifest) -> dict[str, int]:
+def _new_rows(lake: SparkLake, contracts: Contracts, made: PublishManifest) -> dict[str, int]:
     """Rows of each warehouse table whose batch is above that of the start."""
     counted = {}
     for table, contract in contracts.warehouse.items():
-        states = [state for state in made.warehouse.get(table, {}).values() if state.max_batch_seq > made.after_batch_seq]
+        states = [state for state in made.star.get(table, {}).values() if state.max_batch_seq > made.after_batch_seq]
         rows = lake.read(contract, contract.file_columns, states)
         counted[table] = rows.filter(F.col("batch_seq") > made.after_batch_seq).count() if states else 0
     return counted

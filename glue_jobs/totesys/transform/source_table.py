@@ -10,21 +10,21 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
-from totesys import layout
-from totesys.contracts import CURRENT_LINEAGE, RAW_LINEAGE, Contract, Contracts
+from totesys.contracts import MIRROR_LINEAGE, RAW_LINEAGE, Contract, Contracts
 from totesys.errors import BadDataError
-from totesys.manifests import PartitionState, TableCapture
+from totesys.lake import layout
+from totesys.lake.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
-from totesys.transform.lake import ROWS_PER_FILE, Lake, are_few, check_rows, divided, key_range
 from totesys.transform.merge import first_states, merge
-from totesys.transform.tables import TABLES
+from totesys.transform.spark_lake import ROWS_PER_FILE, SparkLake, are_few, check_rows, divided, key_range
+from totesys.transform.tables import rows_of
 
 _XID_MASK = 2**32 - 1  # rows carry the lower 32 bits of the transaction that wrote them
 
 
 @dataclass(frozen=True)
 class _Merged:
-    """Merged states; rows of the new current state per key range; new fact versions per batch, and their span of dates; rows that only a
+    """Merged states; rows of the new mirror per key range; new fact versions per batch, and their span of dates; rows that only a
     full read noticed."""
 
     states: DataFrame
@@ -34,7 +34,7 @@ class _Merged:
     misses: int
 
 
-def publish_source_table(lake: Lake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
+def publish_source_table(lake: SparkLake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
     """Merges what the batches captured of one table, and writes the key ranges and days that differ."""
     contract = contracts.source[table]
     captures = {
@@ -56,14 +56,14 @@ def publish_source_table(lake: Lake, publishing: Publishing, contracts: Contract
         states.unpersist()
 
 
-def _captured(lake: Lake, contract: Contract, captures: dict[int, TableCapture]) -> DataFrame:
+def _captured(lake: SparkLake, contract: Contract, captures: dict[int, TableCapture]) -> DataFrame:
     files = {landed.key: capture.contract_version for capture in captures.values() for landed in capture.files}
     return lake.read_raw(contract, (*contract.columns, *RAW_LINEAGE), files)
 
 
-def _known(lake: Lake, publishing: Publishing, contract: Contract, captures: dict[int, TableCapture]) -> list[PartitionState]:
+def _known(lake: SparkLake, publishing: Publishing, contract: Contract, captures: dict[int, TableCapture]) -> list[PartitionState]:
     """Return the key ranges of the mirror that the captures may change."""
-    known = publishing.previous.current.get(contract.table, {})
+    known = publishing.previous.mirror.get(contract.table, {})
     if len(known) > 1 and not any(capture.mode == "full" for capture in captures.values()):
         touched = _captured(lake, contract, captures).select(key_range(contract)).distinct().collect()
         known = {str(row[0]): known[str(row[0])] for row in touched if str(row[0]) in known}
@@ -71,7 +71,7 @@ def _known(lake: Lake, publishing: Publishing, contract: Contract, captures: dic
 
 
 def _merged_states(
-    lake: Lake,
+    lake: SparkLake,
     publishing: Publishing,
     contract: Contract,
     captures: dict[int, TableCapture],
@@ -85,11 +85,11 @@ def _merged_states(
     if not known and len(captures) == 1:
         first = first_states(captured, contract, version_columns)
         return first.coalesce(1) if is_one_task else first
-    current = lake.read(contract, (*contract.columns, *CURRENT_LINEAGE), known)
+    mirror = lake.read(contract, (*contract.columns, *MIRROR_LINEAGE), known)
     # The first capture of all finds nothing to delete.
     can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
-    kept_out = lake.read_kept_out({seq: dead.open for seq in can_delete if (dead := captures[seq].dead)})
-    return merge(current, captured, can_delete, contract, version_columns, kept_out, is_one_task)
+    kept_out = lake.read_kept_out({seq: dead for seq in can_delete if (dead := captures[seq].dead_letters)})
+    return merge(mirror, captured, can_delete, contract, version_columns, kept_out, is_one_task)
 
 
 def _is_offered(publishing: Publishing, captures: dict[int, TableCapture]) -> SparkColumn:
@@ -125,7 +125,7 @@ def _counted(
         .agg(
             F.count_if(F.col("_seen_seq") == 0).alias("known"),
             F.count_if(is_last).alias("rows"),
-            F.count_if(is_last & (F.col("batch_seq") > publishing.loaded_seq)).alias("new_rows"),
+            F.count_if(is_last & (F.col("batch_seq") > publishing.published_seq)).alias("new_rows"),
             F.max(F.when(is_last, F.col("batch_seq"))).alias("max_batch_seq"),
             F.count_if(is_last & F.col("is_deleted")).alias("deleted"),
             F.count_if("_is_changed").alias("changed"),
@@ -137,7 +137,7 @@ def _counted(
         )
         .collect()
     )
-    check_rows(layout.current_table(contract.table), known, sum(row["known"] for row in counted))
+    check_rows(layout.mirror_table(contract.table), known, sum(row["known"] for row in counted))
     for name in days if fact else ():
         if no_dates := sum(row[f"no_date_{name}"] for row in counted):
             raise BadDataError(
@@ -175,33 +175,33 @@ def _days(contract: Contract, fact: Contract | None) -> dict[str, SparkColumn]:
 
 
 def _write(
-    lake: Lake, publishing: Publishing, contracts: Contracts, contract: Contract, fact: Contract | None, merged: _Merged
+    lake: SparkLake, publishing: Publishing, contracts: Contracts, contract: Contract, fact: Contract | None, merged: _Merged
 ) -> SourceChange:
     changed_ranges = [int(value) for value in merged.ranges]
     is_touched = F.col("_is_last") & key_range(contract).isin(changed_ranges)
-    columns = [column.name for column in (*contract.columns, *CURRENT_LINEAGE)]
+    columns = [column.name for column in (*contract.columns, *MIRROR_LINEAGE)]
     touched = merged.states.filter(is_touched).select(*columns, key_range(contract))
-    current = divided(touched, contract.partition, sum(count.rows for count in merged.ranges.values()))
-    prefix = layout.current_prefix(contract.table, publishing.publish_id)
-    lake.write(current, prefix, contract.partition)
-    current_change = table_change(merged.ranges, prefix, contract, publishing.seq)
+    mirror = divided(touched, contract.partition, sum(count.rows for count in merged.ranges.values()))
+    prefix = layout.mirror_prefix(contract.table, publishing.publish_id)
+    lake.write(mirror, prefix, contract.partition)
+    mirror_change = table_change(merged.ranges, prefix, contract, publishing.seq)
 
-    warehouse: dict[str, TableChange] = {}
+    star: dict[str, TableChange] = {}
     for dimension in contracts.dimensions.values():
         if dimension.inputs == (contract.table,):
-            prefix = layout.warehouse_prefix(dimension.table, publishing.publish_id)
-            lake.write(TABLES[dimension.table](current).select("*", key_range(dimension)), prefix, dimension.partition)
-            warehouse[dimension.table] = table_change(merged.ranges, prefix, dimension, publishing.seq)
+            prefix = layout.star_prefix(dimension.table, publishing.publish_id)
+            lake.write(rows_of(dimension.table, mirror).select("*", key_range(dimension)), prefix, dimension.partition)
+            star[dimension.table] = table_change(merged.ranges, prefix, dimension, publishing.seq)
     if fact is None or not merged.versions:
-        return SourceChange(current_change, warehouse, misses=merged.misses)
-    rows = TABLES[fact.table](merged.states.filter("_is_version"))
-    warehouse[fact.table] = _append(lake, publishing, fact, rows, merged.versions)
-    return SourceChange(current_change, warehouse, merged.dates, merged.misses)
+        return SourceChange(mirror_change, star, misses=merged.misses)
+    rows = rows_of(fact.table, merged.states.filter("_is_version"))
+    star[fact.table] = _append(lake, publishing, fact, rows, merged.versions)
+    return SourceChange(mirror_change, star, merged.dates, merged.misses)
 
 
-def _append(lake: Lake, publishing: Publishing, fact: Contract, rows: DataFrame, versions: dict[int, int]) -> TableChange:
+def _append(lake: SparkLake, publishing: Publishing, fact: Contract, rows: DataFrame, versions: dict[int, int]) -> TableChange:
     """Writes new fact rows into the partitions of their batches' days, each with the rows that it had before."""
-    known = publishing.previous.warehouse.get(fact.table, {})
+    known = publishing.previous.star.get(fact.table, {})
     day_of = publishing.day_of
     day = F.element_at(F.create_map(*[F.lit(part) for seq in versions for part in (seq, day_of[seq])]), F.col("batch_seq").cast("int"))
     dated = rows.withColumn(fact.partition.name, day)
@@ -217,8 +217,8 @@ def _append(lake: Lake, publishing: Publishing, fact: Contract, rows: DataFrame,
             earlier = lake.read(fact, fact.file_columns, [before]).observe(read_again[-1][1], F.count("*").alias("rows"))
             dated = dated.unionByName(earlier.withColumn(fact.partition.name, F.lit(value)))
     files = math.ceil(sum(count.rows for count in counts.values()) / ROWS_PER_FILE)
-    prefix = layout.warehouse_prefix(fact.table, publishing.publish_id)
+    prefix = layout.star_prefix(fact.table, publishing.publish_id)
     lake.write(dated.coalesce(files), prefix, fact.partition)
     for state, observation in read_again:
-        check_rows(fact.table, [state], observation.get["rows"])
+        check_rows(layout.star_table(fact.table), [state], observation.get["rows"])
     return table_change(counts, prefix, fact, publishing.seq)

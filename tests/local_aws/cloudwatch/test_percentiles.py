@@ -1,7 +1,7 @@
 """A stage against its own last day. The percentiles of CloudWatch are the local AWS's: moto has none."""
 
 import pytest
-from totesys import metrics
+from totesys.runtime import metrics
 
 from local_aws.environment import aws_environment
 from tests.support.local_aws.machine import LocalAws

@@ -14,7 +14,7 @@ from tests.support.local_aws.machine import ROOT
 SHOW = """
 import sys
 before = sys.modules["botocore"].__version__
-from totesys.shipped import put_shipped_packages_first
+from totesys.runtime.shipped import put_shipped_packages_first
 put_shipped_packages_first()
 import boto3, botocore
 print(before, boto3.__version__, botocore.__version__)

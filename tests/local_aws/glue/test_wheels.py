@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local_aws.glue.process import PYTHONS
-from operations.deploy.artifacts import build_wheel, vendor_wheel
+from operations.deployment.artifacts import build_wheel, vendor_wheel
 
 
 @pytest.mark.parametrize(("environment", "kind"), [("ingest", "shell"), ("spark", "spark")])

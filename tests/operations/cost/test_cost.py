@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from operations.cost.model import Workload, costs, interface_endpoints, month, naive_idle_month, nat_gateway, rebuild, shell_run, spark_run
+from tests.support.commands import totesys
 
 ROOT = Path(__file__).parents[3]
 PRICES: dict[str, float] = {
@@ -99,8 +100,20 @@ def test_a_network_is_paid_by_the_hour_and_by_the_gigabyte() -> None:
     assert interface_endpoints(Workload(), PRICES, USAGE) == pytest.approx(5 * 7 + 0.2)
 
 
-def test_the_readme_shows_what_the_script_prints() -> None:
-    printed = subprocess.run([ROOT / "scripts" / "cost.sh"], capture_output=True, text=True, check=True).stdout
-    shown = "\n".join(line.rstrip() for line in printed.splitlines() if line.strip())
-    readme = "\n".join(line.rstrip() for line in (ROOT / "README.md").read_text("utf-8").splitlines() if line.strip())
-    assert shown in readme
+def lines_of(text: str) -> str:
+    """A text without empty lines and blanks at the end of lines."""
+    return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
+
+
+def test_a_document_shows_what_the_command_prints() -> None:
+    printed = subprocess.run([ROOT / "scripts" / "totesys", "cost"], capture_output=True, text=True, check=True).stdout
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    assert [document for document in documents if lines_of(printed) in lines_of(document.read_text("utf-8"))]
+
+
+def test_json_has_the_same_totals(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = totesys(capsys, "cost", "--json").json
+    idle = answer["workloads"]["idle month"]
+    parts = [usd for what, usd in idle.items() if not what.startswith("in all")]
+    assert idle["in all, without a VPC"] == pytest.approx(sum(parts))
+    assert answer["levers"]["every 5 minutes, G.1X"]["idle month"] == pytest.approx(sum(parts))

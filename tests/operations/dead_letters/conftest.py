@@ -9,18 +9,15 @@ from typing import Any
 
 import boto3
 import pytest
-from totesys import layout
 from totesys.contracts import load_contracts
-from totesys.load.warehouse import prepare_warehouse, warehouse_engine
-from totesys.manifests import DeadLetters, Held
+from totesys.lake import layout
+from totesys.lake.manifests import DeadLetters, Held
+from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
-from operations.dead_letters import command as dead_letters
 from tests.conftest import Database
-from tests.operations.conftest import parquet
-from tests.operations.runs.conftest import command, glue, lake, s3
-from tests.operations.runs.glue import DEPLOYMENT, SNAPSHOT_AT, Ended, Lake
-
-__all__ = ["command", "glue", "lake", "s3"]
+from tests.support.commands import Ended
+from tests.support.glue import DEPLOYMENT, SNAPSHOT_AT, Lake
+from tests.support.open_letters import parquet
 
 DAY = SNAPSHOT_AT[:10]
 NO_DATE = "payment_date is no date (YYYY-MM-DD)"
@@ -64,8 +61,8 @@ class Ingested:
         batch_id = f"{self.seq:010d}-a"
         lines = [
             json.dumps({
-                "table": table, "key": key, "reason": reason, "contract_version": 1, "batch_seq": self.seq, "batch_id": batch_id,
-                "at": SNAPSHOT_AT, "row": {f"{table}_id": key, "note": f"[b]ü\u2028{self.seq}"},
+                "format": 1, "table": table, "key": key, "reason": reason, "contract_version": 1, "batch_seq": self.seq,
+                "batch_id": batch_id, "snapshot_at": SNAPSHOT_AT, "row": {f"{table}_id": key, "note": f"[b]ü\u2028{self.seq}"},
             }, ensure_ascii=False) + "\n"
             for key in keys
         ]  # fmt: skip
@@ -95,5 +92,5 @@ def loaded(warehouse: Database, s3: Any) -> Database:
 
 @pytest.fixture
 def deadletters(command: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """scripts/deadletters.sh."""
-    return lambda *options: command(dead_letters, *options)
+    """scripts/totesys deadletters."""
+    return lambda *words: command("deadletters", *words)

@@ -13,15 +13,14 @@ import boto3
 import pytest
 from moto import mock_aws
 from totesys.contracts import load_contracts
-from totesys.load.warehouse import prepare_warehouse, warehouse_engine
-from totesys.manifests import NO_PUBLISH, Held, commit, newest_batch, read_batch
-from totesys.store import Bucket
+from totesys.lake.manifests import NO_PUBLISH, Held, commit, newest_batch, read_batch
+from totesys.lake.store import Bucket
+from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 from local_totesys.postgres import free_port
-from operations.console import make_console
-from operations.run.display import JobState
-from operations.status import command
-from operations.status.command import age, needs_a_person, show
+from operations.attention import of_status
+from operations.cli.console import make_console
+from operations.cli.status import show
 from operations.status.gather import (
     MOST,
     Batch,
@@ -40,8 +39,11 @@ from operations.status.gather import (
     read_warehouse,
     stage,
 )
+from operations.values import age
+from operations.workflows.display import JobState
 from tests.conftest import Database
-from tests.operations.runs.glue import DEPLOYMENT, SNAPSHOT_AT, Lake, Pages
+from tests.support.commands import totesys
+from tests.support.glue import DEPLOYMENT, SNAPSHOT_AT, Lake, Pages
 
 NOW = datetime(2026, 3, 2, 8, 10, tzinfo=timezone.utc)
 READ = datetime.fromisoformat(SNAPSHOT_AT)
@@ -56,7 +58,7 @@ FAILED = JobState("jr_1", "p-publish", "p-load", "FAILED", NOW - timedelta(minut
 SUCCEEDED = replace(FAILED, state="SUCCEEDED", error="")
 HICCUP = replace(FAILED, error="Error Category: UNCLASSIFIED_ERROR; SystemExit: RetriableError: the lake cannot be read")
 RUNNING = replace(SUCCEEDED, state="RUNNING", completed_at=None)
-HELD = Held("deletes", "staff: 12 of 20 rows are gone", "say scripts/run.sh --accept-deletes staff", SNAPSHOT_AT, 1, 20, 1, 1)
+HELD = Held("deletes", "staff: 12 of 20 rows are gone", "say scripts/totesys run --accept-deletes staff", SNAPSHOT_AT, 1, 20, 1, 1)
 
 
 def ran(job: str, *runs: JobState, **changes: Any) -> Status:
@@ -70,34 +72,42 @@ def waits(minutes: int, *, published: int = 6, loaded: int = 6) -> dict[str, Any
     return {"published": published, "loaded": loaded, "warehouse": Warehouse(loaded), "waiting": [waiting], "batches": [waiting]}
 
 
+def said_of(status: Status) -> list[str]:
+    """What needs a person."""
+    return [matter.text for matter in of_status(status, "p", NOW)]
+
+
 def test_nobody_is_needed_when_all_is_well() -> None:
-    assert list(needs_a_person(WELL, "p", NOW)) == []
+    assert said_of(WELL) == []
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"triggers": {"p-ingest-start": "DEACTIVATED"}}, "the schedule is paused: scripts/resume.sh restarts the schedule"),
+        ({"triggers": {"p-ingest-start": "DEACTIVATED"}}, "the schedule is paused: scripts/totesys resume restarts the schedule"),
         ({"triggers": {"p-publish-load": "DEACTIVATED"}}, "trigger p-publish-load is DEACTIVATED: scripts/deploy.sh activates it"),
-        ({"loaded": 0, "fresh_to": None}, "nothing has been loaded yet: scripts/run.sh"),
-        ({"fresh_to": NOW - timedelta(minutes=31)}, "the warehouse is 31 minutes old: scripts/run.sh shows what fails"),
+        ({"loaded": 0, "fresh_to": None}, "nothing has been loaded yet: scripts/totesys run"),
+        ({"fresh_to": NOW - timedelta(minutes=31)}, "the warehouse is 31 minutes old: scripts/totesys run shows what fails"),
         (
             {"warehouse": Warehouse(7, compared_at=NOW - timedelta(minutes=20), differences=3)},
-            "the last comparison found 3 differences, 20 minutes ago: scripts/reconcile.sh lists them",
+            "the last comparison found 3 differences, 20 minutes ago: scripts/totesys reconcile lists them",
         ),
         (
             {"loaded": 9, "warehouse": Warehouse(9)},
             "the warehouse holds batch 9, but the newest with rows in the ingestion bucket is batch 7: either its secret names the"
             " warehouse of another lake, or the bucket has lost batches",
         ),
-        ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}; {HELD.settle}"),
-        ({"dead": {"design": 1}}, "design has 1 row in the dead letter: scripts/deadletters.sh"),
+        ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}. Nothing of it is lost. What to do: {HELD.cure}"),
+        (
+            {"dead": {"design": 1}},
+            "design has 1 row in the dead letter: put them right at the source: scripts/totesys deadletters show design",
+        ),
         ({"alarms": ["p-late"]}, "alarm p-late rings"),
     ],
     ids=["paused", "trigger", "never loaded", "late", "differences", "another lake", "held", "dead letter", "alarm"],
 )
 def test_a_person_is_told_what_is_not_as_it_should_be(changes: dict[str, Any], said: str) -> None:
-    assert list(needs_a_person(replace(WELL, **changes), "p", NOW)) == [said]
+    assert said_of(replace(WELL, **changes)) == [said]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +132,7 @@ def test_a_person_is_told_what_is_not_as_it_should_be(changes: dict[str, Any], s
     ids=["fatal", "timed out", "load", "load, retriable", "load, tried again", "retriable, twice", "retriable, tried again"],
 )
 def test_a_failure_that_the_next_run_will_not_mend_is_told(job: str, runs: list[JobState], said: str) -> None:
-    assert list(needs_a_person(ran(job, *runs), "p", NOW)) == [said]
+    assert said_of(ran(job, *runs)) == [said]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +153,7 @@ def test_a_failure_that_the_next_run_will_not_mend_is_told(job: str, runs: list[
     ],
 )  # fmt: skip
 def test_nobody_is_needed_for_what_goes_by_itself(status: Status) -> None:
-    assert list(needs_a_person(status, "p", NOW)) == []
+    assert said_of(status) == []
 
 
 WAITED = "batch 7 is not in the warehouse, and has waited for 11 minutes"
@@ -152,25 +162,28 @@ WAITED = "batch 7 is not in the warehouse, and has waited for 11 minutes"
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (ran("transform", SUCCEEDED, **waits(11, published=7)), f"{WAITED}: p-load has not run since: scripts/run.sh"),
-        (ran("load", SUCCEEDED, **waits(11)), f"{WAITED}: p-transform has not run since: scripts/run.sh"),
+        (ran("transform", SUCCEEDED, **waits(11, published=7)), f"{WAITED}: p-load has not run since: scripts/totesys run"),
+        (ran("load", SUCCEEDED, **waits(11)), f"{WAITED}: p-transform has not run since: scripts/totesys run"),
         (ran("transform", HICCUP, **waits(11)), f"{WAITED}: p-transform FAILED, 3 minutes ago: {HICCUP.error}"),
         (ran("transform", RUNNING, HICCUP, **waits(11)), f"{WAITED}: p-transform is running, started 3 minutes ago"),
         (
             ran("load", SUCCEEDED, **waits(11, published=7)),
-            f"{WAITED}: p-load succeeded 3 minutes ago, so the warehouse has lost what it held: scripts/run.sh loads it again",
+            f"{WAITED}: p-load succeeded 3 minutes ago, so the warehouse has lost what it held: scripts/totesys run loads it again",
         ),
     ],
     ids=["no load", "no transform", "transform failed", "transform runs", "restored from a backup"],
 )
 def test_work_that_is_pending_for_longer_than_two_ticks_is_told_with_what_stands_in_its_way(status: Status, said: str) -> None:
-    assert list(needs_a_person(status, "p", NOW)) == [said]
+    assert said_of(status) == [said]
 
 
 def test_a_warehouse_that_lacks_many_batches_is_told_by_the_first_and_the_last() -> None:
     waiting = [Batch(seq, NOW - timedelta(hours=9 - seq), 3, "published") for seq in (7, 6, 5)]
-    (said,) = needs_a_person(replace(WELL, published=7, loaded=4, warehouse=Warehouse(4), waiting=waiting), "p", NOW)
-    assert said == "3 batches up to batch 7 are not in the warehouse, and have waited for 4 hours: p-load has not run since: scripts/run.sh"
+    (said,) = said_of(replace(WELL, published=7, loaded=4, warehouse=Warehouse(4), waiting=waiting))
+    assert (
+        said
+        == "3 batches up to batch 7 are not in the warehouse, and have waited for 4 hours: p-load has not run since: scripts/totesys run"
+    )
 
 
 def test_what_is_shown_can_be_read_at_a_glance(capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,12 +249,30 @@ class Clock:
 def test_all_is_well_is_said_of_no_more_than_was_asked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, status: Status, code: int, last: str
 ) -> None:
-    monkeypatch.setattr(command, "aws_session", lambda: None)
-    monkeypatch.setattr(command.Deployment, "read", lambda session: DEPLOYMENT)
-    monkeypatch.setattr(command, "gather", lambda session, deployment: status)
-    monkeypatch.setattr(command, "datetime", Clock(NOW))
-    assert command.main([]) == code
-    assert capsys.readouterr().out.splitlines()[-1] == last
+    command_on(status, monkeypatch)
+    ended = totesys(capsys, "status")
+    assert (ended.code, ended.out[-1]) == (code, last)
+
+
+def command_on(status: Status, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets `totesys status` find this one, at NOW."""
+    monkeypatch.setattr("operations.cli.status.aws_session", lambda: None)
+    monkeypatch.setattr("operations.cli.status.Deployment.read", lambda session: DEPLOYMENT)
+    monkeypatch.setattr("operations.cli.status.gather", lambda session, deployment: status)
+    monkeypatch.setattr("operations.cli.status.datetime", Clock(NOW))
+
+
+def test_a_status_can_be_had_as_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    command_on(replace(ran("load", FAILED), held={"staff": HELD}), monkeypatch)
+    ended = totesys(capsys, "status", "--json")
+    found = ended.json
+    assert (ended.code, ended.err) == (1, "")
+    assert (found["project"], found["loaded_seq"], found["published_seq"], found["pending"]) == ("p", 7, 7, [])
+    assert found["jobs"] == [
+        {"job": "p-load", "state": "FAILED", "started_at": FAILED.started_at.isoformat(), "seconds": 180.0, "error": FAILED.error}
+    ]
+    assert found["held"] == {"staff": {"since": SNAPSHOT_AT, "reason": HELD.reason, "settle": HELD.cure}}
+    assert [matter["what"] for matter in found["needs_a_person"]] == ["p-load FAILED", "staff is held"]
 
 
 @pytest.mark.parametrize(

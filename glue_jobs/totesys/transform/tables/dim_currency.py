@@ -6,11 +6,12 @@ from babel import Locale
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from totesys.transform.tables.conform import conform
+from totesys.transform.tables.derived import conform
 
 
 def dim_currency(currencies: DataFrame) -> DataFrame:
     """One row per currency, its latest state. Names are Unicode CLDR's English ones; a code that CLDR lacks is its own name."""
     names = F.create_map(*[F.lit(text) for code_and_name in Locale("en").currencies.items() for text in code_and_name])
     code = F.col("currency_code")
-    return conform(currencies, "dim_currency", {"currency_name": F.coalesce(F.try_element_at(names, code), code)})
+    made = {"currency_name": F.coalesce(F.try_element_at(names, code), code)}
+    return conform(currencies.alias("currency"), "dim_currency", made)

@@ -7,7 +7,7 @@ import datetime
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from totesys.transform.tables.conform import conform
+from totesys.transform.tables.derived import conform
 
 
 def dim_date(spark: SparkSession, first_year: int, last_year: int, batch_seq: int) -> DataFrame:
@@ -15,6 +15,7 @@ def dim_date(spark: SparkSession, first_year: int, last_year: int, batch_seq: in
     first, last = F.lit(datetime.date(first_year, 1, 1)), F.lit(datetime.date(last_year, 12, 31))
     days = spark.range(1).select(F.explode(F.sequence(first, last)).alias("date_id"), F.lit(batch_seq).alias("batch_seq"))
     made = {
+        "date_id": F.col("date_id"),
         "year": F.year("date_id"),
         "month": F.month("date_id"),
         "day": F.dayofmonth("date_id"),

@@ -1,0 +1,44 @@
+"""The Data Catalog as the registry of contracts: each table carries, as a parameter, the contract that it was registered from."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from totesys.contracts import Contract, parents_first, parse_contract
+from totesys.errors import FatalError
+from totesys.errors.aws import aws_call
+
+CONTRACT = "contract"  # the parameter of a table that holds its contract's body
+
+
+def registered_contracts(glue: Any, database: str) -> dict[str, Contract]:
+    """The contracts of the source tables, parents before children, from the tables of the ingestion database.
+
+    FatalError when there is no table, or one without a contract that can be read.
+    """
+    with aws_call(f"listing the tables of {database}"):
+        pages = glue.get_paginator("get_tables").paginate(DatabaseName=database)
+        tables = [table for page in pages for table in page["TableList"]]
+    if not tables:
+        raise FatalError(f"database {database} of the Data Catalog has no tables: run scripts/deploy.sh")
+    contracts = {table["Name"]: registered_contract(table) for table in tables}
+    for contract in contracts.values():
+        for column in contract.columns:
+            if column.references and column.references not in contracts:
+                raise FatalError(
+                    f"{database}.{contract.table} refers to {column.references}, which is not registered: run scripts/deploy.sh"
+                )
+    return parents_first(contracts)
+
+
+def registered_contract(table: dict[str, Any]) -> Contract:
+    """The contract of a table as Glue describes it; FatalError when it has none that can be read."""
+    try:
+        return parse_contract(json.loads(table.get("Parameters", {})[CONTRACT]))
+    except (FatalError, KeyError, TypeError, ValueError) as error:
+        reason = str(error) if isinstance(error, FatalError) else f"{type(error).__name__} in parameter {CONTRACT}"
+        raise FatalError(
+            f"table {table.get('DatabaseName')}.{table['Name']} of the Data Catalog has no contract that can be read ({reason}):"
+            " run scripts/deploy.sh"
+        ) from error

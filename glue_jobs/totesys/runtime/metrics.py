@@ -1,0 +1,105 @@
+"""The jobs' metrics: counted from what they log, and put into CloudWatch once, when the job ends.
+
+Namespace Totesys; every metric has the dimension Project.
+    CaughtUp                   1 when nothing waits: the heartbeat
+    Freshness                  seconds from the previous snapshot of a table to the commit that brought what came after it, a true upper
+                               bound for every change; with Table, and without it the worst
+    RowsRead, RowsWritten, RowsHeldBack, BytesWritten   with Job
+    StageSeconds               how long the job took, with Job
+    Slowdown                   StageSeconds over its median of the last day, with Job; 0 for a run of less than a minute
+    HeldTables, DeadLetters, WaitingRows                what stands as it is now
+    OldestTransactionSeconds   for how long the source's oldest transaction has been the same
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from totesys.errors import PipelineError
+from totesys.errors.aws import aws_call
+
+NAMESPACE = "Totesys"
+_UNITS = {
+    "CaughtUp": "Count",
+    "Freshness": "Seconds",
+    "RowsRead": "Count",
+    "RowsWritten": "Count",
+    "RowsHeldBack": "Count",
+    "BytesWritten": "Bytes",
+    "StageSeconds": "Seconds",
+    "Slowdown": "None",
+    "HeldTables": "Count",
+    "DeadLetters": "Count",
+    "WaitingRows": "Count",
+    "OldestTransactionSeconds": "Seconds",
+}
+_OF_JOB = {"RowsRead", "RowsWritten", "RowsHeldBack", "BytesWritten", "StageSeconds", "Slowdown"}
+_SUMMED = _OF_JOB
+_SHORT = 60.0  # seconds; below, start-up is most of a run, and twice of it is nothing to wake anybody for
+
+# Metrics are no reason to wait: by default, a job without a way to CloudWatch would try for minutes before it ends.
+_IMPATIENT = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+
+log = logging.getLogger(__name__)
+
+
+class Counts(logging.Handler):
+    """Collects the metrics of a job's log records, by name and table: sums, or for what stands as it is the largest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[tuple[str, str | None], float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for name, value in getattr(record, "metrics", {}).items():
+            table = record.__dict__.get("table") if name == "Freshness" else None
+            before = self.values.get((name, table))
+            if before is not None:
+                value = before + value if name in _SUMMED else max(before, value)
+            self.values[name, table] = value
+
+    def data(self, project: str, job: str) -> list[dict[str, Any]]:
+        """As PutMetricData takes them."""
+        values = dict(self.values)
+        freshness = [value for (name, _), value in values.items() if name == "Freshness"]
+        if freshness:
+            values["Freshness", None] = max(freshness)
+        return [_datum(name, value, project, job, table) for (name, table), value in values.items()]
+
+
+def put(project: str, job: str, counts: Counts, seconds: float) -> None:
+    """Puts what was counted. A failure is logged and nothing more: the work is done, and the alarms take silence for a failure."""
+    try:
+        with aws_call("putting metrics into CloudWatch"):
+            cloudwatch = boto3.client("cloudwatch", config=_IMPATIENT)
+            counts.values["StageSeconds", None] = seconds
+            counts.values["Slowdown", None] = _slowdown(cloudwatch, project, job, seconds)
+            cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=counts.data(project, job))
+    except PipelineError as error:
+        log.warning("no metrics of this run: %s", error)
+
+
+def _slowdown(cloudwatch: Any, project: str, job: str, seconds: float) -> float:
+    if seconds < _SHORT:
+        return 0.0
+    now = datetime.now(timezone.utc)
+    found = cloudwatch.get_metric_statistics(
+        Namespace=NAMESPACE, MetricName="StageSeconds", Dimensions=_dimensions("StageSeconds", project, job, None),
+        StartTime=now - timedelta(days=1), EndTime=now, Period=86400, ExtendedStatistics=["p50"],
+    )["Datapoints"]  # fmt: skip
+    median = max((point["ExtendedStatistics"]["p50"] for point in found), default=0.0)
+    return seconds / median if median else 0.0
+
+
+def _datum(name: str, value: float, project: str, job: str, table: str | None) -> dict[str, Any]:
+    return {"MetricName": name, "Dimensions": _dimensions(name, project, job, table), "Value": value, "Unit": _UNITS[name]}
+
+
+def _dimensions(name: str, project: str, job: str, table: str | None) -> list[dict[str, str]]:
+    parts = {"Project": project, "Job": job if name in _OF_JOB else None, "Table": table}
+    return [{"Name": part, "Value": text} for part, text in parts.items() if text]

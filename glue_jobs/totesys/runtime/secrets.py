@@ -1,0 +1,75 @@
+"""Database credentials: in Secrets Manager and nowhere else."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from totesys.errors import FatalError
+from totesys.errors.aws import aws_call
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How to reach a PostgreSQL database. The password stays out of repr, and so out of logs and tracebacks.
+
+    ca  certificates (PEM) of the authorities, from one of which the server's certificate must come, for sslmode verify-ca and
+        verify-full; empty for none
+    """
+
+    host: str
+    port: int
+    dbname: str
+    username: str
+    password: str = field(repr=False)
+    sslmode: str
+    ca: str = field(default="", repr=False)
+
+    @property
+    def place(self) -> str:
+        """Host, port and database, for messages."""
+        return f"{self.dbname} on {self.host}:{self.port}"
+
+    def libpq(self) -> dict[str, Any]:
+        """Keyword arguments for psycopg2.connect."""
+        return {
+            "host": self.host, "port": self.port, "dbname": self.dbname, "user": self.username, "password": self.password,
+            "sslmode": self.sslmode, "connect_timeout": 10, **({"sslrootcert": _file(self.ca)} if self.ca else {}),
+        }  # fmt: skip
+
+
+def certificates(pem: str) -> list[str]:
+    """Return each certificate of a text in PEM, without what stands between them."""
+    return [f"{found}\n" for found in _CERTIFICATE.findall(pem)]
+
+
+@cache
+def _file(ca: str) -> str:
+    """The path of a file with the certificates, which libpq takes only so; for as long as the process lives."""
+    with NamedTemporaryFile("w", prefix="totesys-ca-", suffix=".pem", delete=False) as file:
+        file.write(ca)
+    atexit.register(os.unlink, file.name)
+    return file.name
+
+
+def read_credentials(client: Any, secret_id: str) -> Credentials:
+    """The credentials that a secret holds; FatalError when the secret is missing, empty or not of our form."""
+    with aws_call(f"reading secret {secret_id}", "run scripts/deploy.sh, and check the job's role"):
+        text = client.get_secret_value(SecretId=secret_id)["SecretString"]
+    try:
+        body = json.loads(text)
+        return Credentials(
+            host=body["host"], port=int(body["port"]), dbname=body["dbname"], username=body["username"],
+            password=body["password"], sslmode=body["sslmode"], ca=body.get("ca", ""),
+        )  # fmt: skip
+    except (KeyError, ValueError, TypeError) as error:
+        wanted = "host, port, dbname, username, password and sslmode"
+        raise FatalError(f"secret {secret_id} is not JSON with {wanted}: put it right in Secrets Manager") from error

@@ -1,0 +1,111 @@
+"""Reading and writing the lake's Parquet with Spark: explicit schemas, explicit places, nothing discovered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import PurePosixPath
+
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from totesys.contracts import Column, Contract, Partition
+from totesys.contracts.spark_types import spark_schema
+from totesys.errors import BadDataError
+from totesys.lake import layout
+from totesys.lake.files import read_files
+from totesys.lake.formats import OPEN_LETTERS, refuse_newer
+from totesys.lake.manifests import DeadLetters, PartitionState
+
+ROWS_PER_FILE = 1_000_000
+_RANGES = 2**31
+_FEW_ROWS = 100_000  # below it, one task instead of a shuffle: spares tasks, and where it stops paying was not measured
+
+
+@dataclass(frozen=True)
+class SparkLake:
+    """The two buckets as Spark sees them."""
+
+    spark: SparkSession
+    ingestion_bucket: str
+    processed_bucket: str
+
+    def read_raw(self, contract: Contract, columns: Iterable[Column], files: Mapping[str, int]) -> DataFrame:
+        """Return the rows of landed files. `files`: key -> the version of the contract that the file landed under, both from manifests."""
+        return self._read(contract, columns, {layout.uri(self.ingestion_bucket, key): version for key, version in files.items()})
+
+    def read_kept_out(self, dead_letters: Mapping[int, DeadLetters]) -> DataFrame | None:
+        """Return the keys that batches kept out of the lake (key, batch_seq). `dead_letters`: by batch; None when there are none."""
+        if not dead_letters:
+            return None
+        for dead in dead_letters.values():
+            refuse_newer(layout.uri(self.ingestion_bucket, dead.open_letters), dead.format, OPEN_LETTERS)
+        open_letters = {seq: dead.open_letters for seq, dead in dead_letters.items()}
+        # One read for all, and the file's name tells the batch: a frame of each would make a plan that grows with what waits.
+        batches = F.create_map(*[F.lit(part) for seq, open_ in open_letters.items() for part in (PurePosixPath(open_).name, seq)])
+        keys = self.spark.read.schema("key bigint").parquet(*[layout.uri(self.ingestion_bucket, open_) for open_ in open_letters.values()])
+        return keys.select("key", F.element_at(batches, F.col("_metadata.file_name")).cast("bigint").alias("batch_seq"))
+
+    def read(self, contract: Contract, columns: Iterable[Column], states: Collection[PartitionState]) -> DataFrame:
+        """Return the rows of the partitions that a manifest names; an empty frame when there are none.
+
+        Files of others are ignored, by their names. The caller checks that no file is missing: `check_rows`.
+        """
+        written_under = {layout.uri(self.processed_bucket, state.prefix): state.contract_version for state in states}
+        return self._read(contract, columns, written_under, layout.DATA_FILES)
+
+    def _read(self, contract: Contract, columns: Iterable[Column], written_under: Mapping[str, int], names: str = "*") -> DataFrame:
+        if written_under:
+            return read_files(self.spark, contract, columns, written_under, names)
+        # Not createDataFrame: that starts Python workers to send over nothing.
+        return self.spark.range(0).select(*[F.lit(None).cast(field.dataType).alias(field.name) for field in spark_schema(columns)])
+
+    def check(self, tables: Mapping[str, Collection[PartitionState]]) -> None:
+        """Raise BadDataError unless the partitions hold as many rows as the manifest says. One Spark job, which reads no column."""
+        files = self.spark.read.schema(spark_schema(())).option("pathGlobFilter", layout.DATA_FILES)
+        reads = [
+            files.parquet(*(layout.uri(self.processed_bucket, state.prefix) for state in states)).select(F.lit(table).alias("table"))
+            for table, states in tables.items()
+            if states
+        ]
+        if reads:
+            counted: dict[str, int] = dict(reduce(DataFrame.unionByName, reads).groupBy("table").count().collect())
+            for table, states in tables.items():
+                check_rows(table, states, counted.get(table, 0))
+
+    def write(self, rows: DataFrame, prefix: str, partition: Partition) -> None:
+        """Writes rows below a fresh prefix, one folder per value of the partition column."""
+        # Append, since the prefix is of this attempt alone: other modes ask S3 first whether anything is there.
+        rows.write.mode("append").partitionBy(partition.name).parquet(layout.uri(self.processed_bucket, prefix))
+
+
+def check_rows(table: str, states: Collection[PartitionState], rows: int) -> None:
+    """Raise BadDataError unless `rows`, which were read from these partitions, are as many as the manifest says."""
+    said = sum(state.rows for state in states)
+    if rows != said:
+        raise BadDataError(
+            f"the lake's files of {table} hold {rows} rows, but the newest manifest says {said}, so nothing was published: restore the"
+            f" objects that are missing below {', '.join(state.prefix for state in states)}, and remove objects that no publish wrote"
+        )
+
+
+def key_range(contract: Contract) -> SparkColumn:
+    """Return the number of a row's key range, under the partition column's name.
+
+    The number is taken modulo 2^31, so that the column stays an int for 64-bit keys; two ranges with the same number are one partition. DIV
+    and not `/`: `/` divides as doubles, which do not tell keys above 2^53 apart.
+    """
+    ranges = f"`{contract.key}` DIV CAST({contract.range_size} AS BIGINT)"
+    return F.expr(f"CAST(pmod({ranges}, CAST({_RANGES} AS BIGINT)) AS INT)").alias(contract.partition.name)
+
+
+def are_few(count: int) -> bool:
+    """Whether so many rows are one task's work."""
+    return count <= _FEW_ROWS
+
+
+def divided(rows: DataFrame, partition: Partition, count: int) -> DataFrame:
+    """So many rows as tasks should write them: those of a partition value in one task, or all when they are few."""
+    return rows.coalesce(1) if are_few(count) else rows.repartition(partition.name)

@@ -1,0 +1,81 @@
+"""Asks Athena: one statement or a saved query, whose answer is read page by page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+from totesys.errors import FatalError, PipelineError
+
+from operations.deployment.deployment import Deployment
+
+DATABASES = ("star", "mirror", "ingestion")
+_RUNNING = ("QUEUED", "RUNNING")
+_FIRST_POLL, _LONGEST_POLL = 0.05, 1.0  # seconds
+
+
+class QueryError(PipelineError):
+    """Athena could not answer; the message is its reason."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query's answer: (name, Athena type) of each column, and the rows as text, None for null, fetched as they are read."""
+
+    columns: list[tuple[str, str]]
+    rows: Iterator[list[str | None]]
+
+
+def database_name(deployment: Deployment, database: str) -> str:
+    """The Data Catalog's name of one of the three databases."""
+    name: str = getattr(deployment, f"{database}_database")
+    return name
+
+
+def saved_query(client: Any, workgroup: str, name: str) -> tuple[str, str]:
+    """SQL and database of the work group's saved query of that name; FatalError that lists them all when there is none."""
+    pages = client.get_paginator("list_named_queries").paginate(WorkGroup=workgroup)
+    batches = (page["NamedQueryIds"] for page in pages)
+    saved = [query for ids in batches if ids for query in client.batch_get_named_query(NamedQueryIds=ids)["NamedQueries"]]
+    for query in saved:
+        if query["Name"] == name:
+            return query["QueryString"], query["Database"]
+    listed = [f"\n  {query['Name']:30}  {query.get('Description', '')}" for query in sorted(saved, key=itemgetter("Name"))]
+    raise FatalError(f"no query is saved as {name}; saved are{''.join(listed) or ' none: run scripts/deploy.sh'}")
+
+
+def ask(client: Any, deployment: Deployment, statement: str, database: str, values: Sequence[str] = ()) -> Answer:
+    """Runs one statement in the deployment's work group and waits; QueryError with Athena's reason when it fails.
+
+    `values` are literals of SQL, one for each question mark of the statement.
+    """
+    try:
+        query_id = client.start_query_execution(
+            QueryString=statement,
+            QueryExecutionContext={"Database": database},
+            WorkGroup=deployment.workgroup,
+            **({"ExecutionParameters": list(values)} if values else {}),
+        )["QueryExecutionId"]
+    except client.exceptions.InvalidRequestException as error:
+        raise QueryError(error.response["Error"]["Message"]) from error
+    poll = _FIRST_POLL
+    while (status := client.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]["Status"])["State"] in _RUNNING:
+        time.sleep(poll)
+        poll = min(poll * 1.5, _LONGEST_POLL)
+    if status["State"] != "SUCCEEDED":
+        raise QueryError(status.get("StateChangeReason") or f"the query was {status['State'].lower()}")
+    pages = iter(client.get_paginator("get_query_results").paginate(QueryExecutionId=query_id))
+    first = next(pages)
+    columns = [(column["Name"], column["Type"]) for column in first["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]]
+    return Answer(columns, _rows(chain([first], pages), [name for name, _ in columns]))
+
+
+def _rows(pages: Iterator[Any], names: list[str]) -> Iterator[list[str | None]]:
+    for number, page in enumerate(pages):
+        rows = [[datum.get("VarCharValue") for datum in row["Data"]] for row in page["ResultSet"]["Rows"]]
+        # The answer to a SELECT begins with the names of its columns; that to a SHOW does not.
+        yield from rows[1:] if number == 0 and rows and rows[0] == names else rows

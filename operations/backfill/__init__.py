@@ -1,1 +1,0 @@
-"""The lake and the warehouse made anew from landed batches, while both stay in use."""

@@ -1,0 +1,97 @@
+"""`totesys run`: one tick through both workflows, shown as it goes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from totesys.runtime.demands import Demands
+
+from operations.attention import Matter, of_run
+from operations.aws import aws_session
+from operations.cli.attempt import Attempt, attempted
+from operations.cli.console import make_console, make_table, print_json
+from operations.cli.options import examples, json_option, source_table
+from operations.deployment.deployment import Deployment
+from operations.lake import span
+from operations.workflows.tick import Outcome, Tick
+
+
+@click.command(epilog=examples("scripts/totesys run", "scripts/totesys run --full", "scripts/totesys run --accept-deletes payment"))
+@click.option("--full", is_flag=True, help="Read every table in full, not only what has changed.")
+@click.option(
+    "--accept-deletes",
+    type=source_table(),
+    multiple=True,
+    metavar="TABLE",
+    help="Accept that any number of rows of this source table are gone. Otherwise the table is held. Can be given again.",
+)
+@json_option
+@attempted("run")
+def run(attempt: Attempt, full: bool, accept_deletes: tuple[str, ...], as_json: bool) -> None:
+    """Run one tick through both workflows, and wait.
+
+    Afterwards the warehouse has everything that had changed at the source. A run that somebody else has started is waited for first. The
+    exit code is 0 also when a table is held or rows are kept out: the last lines say so.
+
+    \b
+    With --json: {"loaded": {"first_batch", "through_batch", "rows_read": {TABLE: rows},
+    "warehouse_rows": {TABLE: rows}} or null when nothing was new, "unknown": why the
+    warehouse could not be asked or null, "needs_a_person": [{"what", "text"}]}
+    """
+    console = make_console(stderr=as_json)
+    session = aws_session()
+    tick = Tick(session, Deployment.read(session), console)
+    with tick.display:
+        run_id = tick.start_ingest(Demands(full=full, accept_deletes=frozenset(accept_deletes)))
+        attempt.has_started = True
+        outcome = tick.finish(run_id)
+    unknown, matters = tick.unknown() if outcome is None else "", matters_of(tick, outcome)
+    if as_json:
+        print_json(outcome_as_json(outcome, unknown, matters))
+    else:
+        print_outcome(console, outcome, unknown)
+        print_matters(console, matters)
+    tell_matters("run", matters)
+
+
+def matters_of(tick: Tick, outcome: Outcome | None) -> list[Matter]:
+    """Return what needs a person after a tick."""
+    return of_run(tick.held_tables(), tick.news(), outcome.misses if outcome else {})
+
+
+def outcome_as_json(outcome: Outcome | None, unknown: str, matters: Sequence[Matter]) -> dict[str, object]:
+    """Return what a tick brought, as the help of `run` says."""
+    loaded = outcome and {
+        "first_batch": outcome.first_batch,
+        "through_batch": outcome.through_batch,
+        "rows_read": {table: rows for table, rows in outcome.landed.items() if rows},
+        "warehouse_rows": {table: rows for table, rows in outcome.loaded.items() if rows},
+    }
+    return {"loaded": loaded, "unknown": unknown or None, "needs_a_person": [vars(matter) for matter in matters]}
+
+
+def print_outcome(console: Console, outcome: Outcome | None, unknown: str) -> None:
+    """Says what is loaded, with the rows of each table that took any. `unknown`: why the warehouse could not be asked, or empty."""
+    if outcome is None:
+        known = "nothing new: the warehouse holds every batch"
+        console.print(f"nothing new has landed; what the warehouse holds is not known from here: {unknown}" if unknown else known)
+        return
+    if rows := [[table, f"{count:,}"] for table, count in outcome.loaded.items() if count]:
+        console.print(make_table([("warehouse table", "left"), ("new or changed rows", "right")], rows))
+    batches = span(outcome.first_batch, outcome.through_batch)
+    console.print(f"loaded {batches}: {outcome.landed.total():,} rows read, {outcome.loaded.total():,} warehouse rows new or changed")
+
+
+def print_matters(console: Console, matters: Sequence[Matter]) -> None:
+    """Lists what needs a person."""
+    for matter in matters:
+        console.print(f"needs a person: {matter.text}", markup=False)
+
+
+def tell_matters(command: str, matters: Sequence[Matter]) -> None:
+    """Says on stderr what needs a person: it is seen although the exit code is 0, and wherever the output goes."""
+    if matters:
+        print(f"{command}: needs a person: {'; '.join(matter.what for matter in matters)}", file=sys.stderr)

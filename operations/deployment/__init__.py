@@ -1,0 +1,1 @@
+"""One deployment: its stacks, parameters, code, credentials, tables and views; deployed, planned, proved and destroyed."""

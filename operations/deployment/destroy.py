@@ -1,0 +1,102 @@
+"""Removes what a deploy has made.
+
+What is removed is what the stacks name, so it is the deploy's own; no bucket, database or group is found by a guessed name. Buckets and log
+groups, which outlive their stacks, go before them, so that a second run finds what a first one left.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+from rich.console import Console
+
+from operations.deployment.buckets import delete_bucket, empty_bucket
+from operations.deployment.deployment import Deployment
+from operations.deployment.stacks import STACKS, delete_stack, describe_stack
+from operations.workflows.display import RunDisplay
+from operations.workflows.runs import Workflows
+from operations.workflows.trigger import deactivate, schedule_trigger
+
+KEPT = ("storage", "secrets", "catalog")  # with --keep-data: the catalog says which of the buckets' files are the current ones
+_ARTIFACTS = "ArtifactsBucket"
+
+
+class Destroying:
+    """The removal of one project. `stacks` are those that are there and go, in the reverse of the order in which they need each other."""
+
+    def __init__(self, session: boto3.Session, project: str, keep_data: bool, console: Console) -> None:
+        self.project = project
+        self._session = session
+        self._keep_data = keep_data
+        self._console = console
+        there = [name for name in STACKS if describe_stack(session, f"{project}-{name}")]
+        self._is_whole = len(there) == len(STACKS)
+        self.kept = [name for name in there if keep_data and name in KEPT]
+        self.stacks = [name for name in reversed(there) if name not in self.kept]
+
+    def destroy(self) -> None:
+        """Removes everything, or what is left of it."""
+        if self._is_whole:
+            self._stop()
+        for name in self.stacks:
+            if name == "jobs":
+                self._delete_logs()
+            if name == "storage":
+                self._delete_buckets()
+            delete_stack(self._session, f"{self.project}-{name}")
+            self._say(f"stack {self.project}-{name}: removed")
+        self._say_the_end()
+
+    def _stop(self) -> None:
+        """Stops the schedule, and waits for runs in progress: they would write into what is being removed."""
+        glue = self._session.client("glue")
+        deactivate(glue, schedule_trigger(self.project))
+        with RunDisplay(self._console) as display:
+            Workflows(glue, Deployment.read(self._session, self.project), display).wait_for_others()
+
+    def _delete_logs(self) -> None:
+        """Deletes Glue's log groups, if our stack made them and no other job of the account writes to them."""
+        resources = self._resources("jobs")
+        jobs = {resource["PhysicalResourceId"] for resource in resources if resource["ResourceType"] == "AWS::Glue::Job"}
+        groups = [resource["PhysicalResourceId"] for resource in resources if resource["ResourceType"] == "AWS::Logs::LogGroup"]
+        pages = self._session.client("glue").get_paginator("get_jobs").paginate()
+        if groups and {job["Name"] for page in pages for job in page["Jobs"]} - jobs:
+            self._say(f"log groups {', '.join(groups)}: kept, since other jobs of this account write to them")
+            return
+        logs = self._session.client("logs")
+        for group in groups:
+            try:
+                logs.delete_log_group(logGroupName=group)
+            except logs.exceptions.ResourceNotFoundException:
+                continue
+            self._say(f"log group {group}: removed")
+
+    def _delete_buckets(self) -> None:
+        s3 = self._session.client("s3")
+        for resource in self._resources("storage"):
+            if resource["ResourceType"] == "AWS::S3::Bucket":
+                deleted = delete_bucket(s3, resource["PhysicalResourceId"])
+                self._say(f"bucket {resource['PhysicalResourceId']}: removed, with {deleted:,} versions of objects")
+
+    def _say_the_end(self) -> None:
+        if not self.stacks:
+            self._say(f"nothing of {self.project} is deployed in {self._session.region_name}" + (" but its data" if self.kept else ""))
+        if not self.kept:
+            return
+        kept = []
+        for resource in (resource for stack in self.kept for resource in self._resources(stack)):
+            name = resource["PhysicalResourceId"]
+            if resource["LogicalResourceId"] == _ARTIFACTS:
+                empty_bucket(self._session.client("s3"), name)
+            elif resource["ResourceType"] in ("AWS::S3::Bucket", "AWS::Glue::Database", "AWS::SecretsManager::Secret"):
+                kept.append(name.rpartition(":")[2])  # of a secret, its ARN's end
+        self._say(f"kept: {', '.join(kept)}; scripts/deploy.sh takes them up again, and scripts/destroy.sh removes them")
+
+    def _resources(self, name: str) -> list[Any]:
+        """The resources of a stack that are there, as far as it knows."""
+        described = self._session.client("cloudformation").describe_stack_resources(StackName=f"{self.project}-{name}")
+        return [resource for resource in described["StackResources"] if resource.get("PhysicalResourceId")]
+
+    def _say(self, line: str) -> None:
+        self._console.print(f"destroy: {line}", markup=False, emoji=False, soft_wrap=True)

@@ -1,0 +1,116 @@
+"""Registers the contracts' tables in the Data Catalog. Registration owns columns, comments and its own parameters; jobs own locations.
+
+A table that is as its contract says is not touched, so that no version of it is made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+from totesys.contracts import Contracts
+from totesys.errors import FatalError
+from totesys.lake.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
+
+_ATTEMPTS = 5  # somebody else may update a table between our reading and our writing
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A table as its contract wants it, and as the catalog has it: None while it has none."""
+
+    database: str
+    wanted: dict[str, Any]
+    found: dict[str, Any] | None
+
+    @property
+    def outcome(self) -> str:
+        """What registering does: create, update, or nothing, which is unchanged."""
+        if self.found is None:
+            return "create"
+        return "unchanged" if covers(self.found, merge(self.wanted, self.found)) else "update"
+
+    @property
+    def version_step(self) -> str:
+        """The contract's version, before and after."""
+        before, after = (table and table.get("Parameters", {}).get("contract_version") for table in (self.found, self.wanted))
+        return f"version {after}" if before in (None, after) else f"version {before} to {after}"
+
+
+def register_tables(
+    glue: Any, contracts: Contracts, databases: Mapping[str, str], ingestion_bucket: str, processed_bucket: str
+) -> Counter[str]:
+    """Registers every table in `databases` (ingestion, mirror, star -> name); counts created, updated and unchanged."""
+    wanted = registrations(glue, contracts, databases, ingestion_bucket, processed_bucket)
+    return Counter(register_table(glue, table.database, table.wanted, table.found) for table in wanted)
+
+
+def registrations(
+    glue: Any, contracts: Contracts, databases: Mapping[str, str], ingestion_bucket: str, processed_bucket: str
+) -> list[Registration]:
+    """Every table that the contracts describe, beside what is there. A database that is not there yet has no tables."""
+    inputs = {
+        "ingestion": raw_table_inputs(contracts, ingestion_bucket),
+        "mirror": mirror_table_inputs(contracts, processed_bucket),
+        "star": star_table_inputs(contracts, processed_bucket),
+    }
+    return [
+        Registration(databases[name], table, found.get(table["Name"]))
+        for name, tables in inputs.items()
+        for found in [registered_tables(glue, databases[name])]
+        for table in tables
+    ]
+
+
+def registered_tables(glue: Any, database: str) -> dict[str, dict[str, Any]]:
+    """The tables of a database by name; none where there is no such database."""
+    try:
+        pages = list(glue.get_paginator("get_tables").paginate(DatabaseName=database))
+    except glue.exceptions.EntityNotFoundException:
+        return {}
+    return {table["Name"]: table for page in pages for table in page["TableList"]}
+
+
+def register_table(glue: Any, database: str, wanted: dict[str, Any], found: dict[str, Any] | None) -> str:
+    """Creates the table, or brings what was `found` up to its contract; answers created, updated or unchanged."""
+    for _ in range(_ATTEMPTS):
+        if found is None:
+            try:
+                glue.create_table(DatabaseName=database, TableInput=wanted)
+                return "created"
+            except glue.exceptions.AlreadyExistsException:
+                pass
+        elif covers(found, merged := merge(wanted, found)):
+            return "unchanged"
+        else:
+            version = {"VersionId": found["VersionId"]} if "VersionId" in found else {}
+            try:
+                glue.update_table(DatabaseName=database, TableInput=merged, **version)
+                return "updated"
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in ("ConcurrentModificationException", "VersionMismatchException"):
+                    raise
+        found = glue.get_table(DatabaseName=database, Name=wanted["Name"])["Table"]
+    raise FatalError(f"table {database}.{wanted['Name']} is being changed by somebody else all the time: run scripts/deploy.sh again")
+
+
+def merge(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """The contract's table, at the location where it is now and with the parameters that others have set."""
+    location = found["StorageDescriptor"].get("Location") or wanted["StorageDescriptor"]["Location"]
+    return {
+        **wanted,
+        "StorageDescriptor": {**wanted["StorageDescriptor"], "Location": location},
+        "Parameters": {**found.get("Parameters", {}), **wanted["Parameters"]},
+    }
+
+
+def covers(found: Any, wanted: Any) -> bool:
+    """Whether all that is wanted is there already; the catalog adds fields of its own."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(covers(found.get(name), value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        return isinstance(found, list) and len(found) == len(wanted) and all(map(covers, found, wanted))
+    return bool(found == wanted)

@@ -1,0 +1,54 @@
+"""The stacks of a deployment: described and deleted. change_sets.py deploys them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError, WaiterError
+from totesys.errors import FatalError
+
+STACKS = ("storage", "secrets", "catalog", "alerts", "roles", "jobs", "workflows", "alarms", "dashboard")  # in the order of need
+
+
+def stack_outputs(session: boto3.Session, stack: str) -> dict[str, str]:
+    """The outputs of a deployed stack; FatalError when there is none of that name."""
+    found = describe_stack(session, stack)
+    if found is None:
+        raise FatalError(f"stack {stack} is not deployed in {session.region_name}: run scripts/deploy.sh")
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
+
+
+def describe_stack(session: boto3.Session, stack: str) -> dict[str, Any] | None:
+    """A stack as CloudFormation describes it; None when there is none of that name."""
+    try:
+        return session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError as error:
+        # A stack that does not exist is a ValidationError, like many another mistake: only the text tells.
+        if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in error.response["Error"]["Message"]:
+            return None
+        raise
+
+
+def delete_stack(session: boto3.Session, stack: str) -> None:
+    """Deletes a stack and waits; one that is not there is no error. FatalError with the first reason when it stays."""
+    client = session.client("cloudformation")
+    client.delete_stack(StackName=stack)
+    try:
+        client.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 2, "MaxAttempts": 900})
+    except WaiterError as error:
+        raise FatalError(f"stack {stack} could not be deleted: {first_failure(session, stack) or error}") from error
+
+
+def first_failure(session: boto3.Session, stack: str) -> str:
+    """The first thing that went wrong in the stack's latest operation, or nothing when no resource failed."""
+    if describe_stack(session, stack) is None:
+        return ""
+    reasons = []
+    for event in session.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]:  # newest first
+        if event["ResourceStatus"].endswith("_FAILED"):
+            reasons.append(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', event['ResourceStatus'])}")
+        began = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+        if began and event["ResourceType"] == "AWS::CloudFormation::Stack":
+            break
+    return reasons[-1] if reasons else ""

@@ -1,0 +1,108 @@
+"""Athena's views of the lake: `current_<fact>` is what each order or payment is now, without those that are gone from the source.
+
+A fact keeps every version. A view keeps none of its rows, so that it is as new as the lake, at the cost of one pass over the fact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+from sqlalchemy import and_, column, func, quoted_name, select, table
+from totesys.contracts import Contract, Contracts
+from totesys.errors import FatalError
+
+from operations.athena import ask
+from operations.deployment.deployment import Deployment
+
+Ask = Callable[[str], object]  # has Athena run a statement in the star database, and waits
+DIGEST = "view_sha256"  # a view's own parameter: Athena formats a statement anew before it keeps it, so the text cannot be compared
+_AGE = quoted_name("_age", quote=True)  # no contract's column begins with an underscore; Trino requires quotes around such a name
+_KEPT = (
+    "Name", "Owner", "Retention", "StorageDescriptor", "PartitionKeys", "ViewOriginalText", "ViewExpandedText", "TableType", "Parameters",
+)  # fmt: skip
+
+
+def current_views(contracts: Contracts, star_database: str, mirror_database: str) -> dict[str, str]:
+    """The query of each view, by the view's name."""
+    return {contract.current_view: current_versions(contract, star_database, mirror_database) for contract in contracts.facts.values()}
+
+
+def view_columns(fact: Contract) -> dict[str, str]:
+    """Name and type of a fact's view's columns: all that the fact has in the lake."""
+    return {held.name: held.type for held in fact.file_columns}
+
+
+def current_versions(fact: Contract, star_database: str, mirror_database: str) -> str:
+    """SQL of Athena: the version that the newest batch brought of each key that the mirror does not hold as deleted."""
+    key = fact.lake_key
+    mirror_table, _, mirror_key = str(fact.column(key).origin).partition(".")
+    held = table(fact.table, *map(column, view_columns(fact)), schema=star_database).alias("held")
+    # Of a rank that is then asked to be 1, Trino keeps one row per key while it reads, instead of sorting all versions.
+    age = func.row_number().over(partition_by=held.c[key], order_by=held.c.batch_seq.desc())
+    version = select(held, age.label(_AGE)).subquery("version")
+    mirror = table(mirror_table, column(mirror_key), column("is_deleted"), schema=mirror_database).alias("mirror")
+    is_gone = and_(mirror.c[mirror_key] == version.c[key], mirror.c.is_deleted)
+    query = (
+        select(*(version.c[name] for name in view_columns(fact)))
+        .select_from(version.outerjoin(mirror, is_gone))
+        .where(version.c[_AGE] == 1, mirror.c[mirror_key].is_(None))
+    )
+    return str(query.compile(compile_kwargs={"literal_binds": True}))
+
+
+def create_views(session: boto3.Session, deployment: Deployment, contracts: Contracts) -> Counter[str]:
+    """Makes each view that is not there or has another query; counts created, replaced and unchanged."""
+    star, glue, athena = deployment.star_database, session.client("glue"), session.client("athena")
+    queries = current_views(contracts, star, deployment.mirror_database)
+
+    def ask_athena(statement: str) -> object:
+        return ask(athena, deployment, statement, star)
+
+    return Counter(create_view(glue, ask_athena, star, fact, queries[fact.current_view]) for fact in contracts.facts.values())
+
+
+def create_view(glue: Any, ask_athena: Ask, database: str, fact: Contract, query: str) -> str:
+    """Makes a fact's view what `query` says, and proves that it is; answers created, replaced or unchanged."""
+    name, digest = fact.current_view, view_digest(fact, query)
+    before = find_table(glue, database, name)
+    if is_current(before, digest):
+        return "unchanged"
+    ask_athena(f"CREATE OR REPLACE VIEW {name} AS {query}")
+    made = find_table(glue, database, name)
+    if not made or columns_of(made) != list(view_columns(fact)):
+        raise FatalError(
+            f"Athena says that it made view {database}.{name}, and the Data Catalog does not hold it: drop it, and deploy again"
+        )
+    kept = {member: made[member] for member in _KEPT if member in made}
+    parameters = {**made.get("Parameters", {}), DIGEST: digest}
+    description = f"The newest version of each {fact.lake_key} in {fact.table}, without those that are gone from the source."
+    glue.update_table(DatabaseName=database, TableInput={**kept, "Description": description, "Parameters": parameters})
+    return "replaced" if before else "created"
+
+
+def view_digest(fact: Contract, query: str) -> str:
+    """What a view's making depends on: its query, and the types, since Athena refuses to read a view whose tables have changed theirs."""
+    return hashlib.sha256(f"{query} {view_columns(fact)}".encode()).hexdigest()
+
+
+def is_current(found: dict[str, Any] | None, digest: str) -> bool:
+    """Whether a view is there and was made of just this."""
+    return found is not None and found.get("Parameters", {}).get(DIGEST) == digest
+
+
+def find_table(glue: Any, database: str, name: str) -> dict[str, Any] | None:
+    """A table or view of the Data Catalog; None when there is none of that name."""
+    try:
+        found: dict[str, Any] = glue.get_table(DatabaseName=database, Name=name)["Table"]
+    except glue.exceptions.EntityNotFoundException:
+        return None
+    return found
+
+
+def columns_of(found: dict[str, Any]) -> list[str]:
+    """The names of a table's own columns."""
+    return [held["Name"] for held in found["StorageDescriptor"]["Columns"]]

@@ -1,0 +1,51 @@
+"""Says whether the warehouse is the source, where it is not, and since when.
+
+Compares the current rows of the facts and all rows of the dimensions, each database read in one read-only snapshot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import boto3
+from totesys.contracts import load_contracts
+from totesys.lake.store import Bucket
+from totesys.runtime.secrets import read_credentials
+from totesys.warehouse.state import refuse_newer_warehouse
+
+from operations.deployment.deployment import Deployment
+from operations.reconcile.compare import compare_all
+from operations.reconcile.databases import session_with, snapshot
+from operations.reconcile.kept_out import read_kept_out
+from operations.reconcile.moments import Held, Reconciliation, read_held, read_reconciliation, record
+from operations.reconcile.result import Comparison
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was found, and of which moments it speaks."""
+
+    comparisons: list[Comparison]
+    held: Held | None
+    reconciliation: Reconciliation
+
+    @property
+    def agrees(self) -> bool:
+        return all(comparison.matches for comparison in self.comparisons)
+
+
+def reconcile_databases(session: boto3.Session, deployment: Deployment) -> Outcome:
+    """Compares every table, by the credentials that the pipeline itself uses, and writes down in the warehouse what came of it."""
+    secrets = session.client("secretsmanager")
+    of_source, of_warehouse = (read_credentials(secrets, secret) for secret in (deployment.source_secret, deployment.warehouse_secret))
+    ingestion = Bucket(session.client("s3"), deployment.ingestion_bucket)
+    kept_out = read_kept_out(ingestion)
+    with snapshot(of_source, "source") as source, snapshot(of_warehouse, "warehouse") as warehouse:
+        with warehouse.cursor() as cursor:
+            refuse_newer_warehouse(cursor)
+        comparisons = list(compare_all(load_contracts(), source, warehouse, kept_out))
+        reconciliation = read_reconciliation(warehouse)
+    held = read_held(ingestion, reconciliation.through_batch_seq)
+    with session_with(of_warehouse, "warehouse") as writing, writing:
+        record(writing, reconciliation, comparisons)
+    return Outcome(comparisons, held, reconciliation)

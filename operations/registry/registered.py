@@ -1,0 +1,51 @@
+"""The versions of a contract that the Data Catalog keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from totesys.contracts import Contract
+from totesys.contracts.registry import registered_contract
+from totesys.errors import FatalError
+
+
+@dataclass(frozen=True)
+class Version:
+    """A contract, and since when it was the registered one."""
+
+    contract: Contract
+    since: datetime
+
+
+def registered_versions(glue: Any, database: str, table: str) -> list[Version]:
+    """Newest first; the catalog's versions that hold the same contract are one. FatalError: none is there, or the newest is unreadable."""
+    try:
+        pages = glue.get_paginator("get_table_versions").paginate(DatabaseName=database, TableName=table)
+        kept = [version for page in pages for version in page["TableVersions"]]
+    except glue.exceptions.EntityNotFoundException:
+        kept = []
+    versions: list[Version] = []
+    found = [version["Table"] for version in sorted(kept, key=lambda version: int(version["VersionId"]))]
+    for described in found:
+        try:
+            contract = registered_contract(described)
+        except FatalError:
+            if described is found[-1]:
+                raise
+            continue  # of an earlier form, or none: nobody reads by it any more
+        if not versions or versions[-1].contract != contract:
+            versions.append(Version(contract, described.get("UpdateTime") or described["CreateTime"]))
+    if not versions:
+        raise FatalError(f"no contract of {table} is registered in {database}: run scripts/deploy.sh")
+    return versions[::-1]
+
+
+def version_numbered(versions: list[Version], number: int | None) -> Version:
+    """The newest version of that number, or the newest of all; FatalError names the versions that there are."""
+    for version in versions:
+        if number in (None, version.contract.version):
+            return version
+    known = ", ".join(dict.fromkeys(str(version.contract.version) for version in versions))
+    raise FatalError(f"{versions[0].contract.table} has no registered version {number}: there are {known}")

@@ -1,1 +1,0 @@
-"""One tick through both workflows, shown as it goes."""

@@ -1,1 +1,0 @@
-"""The schedule by which ingest runs: paused, resumed, and respected by a deploy."""

@@ -1,0 +1,1 @@
+"""The two workflows: started, followed, paused and resumed."""

@@ -1,0 +1,60 @@
+"""Rebuilds the lake and the warehouse from landed batches, while both stay in use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from totesys.errors import FatalError
+from totesys.lake.manifests import NO_PUBLISH, PublishManifest, read_publish
+from totesys.runtime.demands import Demands
+
+from operations.deployment.deployment import Deployment
+from operations.lake import Lake
+from operations.workflows.display import RunDisplay
+from operations.workflows.runs import Workflows
+
+
+class Backfill:
+    """One backfill of one deployment. `display` shows every job that it waits for."""
+
+    def __init__(self, session: Any, deployment: Deployment, console: Console) -> None:
+        self.display = RunDisplay(console)
+        self._workflows = Workflows(session.client("glue"), deployment, self.display)
+        self._lake = Lake.open(session, deployment)
+        self._before = NO_PUBLISH
+
+    def start(self, demands: Demands) -> str:
+        """Starts the publish workflow once no run of either workflow is in progress, and returns the run's id.
+
+        FatalError, before it waits for anything, when no such batch has landed.
+        """
+        batch = self._lake.newest_batch()
+        newest = batch.data_seq if batch else 0
+        if not newest:
+            raise FatalError("no batch with rows has landed yet, and there is nothing to make anew: scripts/totesys run brings the first")
+        if demands.backfill_from > newest:
+            raise FatalError(
+                f"batch {demands.backfill_from} has not landed: the newest with rows is batch {newest}, --from takes 1 to {newest}"
+            )
+        while True:
+            self._workflows.wait_for_others()
+            self._before = self._lake.newest_publish()
+            if run_id := self._workflows.start(self._workflows.publish, demands):
+                return run_id
+
+    def finish(self, run_id: str) -> None:
+        """Follows the run to its end; RunFailedError when a job fails."""
+        self._workflows.follow(self._workflows.publish, run_id)
+
+    def made_anew(self) -> PublishManifest | None:
+        """The publish of what was made anew: the first of the run; None when the run found nothing of it.
+
+        It brings the lake no further than it was, unless the lake was lost. What waited beside it has a publish of its own.
+        """
+        publish = self._lake.newest_publish()
+        if publish.seq == self._before.seq:
+            return None
+        while publish.previous_seq != self._before.seq:
+            publish = read_publish(self._lake.processed, publish.previous_seq)
+        return publish if publish.through_batch_seq == self._before.through_batch_seq or not self._before.seq else None

@@ -1,0 +1,56 @@
+"""Stops the schedule, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from totesys.errors import PipelineError
+
+from operations.deployment.deployment import Deployment
+from operations.lake import Lake
+from operations.workflows.display import RunDisplay
+from operations.workflows.heartbeat import heartbeat_alarm, ignore_alarm
+from operations.workflows.runs import Workflows
+from operations.workflows.trigger import deactivate, schedule_trigger
+
+
+class Pausing:
+    """One pause of one deployment."""
+
+    def __init__(self, session: Any, deployment: Deployment, console: Console) -> None:
+        self._glue = session.client("glue")
+        self._cloudwatch = session.client("cloudwatch")
+        self._project = deployment.project
+        self._display = RunDisplay(console)
+        self._workflows = Workflows(self._glue, deployment, self._display)
+        self._lake = Lake.open(session, deployment)
+
+    def pause(self) -> None:
+        """Stops the schedule, and says what still goes on."""
+        was_active = deactivate(self._glue, schedule_trigger(self._project))
+        ignore_alarm(self._cloudwatch, heartbeat_alarm(self._project))
+        running = [workflow for workflow, _ in self._workflows.running()]
+        going_on = f"; {' and '.join(running)} is running, and goes on to its end" if running else ""
+        already = "" if was_active else " already"
+        self._display.say(f"paused{already}: nothing starts ingest by the clock until scripts/totesys resume{going_on}")
+
+    def wait(self) -> None:
+        """Waits for every run in progress, and for the publish that an ingest run among them has announced."""
+        with self._display:
+            self._workflows.wait_for_others()
+            known = self._workflows.publish_ids()
+            if self._lake.is_pending():
+                self._display.say("a batch waits: if its announcement is on the way, its publish starts within a minute")
+            while self._lake.is_pending() and self._workflows.announced_publish(known, self._lake.is_pending):
+                self._workflows.wait_for_others()
+                known |= self._workflows.publish_ids()
+        self._display.say(f"idle: no run is in progress{self._left()}")
+
+    def _left(self) -> str:
+        try:
+            waiting = len(self._lake.pending_batches())
+        except PipelineError as error:
+            return f"; how many batches wait is not known from here: {error}"
+        left = f"; {waiting} {'batch waits' if waiting == 1 else 'batches wait'} that no run has loaded: scripts/totesys run brings them in"
+        return left if waiting else ""

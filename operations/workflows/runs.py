@@ -1,0 +1,131 @@
+"""Runs of the two workflows: started when no other is in progress, and followed to their end with every job shown."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Callable, Container
+from typing import Any
+
+from totesys.errors import PipelineError
+from totesys.runtime.demands import Demands
+
+from operations.deployment.deployment import Deployment
+from operations.workflows.display import JobState, RunDisplay
+
+_FIRST_POLL, _LONGEST_POLL = 0.2, 2.0  # seconds
+_EVENT_ARRIVES_WITHIN = 60.0  # seconds from an announcement to the run that it starts; on AWS it takes a few
+_PAGE = 1000  # the most runs that Glue returns at once
+_LONGEST_ERROR = 400  # characters: ours are one line, while Spark's bring the JVM's stack with them
+
+
+class RunFailedError(PipelineError):
+    """A run that had started did not end well; the message is the failed job's."""
+
+
+class Workflows:
+    """The workflows of one deployment; `display` shows the jobs of every run that is followed."""
+
+    def __init__(self, glue: Any, deployment: Deployment, display: RunDisplay) -> None:
+        self._glue = glue
+        self.ingest, self.publish = deployment.ingest_workflow, deployment.publish_workflow
+        self._display = display
+
+    def running(self) -> list[tuple[str, str]]:
+        """Every run in progress, as (workflow, run's id)."""
+        return [
+            (workflow, run["WorkflowRunId"])
+            for workflow in (self.ingest, self.publish)
+            for run in self._runs(workflow)
+            if run["Status"] in ("RUNNING", "STOPPING")
+        ]
+
+    def wait_for_others(self) -> None:
+        """Follows whatever runs of either workflow are in progress, however they end, until there are none."""
+        while running := self.running():
+            workflow, run_id = running[0]
+            self._display.say(f"{workflow} is running already: waiting for it")
+            self.follow_to_end(workflow, run_id)
+
+    def start(self, workflow: str, demands: Demands) -> str | None:
+        """Starts a run and returns its id; None when somebody was quicker and another is in progress."""
+        try:
+            return str(self._glue.start_workflow_run(Name=workflow, RunProperties=demands.properties())["RunId"])
+        except self._glue.exceptions.ConcurrentRunsExceededException:
+            time.sleep(_FIRST_POLL)  # the other may take that long to be seen
+            return None
+
+    def publish_ids(self) -> set[str]:
+        """The runs of the publish workflow so far, to tell a later one from."""
+        return {run["WorkflowRunId"] for run in self._runs(self.publish)}
+
+    def announced_publish(self, known: Container[str], is_pending: Callable[[], bool]) -> str | None:
+        """The publish run that an announcement starts; None when nothing waits any more, or none has started in the time that takes.
+
+        It is in progress or not among the `known`. A run that was refused, since another was running, is not it.
+        """
+        pause, deadline = Pause(), time.monotonic() + _EVENT_ARRIVES_WITHIN
+        while time.monotonic() < deadline:
+            for run in self._runs(self.publish):
+                is_new = run["Status"] != "ERROR" and run["WorkflowRunId"] not in known
+                if is_new or run["Status"] == "RUNNING":
+                    return str(run["WorkflowRunId"])
+            if not is_pending():
+                return None
+            pause()
+        return None
+
+    def follow(self, workflow: str, run_id: str) -> None:
+        """Shows a run until it ends; RunFailedError with its first failed job's error unless every job succeeded."""
+        run = self.follow_to_end(workflow, run_id)
+        failed = [job for job in job_states(workflow, run) if job.is_failed]
+        if failed:
+            raise RunFailedError(f"{failed[0].job} {failed[0].state}: {failed[0].reason}")
+        if run["Status"] != "COMPLETED":
+            raise RunFailedError(f"{workflow} {run['Status']}: {run.get('ErrorMessage') or 'somebody stopped it'}")
+
+    def follow_to_end(self, workflow: str, run_id: str) -> Any:
+        """Shows a run until it ends, well or not, and returns it."""
+        pause = Pause()
+        while True:
+            run = self._glue.get_workflow_run(Name=workflow, RunId=run_id, IncludeGraph=True)["Run"]
+            self._display.show(job_states(workflow, run))
+            if run["Status"] not in ("RUNNING", "STOPPING"):
+                return run
+            pause()
+
+    def _runs(self, workflow: str) -> list[Any]:
+        """All runs of a workflow that Glue still knows, the newest first. Glue promises no order, so every page is read."""
+        pages = self._glue.get_paginator("get_workflow_runs").paginate(Name=workflow, PaginationConfig={"PageSize": _PAGE})
+        return sorted((run for page in pages for run in page["Runs"]), key=lambda run: run["StartedOn"], reverse=True)
+
+
+class Pause:
+    """Sleeps a little longer with each call, so that a quick run is seen to end at once and a long one is asked seldom."""
+
+    def __init__(self) -> None:
+        self._seconds = _FIRST_POLL
+
+    def __call__(self) -> None:
+        time.sleep(self._seconds)
+        self._seconds = min(self._seconds * 1.1, _LONGEST_POLL)
+
+
+def job_states(workflow: str, run: Any) -> list[JobState]:
+    """The jobs of a workflow run, each with its last attempt, in the order in which they started."""
+    nodes = [node for node in run["Graph"]["Nodes"] if node["Type"] == "JOB"]
+    attempts = [(node["Name"], node["JobDetails"]["JobRuns"][-1]) for node in nodes if node.get("JobDetails", {}).get("JobRuns")]
+    return [job_state(workflow, name, attempt) for name, attempt in sorted(attempts, key=lambda pair: pair[1]["StartedOn"])]
+
+
+def job_state(workflow: str, job: str, run: Any) -> JobState:
+    """One run of a job, from Glue's answer."""
+    return JobState(
+        run_id=run["Id"],
+        workflow=workflow,
+        job=job,
+        state=run["JobRunState"],
+        started_at=run["StartedOn"],
+        completed_at=run.get("CompletedOn"),
+        error=textwrap.shorten(run.get("ErrorMessage", ""), _LONGEST_ERROR, placeholder=" ... (the rest is in the job's log)"),
+    )

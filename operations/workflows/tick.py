@@ -1,0 +1,109 @@
+"""One tick through both workflows: ingest, and every publish that its work needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from totesys.ingest.job import news
+from totesys.lake.manifests import Held
+from totesys.runtime.alerts import Alert
+from totesys.runtime.demands import NO_DEMANDS, Demands
+
+from operations.deployment.deployment import Deployment
+from operations.lake import Lake
+from operations.workflows.display import RunDisplay
+from operations.workflows.runs import RunFailedError, Workflows
+
+_ANNOUNCEMENTS = 5  # ticks in a row that leave work waiting without a failure, before we give up
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a tick brought: the batches, and the rows that each table of the lake and of the warehouse took from them.
+
+    `misses` are rows of a source table that a full read among them found, and that no delta had offered.
+    """
+
+    first_batch: int
+    through_batch: int
+    landed: Counter[str]
+    loaded: Counter[str]
+    misses: Counter[str]
+
+
+class Tick:
+    """One tick of one deployment. `display` shows every job that it waits for."""
+
+    def __init__(self, session: Any, deployment: Deployment, console: Console) -> None:
+        self.display = RunDisplay(console)
+        self._workflows = Workflows(session.client("glue"), deployment, self.display)
+        self._lake = Lake.open(session, deployment)
+        self._batch_before = self._lake.newest_batch()
+        self._known_publishes: set[str] = set()
+        self._loaded_before = 0
+
+    def start_ingest(self, demands: Demands = NO_DEMANDS) -> str:
+        """Starts the ingest workflow once no run of either workflow is in progress, and returns the run's id."""
+        while True:
+            self._workflows.wait_for_others()
+            self._known_publishes = self._workflows.publish_ids()
+            self._loaded_before = self._lake.progress().through
+            if run_id := self._workflows.start(self._workflows.ingest, demands):
+                return run_id
+
+    def finish(self, run_id: str) -> Outcome | None:
+        """Follows the ingest run, and every publish that its work needs; None when nothing was new. RunFailedError when a job fails."""
+        loaded_before = self._loaded_before
+        for _ in range(_ANNOUNCEMENTS):
+            self._workflows.follow(self._workflows.ingest, run_id)
+            if self._lake.is_pending():
+                self._follow_publish()
+            if not self._lake.is_pending():
+                return self._outcome(loaded_before)
+            # What has landed meanwhile, or was announced while a publish was running, needs an announcement of its own.
+            run_id = self.start_ingest()
+        raise RunFailedError(f"batches still wait after {_ANNOUNCEMENTS} ticks: run it again once fewer of them arrive")
+
+    def unknown(self) -> str:
+        """Return why the warehouse could not be asked whether it holds every batch; empty when it has answered."""
+        return str(self._lake.progress().unknown or "")
+
+    def held_tables(self) -> dict[str, Held]:
+        """The source tables that the newest batch holds back, with its reason."""
+        batch = self._lake.newest_batch()
+        return batch.held if batch else {}
+
+    def news(self) -> list[Alert]:
+        """What the batches since the tick began have alerted people of."""
+        before, newest, found = self._batch_before, self._lake.newest_batch(), []
+        for seq in range(before.seq + 1 if before else 1, newest.seq + 1 if newest else 1):
+            batch = self._lake.batch(seq)
+            found += news(before, batch)
+            before = batch
+        return found
+
+    def _follow_publish(self) -> None:
+        workflow = self._workflows.publish
+        if run_id := self._workflows.announced_publish(self._known_publishes, self._lake.is_pending):
+            self._workflows.follow(workflow, run_id)
+        elif self._lake.is_pending():
+            raise RunFailedError(f"a batch waits, and {workflow} did not start: run scripts/deploy.sh, which activates its trigger")
+
+    def _outcome(self, loaded_before: int) -> Outcome | None:
+        """Adds up the publishes that were not loaded before this tick, and the batches in them."""
+        landed: Counter[str] = Counter()
+        loaded: Counter[str] = Counter()
+        misses: Counter[str] = Counter()
+        batches: set[int] = set()  # a backfill brings a batch in again
+        for publish in self._lake.publishes_above(loaded_before):
+            loaded.update(publish.new_rows)
+            misses.update(publish.misses)
+            batches.update(seq for seq, _ in publish.batches if seq > loaded_before)
+        if not batches:
+            return None
+        for seq in batches:
+            landed.update({table: capture.rows for table, capture in self._lake.batch(seq).tables.items()})
+        return Outcome(min(batches), max(batches), landed, loaded, misses)

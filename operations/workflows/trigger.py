@@ -1,0 +1,63 @@
+"""Glue triggers and their states: which one is the schedule, and how a trigger is brought into a state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from totesys.errors import FatalError
+
+PAUSED = "paused: scripts/totesys resume restarts the schedule"
+_POLL, _LONGEST = 0.5, 60.0  # seconds
+_AT_REST = ("CREATED", "ACTIVATED", "DEACTIVATED")  # from the other states a trigger goes on by itself
+
+
+def schedule_trigger(project: str) -> str:
+    """The trigger that starts ingest by the clock."""
+    return f"{project}-ingest-start"
+
+
+def is_paused(glue: Any, project: str) -> bool:
+    """Whether somebody has stopped the schedule; no where there is none yet."""
+    try:
+        return _state(glue, schedule_trigger(project)) in ("DEACTIVATING", "DEACTIVATED")
+    except glue.exceptions.EntityNotFoundException:
+        return False
+
+
+def activate(glue: Any, name: str) -> bool:
+    """Start a trigger and wait until it is ACTIVATED. Return whether it was anything else. FatalError when it does not become so.
+
+    An EVENT trigger is left alone: it fires in the state CREATED, which is its only one, and the service refuses to start it.
+    """
+    if glue.get_trigger(Name=name)["Trigger"]["Type"] == "EVENT":
+        return False
+    return _bring_to("ACTIVATED", glue.start_trigger, glue, name)
+
+
+def deactivate(glue: Any, name: str) -> bool:
+    """Stop a trigger and wait until it is DEACTIVATED. Return whether it was anything else. FatalError when it does not become so."""
+    if _state(glue, name) == "CREATED":  # the service refuses to stop a trigger that was never started
+        activate(glue, name)
+    return _bring_to("DEACTIVATED", glue.stop_trigger, glue, name)
+
+
+def _bring_to(wanted: str, ask: Callable[..., object], glue: Any, name: str) -> bool:
+    deadline = time.monotonic() + _LONGEST
+    has_changed = has_asked = False
+    while (state := _state(glue, name)) != wanted:
+        has_changed = True
+        if time.monotonic() > deadline:
+            raise FatalError(f"trigger {name} is {state} and does not become {wanted}: see to it in the Glue console")
+        if state in _AT_REST and not has_asked:
+            ask(Name=name)
+            has_asked = True
+            continue
+        time.sleep(_POLL)
+    return has_changed
+
+
+def _state(glue: Any, name: str) -> str:
+    state: str = glue.get_trigger(Name=name)["Trigger"]["State"]
+    return state
