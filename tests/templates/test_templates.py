@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, fields
+from pathlib import Path
 
 import pytest
 from totesys.ingest.pending import EVENT_SOURCE, EVENT_TYPE
