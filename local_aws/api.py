@@ -1,4 +1,4 @@
-"""How an action of ours answers like one of ministack's: a dictionary in, a JSON response out, under one lock.
+"""Actions of ours as ministack's: a dictionary in, a JSON response out, under one lock.
 
 The lock guards all Glue state (catalog, jobs, triggers, workflows): ministack serves each Glue request on a thread of its own, and
 job processes end on threads of ours. It is held while records change, never while a process runs or an event is delivered.
@@ -19,7 +19,7 @@ LOCK = threading.RLock()
 
 
 class AwsError(Exception):
-    """A refusal in the service's own words; `code` is the exception's name in the API."""
+    """A refusal in the words of the service. `code` is the exception's name in the API."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ def already_exists(message: str) -> AwsError:
 
 
 def answered(action: Action) -> Callable[[Record], Response]:
-    """The action as ministack's dispatcher and its CloudFormation handlers call one."""
+    """Wrap an action as ministack's dispatcher and its CloudFormation handlers call one."""
 
     @functools.wraps(action)
     def handler(data: Record) -> Response:

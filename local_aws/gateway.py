@@ -1,4 +1,4 @@
-"""Puts the parts together and into ministack: the one place that changes it."""
+"""Puts all parts together and into ministack."""
 
 import json
 import re
@@ -8,13 +8,19 @@ from datetime import datetime
 
 from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, glue
 
-from local_aws import alarms, athena, catalog, cloudformation, deliveries, events, log_queries, partitions, permissions, seams
+from local_aws import seams
 from local_aws.api import LOCK, Record, Response, answered
-from local_aws.jobs import Jobs
-from local_aws.process import Machine
-from local_aws.scheduler import Scheduler
-from local_aws.triggers import Triggers
-from local_aws.workflows import Workflows
+from local_aws.athena import queries
+from local_aws.cloudformation import resources
+from local_aws.cloudwatch import alarms, log_queries
+from local_aws.events import deliveries, glue_events
+from local_aws.glue import catalog, partitions
+from local_aws.glue.jobs import Jobs
+from local_aws.glue.process import Machine
+from local_aws.glue.scheduler import Scheduler
+from local_aws.glue.triggers import Triggers
+from local_aws.glue.workflows import Workflows
+from local_aws.iam import permissions
 
 
 @dataclass(frozen=True)
@@ -31,17 +37,17 @@ def install(machine: Machine, clock: Callable[[], datetime]) -> Engine:
     jobs = Jobs(machine)
     workflows = Workflows(jobs)
     triggers = Triggers(workflows.fire)
-    jobs.listeners += [events.announce_job_state, workflows.job_ended]
+    jobs.listeners += [glue_events.announce_job_state, workflows.job_ended]
     _serve({**catalog.actions(), **partitions.actions(), **jobs.actions(), **triggers.actions(), **workflows.actions()})
-    seams.replace(eventbridge, "_invoke_target", events.with_workflow_targets(eventbridge._invoke_target, workflows.notify_event))
-    seams.replace(eventbridge, "_render_input_template", events.strict_template(eventbridge._render_input_template))
-    seams.replace(eventbridge, "_render_placeholder", events.unescaped(eventbridge._render_placeholder))
+    seams.replace(eventbridge, "_invoke_target", glue_events.with_workflow_targets(eventbridge._invoke_target, workflows.notify_event))
+    seams.replace(eventbridge, "_render_input_template", glue_events.strict_template(eventbridge._render_input_template))
+    seams.replace(eventbridge, "_render_placeholder", glue_events.unescaped(eventbridge._render_placeholder))
     seams.replace(cloudwatch, "_evaluate_alarm", alarms.evaluate)
     seams.replace(cloudwatch_logs, "handle_request", log_queries.with_query_definitions(cloudwatch_logs.handle_request))
     permissions.extend(machine.local_dir / "permissions.jsonl")
     deliveries.extend()
-    cloudformation.extend()
-    athena.extend(machine.local_dir / "athena")
+    resources.extend()
+    queries.extend(machine.local_dir / "athena")
     return Engine(jobs, Scheduler(workflows.fire, cloudwatch._evaluate_all_alarms, clock))
 
 

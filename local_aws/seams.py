@@ -1,7 +1,7 @@
 """Every name inside ministack that this package replaces or calls, with the parameters that it must have.
 
 ministack is pinned to one version, since these are not its public interface. When a release moves one of them, the launcher refuses
-to start and a test fails, both naming it: better than an answer that is quietly wrong.
+to start and a test fails, both naming it: which is better than a wrong answer.
 """
 
 import importlib

@@ -50,7 +50,7 @@ def _configure(port: int) -> None:
         IOT_MTLS_ENABLED="0",  # it would listen on every interface
         SFTP_ENABLED="0",
         DOCKER_HOST="unix:///nonexistent",  # nothing here runs in a container, and looking for a daemon takes time
-        AUTH="true",  # rights are enforced: permissions.py
+        AUTH="true",  # rights are enforced: iam/permissions.py
         LOG_LEVEL="WARNING",
         TZ="UTC",
     )
@@ -63,7 +63,7 @@ def _serve(listener: socket.socket, local_dir: Path, port: int, schedule: bool, 
 
     try:
         from local_aws.gateway import install
-        from local_aws.process import Machine
+        from local_aws.glue.process import Machine
 
         local_dir.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(local_dir / "athena", ignore_errors=True)  # copies of objects that are gone with the last process

@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from local_aws.proxies import past_proxies
+from local_aws.environment import past_proxies
 from local_totesys import progress
 from local_totesys.generator import generate
 from local_totesys.next_day import next_day

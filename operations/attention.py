@@ -41,7 +41,7 @@ def of_run(tables_held: Mapping[str, Held], news: Sequence[Alert], misses: Mappi
 
 def held(table: str, why: Held) -> Matter:
     """A table that is held. What it brings is not lost: its capture point stays."""
-    return Matter(f"{table} is held", f"{table} is {held_since(why)}. Nothing of it is lost. What to do: {why.settle}")
+    return Matter(f"{table} is held", f"{table} is {held_since(why)}. Nothing of it is lost. What to do: {why.cure}")
 
 
 def held_since(why: Held) -> str:

@@ -104,15 +104,6 @@ install_jars() {
   mark_done jars "${want}"
 }
 
-# Local Spark jobs load their classes from an archive, which spares them much of their start.
-archive_classes() {
-  local want; want="$(stamp "${LOCKS}/main.txt" "${LOCKS}/jars.txt" "${ROOT}/local_aws/"{class_archive.py,spark.py,spark_jar.py} "${ROOT}/local_aws/"*.java)"
-  is_done class-archive "${want}" && return
-  log "archive of Spark's classes"
-  (cd "${ROOT}" && .venv/main/bin/python -m local_aws.class_archive) || die "Spark does not run here: the lines above say why"
-  mark_done class-archive "${want}"
-}
-
 main() {
   case "$*" in
     "" | --environments) ;;
@@ -129,13 +120,9 @@ main() {
   install_environment glue-shell 3.9 glue-shell.txt
   install_environment glue-spark 3.11 glue-spark.txt
   install_jars
-  archive_classes &  # most of a first run's time, on one core
-  local archiving=$!
-  trap wait EXIT  # who runs this again is not to meet it at work
   # Glue's Python shell is Amazon Linux 2, its Spark Amazon Linux 2023.
   fetch_wheels ingest 3.9 cp39-cp39-manylinux2014_x86_64
   fetch_wheels spark 3.11 cp311-cp311-manylinux_2_28_x86_64
-  wait "${archiving}" || exit 1
 }
 
 main "$@"

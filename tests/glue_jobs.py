@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from local_aws.process import INSTALLED, PYTHONS, RUNNER
-from local_aws.wheels import install_wheel
+from local_aws.glue.process import INSTALLED, PYTHONS, RUNNER
+from local_aws.glue.wheels import install_wheel
 from operations.deployment.artifacts import vendor_wheel
-from tests.local_aws.machine import ROOT
+from tests.support.local_aws.machine import ROOT
 
 _KINDS = {"ingest": "shell", "transform": "spark", "load": "spark"}
 

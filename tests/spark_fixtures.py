@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 from totesys.lake.store import Bucket
 from totesys.runtime.spark_session import spark_session
 
-from local_aws.spark import spark_environment
-from tests.local_aws.machine import LocalAws, free_port, start, stop
+from local_aws.glue.spark import spark_environment
+from tests.support.local_aws.machine import LocalAws, free_port, start, stop
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +31,9 @@ def job_environment(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> 
     return spark_environment(tmp_path_factory.mktemp("spark"), aws.endpoint)
 
 
+# Several processes run tests at once, each with a session.
+_HEAP = {"spark.driver.memory": "1g"}
+
 # For a few rows, compiling Spark's plans takes half the time, and printing them for nobody some more. The jobs' own processes, in
 # tests/acceptance, compile them.
 _INTERPRETED = {
@@ -44,7 +47,7 @@ _INTERPRETED = {
 
 def session_environment(conf_dir: Path, endpoint: str) -> dict[str, str]:
     """The environment of a session for many publishes of a few rows."""
-    return spark_environment(conf_dir, endpoint, _INTERPRETED)
+    return spark_environment(conf_dir, endpoint, {**_HEAP, **_INTERPRETED})
 
 
 @pytest.fixture(scope="session")

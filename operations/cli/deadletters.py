@@ -93,7 +93,7 @@ def show(attempt: Attempt, table: str, key: int | None, limit: int, as_json: boo
         return
     for letter, address in shown:
         _say(f"{table} {letter['key']}: {letter['reason']}")
-        _say(f"  batch {letter['batch_seq']}, {letter['at']}, contract version {letter['contract_version']}")
+        _say(f"  batch {letter['batch_seq']}, {letter['snapshot_at']}, contract version {letter['contract_version']}")
         row = {name: shortened(value) for name, value in letter["row"].items()}
         _say(f"  {json.dumps(row, ensure_ascii=False, default=str)}")
         if row != letter["row"]:

@@ -85,7 +85,7 @@ def status_as_json(project: str, found: Status, matters: Sequence[Matter]) -> di
         "compared_at": asked and asked.compared_at,
         "differences": asked and asked.differences,
         "warehouse_unknown": found.warehouse.reason if isinstance(found.warehouse, NotAsked) else None,
-        "held": {table: {"since": why.since, "reason": why.reason, "settle": why.settle} for table, why in found.held.items()},
+        "held": {table: {"since": why.since, "reason": why.reason, "cure": why.cure} for table, why in found.held.items()},
         "dead_letters": found.dead,
         "alarms": found.alarms,
         "needs_a_person": [vars(matter) for matter in matters],

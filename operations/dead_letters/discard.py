@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from totesys.lake import layout
+from totesys.lake.formats import DISCARD, read_object, with_format
 from totesys.lake.store import AlreadyThereError, Bucket
 
 from operations.dead_letters.letters import Letter
@@ -16,14 +17,15 @@ def discard(ingestion: Bucket, table: str, letter: Letter, reason: str, by: str,
     """Leaves the trace, and says so in one line: who, when and why. The first word stands; a second one changes nothing."""
     trace: dict[str, Any] = {
         "table": table, "key": letter.key, "batch_seq": letter.batch_seq, "letter_reason": letter.reason,
-        "by": by, "at": now.isoformat(timespec="seconds"), "reason": reason,
+        "discarded_by": by, "discarded_at": now.isoformat(timespec="seconds"), "reason": reason,
     }  # fmt: skip
-    key, said = layout.discarded_key(table, letter.batch_seq, letter.key), "is discarded"
+
+    def told(trace: dict[str, Any]) -> str:
+        return f"by {trace['discarded_by']} at {trace['discarded_at']}: {trace['reason']}"
+
+    key = layout.discarded_key(table, letter.batch_seq, letter.key)
     try:
-        ingestion.put_if_absent(key, json.dumps(trace, ensure_ascii=False).encode())
+        ingestion.put_if_absent(key, json.dumps(with_format(DISCARD, trace), ensure_ascii=False).encode())
     except AlreadyThereError:
-        trace, said = ingestion.get_json(key), "is discarded already"
-    try:
-        return f"{table} {letter.key} {said} by {trace['by']} at {trace['at']}: {trace['reason']}"
-    except (KeyError, TypeError) as error:
-        raise ingestion.damaged(key, "it does not say who discarded the letter, when and why") from error
+        return f"{table} {letter.key} is discarded already {read_object(ingestion, key, DISCARD, told)}"
+    return f"{table} {letter.key} is discarded {told(trace)}"

@@ -12,10 +12,11 @@ from typing import Any
 
 from totesys.ingest.dead_letters import load_open
 from totesys.lake import layout
+from totesys.lake.formats import DEAD_LETTER, make_of
 from totesys.lake.manifests import BatchManifest, read_batch
 from totesys.lake.store import Bucket
 
-_FIELDS = {"key", "reason", "contract_version", "batch_seq", "at", "row"}  # of a letter, as it is written
+_FIELDS = {"key", "reason", "contract_version", "batch_seq", "snapshot_at", "row"}  # what every letter has
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class Letters:
     def of(self, table: str) -> TableLetters:
         """The letters of one table."""
         capture = self._newest.tables.get(table)
-        if capture is None or capture.dead is None:
+        if capture is None or capture.dead_letters is None:
             return TableLetters()
-        letters = [Letter(**row) for row in load_open(self._ingestion, capture.dead).to_pylist()]
+        letters = [Letter(**row) for row in load_open(self._ingestion, capture.dead_letters).to_pylist()]
         traces = {key for key, _ in self._ingestion.objects(layout.discarded_prefix(table))}
         done = {letter for letter in letters if layout.discarded_key(table, letter.batch_seq, letter.key) in traces}
         return TableLetters(
@@ -79,9 +80,7 @@ class Letters:
             letters = [json.loads(line, parse_float=Decimal) for line in lines]
         except ValueError as error:
             raise self._ingestion.damaged(key, "its lines are not JSON") from error
-        if not all(isinstance(letter, dict) and letter.keys() >= _FIELDS for letter in letters):
-            raise self._ingestion.damaged(key, f"its lines are not dead letters with {', '.join(sorted(_FIELDS))}")
-        return letters
+        return [make_of(self._ingestion, key, letter, DEAD_LETTER, _checked) for letter in letters]
 
     def _dead_rows(self, table: str, seq: int) -> int:
         """The rows that the hold which stands had put into the dead letter up to a batch."""
@@ -93,6 +92,12 @@ class Letters:
 
     def _read_batch(self, seq: int) -> BatchManifest:
         return read_batch(self._ingestion, seq)
+
+
+def _checked(letter: dict[str, Any]) -> dict[str, Any]:
+    if lacking := sorted(_FIELDS - letter.keys()):
+        raise ValueError(f"a line lacks {', '.join(lacking)}")
+    return letter
 
 
 def rises(count: Callable[[int], int], low: int, high: int) -> Iterator[int]:

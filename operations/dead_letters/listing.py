@@ -60,7 +60,7 @@ def held_lines(held: Mapping[str, tuple[Held, int]]) -> Iterator[Line]:
     """Of each held table the hold and its first batch."""
     for table, (why, batch_seq) in sorted(held.items()):
         rows = f"; {counted(why.dead_rows)} in the dead letter" if why.dead_rows else ""
-        yield Line(table, f"{held_since(why)}{rows}", batch_seq, why.settle)
+        yield Line(table, f"{held_since(why)}{rows}", batch_seq, why.cure)
 
 
 def letter_lines(letters: Mapping[str, TableLetters]) -> Iterator[Line]:

@@ -20,7 +20,7 @@ class Replay:
     def __init__(self, session: Any, deployment: Deployment, lake: Lake, table: str, console: Console) -> None:
         held = lake.expect_batch().held.get(table)
         if held and held.cause == "drift":
-            raise FatalError(f"{table} is held, and that must be settled first: {held.settle}")
+            raise FatalError(f"{table} is held, and that must be settled first: {held.cure}")
         self.tick = Tick(session, deployment, console)
         self._lake = lake
         self._table = table

@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg2 import sql
 from totesys.contracts import Contracts
+from totesys.warehouse.state import refuse_newer_warehouse
 
 from operations.reconcile.sql import key_origin, waiting_rows
 
@@ -23,7 +24,10 @@ class Waiting:
 
 
 def read_waiting(warehouse: Any, contracts: Contracts) -> Iterator[Waiting]:
-    """One for each fact with rows that wait. psycopg2.errors.UndefinedTable before the first load."""
+    """One for each fact with rows that wait. psycopg2.errors.UndefinedTable before the first load. FatalError when the warehouse is newer
+    than this code."""
+    with warehouse.cursor() as cursor:
+        refuse_newer_warehouse(cursor)
     for contract in contracts.warehouse.values():
         if not contract.version_of:
             continue

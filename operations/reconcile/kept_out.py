@@ -23,5 +23,5 @@ def read_kept_out(ingestion: Bucket) -> KeptOut:
     batch = newest_batch(ingestion)
     if batch is None:
         return KeptOut()
-    letters = {table: load_open(ingestion, capture.dead) for table, capture in batch.tables.items() if capture.dead}
+    letters = {table: load_open(ingestion, capture.dead_letters) for table, capture in batch.tables.items() if capture.dead_letters}
     return KeptOut(batch.held, {table: dict(zip(rows["key"].to_pylist(), rows["reason"].to_pylist())) for table, rows in letters.items()})

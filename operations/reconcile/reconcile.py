@@ -11,6 +11,7 @@ import boto3
 from totesys.contracts import load_contracts
 from totesys.lake.store import Bucket
 from totesys.runtime.secrets import read_credentials
+from totesys.warehouse.state import refuse_newer_warehouse
 
 from operations.deployment.deployment import Deployment
 from operations.reconcile.compare import compare_all
@@ -40,6 +41,8 @@ def reconcile_databases(session: boto3.Session, deployment: Deployment) -> Outco
     ingestion = Bucket(session.client("s3"), deployment.ingestion_bucket)
     kept_out = read_kept_out(ingestion)
     with snapshot(of_source, "source") as source, snapshot(of_warehouse, "warehouse") as warehouse:
+        with warehouse.cursor() as cursor:
+            refuse_newer_warehouse(cursor)
         comparisons = list(compare_all(load_contracts(), source, warehouse, kept_out))
         reconciliation = read_reconciliation(warehouse)
     held = read_held(ingestion, reconciliation.through_batch_seq)

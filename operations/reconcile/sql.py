@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from psycopg2 import sql
 from totesys.contracts import Column, Contract, Contracts
-from totesys.warehouse.models import put_back_table, tombstone_table, waiting_table
+from totesys.warehouse.models import reinserted_version_table, tombstone_table, waiting_table
 
 from operations.reconcile.live import LiveTable, to_text
 
 BUCKET_SIZE = 10_000  # keys per digest: small enough to drill into, large enough that all keys an integer can have give few digests
 SOURCE_SCHEMA = "public"
 TOMBSTONES = sql.Identifier(tombstone_table().schema, tombstone_table().name)
-PUT_BACK = sql.Identifier(put_back_table().schema, put_back_table().name)
+REINSERTED = sql.Identifier(reinserted_version_table().schema, reinserted_version_table().name)
 
 
 def compared_columns(table: LiveTable) -> list[Column]:
@@ -113,10 +113,10 @@ def duplicate_versions(table: LiveTable) -> sql.Composed:
             ) AS versions
             WHERE texts = before
         ) AS repeated
-        WHERE repeats > (SELECT count(*) FROM {put_back} AS p WHERE p.fact_table = {name} AND p.key = repeated.key)
+        WHERE repeats > (SELECT count(*) FROM {reinserted} AS p WHERE p.fact_table = {name} AND p.key = repeated.key)
         ORDER BY record_id
     """).format(
-        put_back=PUT_BACK,
+        reinserted=REINSERTED,
         name=sql.Literal(table.contract.table),
         key=table.values[table.contract.lake_key],
         record=table.values[table.contract.key],

@@ -27,7 +27,7 @@ import psycopg2
 import pytest
 
 from local_totesys.postgres import PostgresServer
-from tests.local_aws.machine import wait_until
+from tests.support.local_aws.machine import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTS = ("fact_sales_order", "fact_purchase_orders", "fact_payment")

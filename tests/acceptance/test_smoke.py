@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import Stack, run, wait_until
-from tests.local_aws.machine import ROOT
+from tests.support.local_aws.machine import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from operations.reconcile.compare import compare_all
 from tests.conftest import Database
 from tests.exactness.orders import PARENTS, design, order, query
 from tests.exactness.world import World
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.machine import LocalAws
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from botocore.config import Config
 from pyspark.sql import SparkSession
 from totesys.runtime.secrets import Credentials
 
-from local_aws.spark import REGION
+from local_aws.environment import REGION
 from tests.conftest import Database
 from tests.exactness.faults import Calls
 from tests.exactness.http_proxy import HttpProxy
 from tests.exactness.postgres_proxy import PostgresProxy
 from tests.exactness.world import World
-from tests.local_aws.machine import LocalAws, wait_until
+from tests.support.local_aws.machine import LocalAws, wait_until
 
 # boto3 and S3A wait longer before each try. Their waiting is not ours to test: so few tries, and at once.
 _BOTO3 = Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 1, "mode": "standard"}, tcp_keepalive=True)

@@ -221,7 +221,7 @@ class RandomWorld:
         self.tally.kept_out += sum(map(len, self.truth.dead.values()))
         really = set(batch.held)
         assert really == held, f"batch {batch.seq} of world {self.seed} holds {sorted(really)}, and must hold {sorted(held)}"
-        letters = {table: capture.dead.rows for table, capture in batch.tables.items() if capture.dead}
+        letters = {table: capture.dead_letters.rows for table, capture in batch.tables.items() if capture.dead_letters}
         dead = {table: len(keys) for table, keys in self.truth.dead.items() if keys}
         assert letters == dead, f"batch {batch.seq} of world {self.seed} keeps out {letters}, and must keep out {dead}"
 

@@ -16,7 +16,7 @@ from random import Random
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from local_aws.spark import spark_environment
+from local_aws.glue.spark import spark_environment
 from operations.cli.console import make_console, make_table
 from tests.exactness.faults_processes import Processes, kill_sweep
 from tests.exactness.proxies import proxied_world

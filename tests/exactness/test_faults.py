@@ -16,12 +16,12 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from local_aws.spark import REGION
+from local_aws.environment import REGION
 from tests.conftest import Database
 from tests.exactness.faults import Calls, Effect, Fault
 from tests.exactness.http_proxy import HttpProxy, call_name
 from tests.exactness.postgres_proxy import PostgresProxy, statement_name
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.machine import LocalAws
 
 LARGE = bytes(range(256)) * (12 << 12)  # 12 MiB: boto3 uploads it in parts, and Expect: 100-continue goes before each
 

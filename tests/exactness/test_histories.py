@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from tests.exactness.random_world import HISTORIES, RandomWorld
 from tests.exactness.stage import Stage, stage_beside
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.machine import LocalAws
 
 SEEDS = (111,)  # three runs of transform, one of them a backfill; rows that are kept out, rows that wait for their parents
 

@@ -21,8 +21,8 @@ from tests.exactness.faults_processes import Processes
 from tests.exactness.proxies import proxied_world
 from tests.exactness.sweep import JOBS, Sweep
 from tests.exactness.sweep_deltas import Deltas
-from tests.local_aws.machine import LocalAws
 from tests.servers import guarded
+from tests.support.local_aws.machine import LocalAws
 
 SAMPLED = 8  # points per job beside those that commit; the soak takes all
 CRASHES = 16  # of a job, one right after the other, before an ordinary run; in the soak each is alone

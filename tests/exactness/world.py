@@ -12,7 +12,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 from totesys.contracts import Contract, load_contracts
-from totesys.ingest.job import Clients
+from totesys.ingest.job import IngestClients
 from totesys.ingest.job import run as run_ingest
 from totesys.ingest.pending import is_pending
 from totesys.lake.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
@@ -22,8 +22,7 @@ from totesys.load.job import LoadJob
 from totesys.runtime.arguments import IngestArguments, TransformArguments
 from totesys.runtime.demands import NO_DEMANDS, Demands
 from totesys.runtime.secrets import Credentials
-from totesys.transform.job import Clients as TransformClients
-from totesys.transform.job import TransformJob
+from totesys.transform.job import TransformClients, TransformJob
 from totesys.warehouse.state import loaded_through
 
 
@@ -42,7 +41,7 @@ class World:
     name: str = field(default_factory=lambda: f"w{secrets.token_hex(4)}")
 
     def __post_init__(self) -> None:
-        self.clients = Clients(*(self.client(service) for service in ("s3", "glue", "events", "secretsmanager")))
+        self.clients = IngestClients(*(self.client(service) for service in ("s3", "glue", "events", "secretsmanager")))
         self.ingestion, self.processed = (Bucket(self.clients.s3, f"{self.name}-{kind}") for kind in ("ingestion", "processed"))
         databases = [f"{self.name}_{kind}" for kind in ("ingestion", "mirror", "star")]
         self.ingest_arguments = IngestArguments(

@@ -18,7 +18,7 @@ from botocore.config import Config
 from moto import mock_aws
 from psycopg2 import sql
 from totesys.contracts import RAW_LINEAGE, Contract, load_contracts
-from totesys.ingest.job import Clients, run
+from totesys.ingest.job import IngestClients, run
 from totesys.lake import layout
 from totesys.lake.manifests import BatchManifest, newest_batch
 from totesys.lake.store import Bucket
@@ -41,7 +41,7 @@ READER_PASSWORD = "s3cret-of-the-reader"
 class Ingest:
     """The deployed ingest job as a test sees it."""
 
-    def __init__(self, source: Any, clients: Clients, sqs: Any, queues: Mapping[str, str], credentials: Credentials) -> None:
+    def __init__(self, source: Any, clients: IngestClients, sqs: Any, queues: Mapping[str, str], credentials: Credentials) -> None:
         self.source = source
         self.clients = clients
         self.sqs = sqs
@@ -219,7 +219,7 @@ def never_loaded(postgres: PostgresServer, warehouse_template: str, new_database
 def ingest(source: Any, never_loaded: Database, reader: str, client: Callable[[str], Any]) -> Iterator[Ingest]:
     """A source without rows, empty buckets, a warehouse never loaded, and a role with SELECT on the eleven tables and nothing else."""
     with mock_aws():
-        clients = Clients(*(client(name) for name in ("s3", "glue", "events", "secretsmanager")))
+        clients = IngestClients(*(client(name) for name in ("s3", "glue", "events", "secretsmanager")))
         sqs = client("sqs")
         ingest = Ingest(source, clients, sqs, deploy(clients, sqs), replace(source.credentials, username=reader, password=READER_PASSWORD))
         ingest.put_secret(ingest.credentials)
@@ -228,7 +228,7 @@ def ingest(source: Any, never_loaded: Database, reader: str, client: Callable[[s
         yield ingest
 
 
-def deploy(clients: Clients, sqs: Any) -> dict[str, str]:
+def deploy(clients: IngestClients, sqs: Any) -> dict[str, str]:
     """Makes what the job needs, and queues that hear its events; returns their addresses by name."""
     for bucket in (RAW, PROCESSED):
         clients.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})

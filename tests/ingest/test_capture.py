@@ -18,7 +18,7 @@ IDENTITY = SourceIdentity("7", 1, 16384)
 BEFORE = TableCapture(
     mode="delta", contract_version=CONTRACT.version, table_oid=99, capture_xmin=5 * 2**32 + 10,
     captured_at="2024-01-05T09:00:00.000000+00:00",
-    previous_at=None, full_at="2024-01-05T08:00:00.000000+00:00", rows=0, row_count=3, keys="k", seen=None,
+    previous_at=None, full_at="2024-01-05T08:00:00.000000+00:00", rows=0, row_count=3, key_set="k", seen=None,
 )  # fmt: skip
 PREVIOUS = BatchManifest(4, "b", "", "", BEFORE.captured_at, IDENTITY, 4, 3, {"design": BEFORE}, snapshot_lsn=1000)
 NOW = Snapshot(

@@ -136,16 +136,16 @@ def test_a_full_read_on_demand_lands_every_row_and_keeps_the_key_set_it_has(desi
     before = designs.newest().tables["design"]
     batch = designs.tick(full=True)
     assert designs.keys(batch, "design") == [1, 2, 3]
-    assert batch.tables["design"].keys == before.keys
+    assert batch.tables["design"].key_set == before.key_set
     assert batch.tables["design"].full_at == batch.snapshot_at
 
 
 def test_the_key_set_is_written_only_when_it_changes(designs: Any) -> None:
-    first = designs.newest().tables["design"].keys
+    first = designs.newest().tables["design"].key_set
     designs.execute(rename(1, "x"))
-    assert designs.tick().tables["design"].keys == first
+    assert designs.tick().tables["design"].key_set == first
     designs.execute(insert(4))
-    assert designs.tick().tables["design"].keys != first
+    assert designs.tick().tables["design"].key_set != first
 
 
 def test_a_table_recreated_under_its_name_is_read_in_full(designs: Any) -> None:

@@ -34,7 +34,7 @@ def payments(ingest: Any) -> Any:
 
 def open_letters(payments: Any) -> list[tuple[int, str]]:
     """Key and reason of the letters that are open."""
-    dead = payments.newest().tables["payment"].dead
+    dead = payments.newest().tables["payment"].dead_letters
     return [(row["key"], row["reason"]) for row in load_open(payments.raw, dead).to_pylist()] if dead else []
 
 
@@ -68,8 +68,8 @@ def test_a_bad_row_stays_out_alone_with_its_reason(payments: Any, change: str, r
     ]
     row, name = letter.pop("row"), change.split(" = ")[0]
     assert letter == {
-        "table": "payment", "key": 4, "reason": reason, "contract_version": payments.contracts["payment"].version,
-        "batch_seq": batch.seq, "batch_id": batch.batch_id, "at": batch.snapshot_at,
+        "format": 1, "table": "payment", "key": 4, "reason": reason, "contract_version": payments.contracts["payment"].version,
+        "batch_seq": batch.seq, "batch_id": batch.batch_id, "snapshot_at": batch.snapshot_at,
     }  # fmt: skip
     assert row["transaction_id"] == 4
     assert row[name].split(".")[0] == payments.query(f"SELECT {name}::text FROM payment WHERE payment_id = 4")[0][0].split(".")[0]
@@ -230,9 +230,9 @@ def test_numbers_of_a_held_tables_rows_keep_every_digit(payments: Any) -> None:
 def test_a_hundred_thousand_bad_rows_alert_once(payments: Any) -> None:
     payments.execute(INSERT.format(4, 100_003), "UPDATE payment SET payment_date = 'soon' WHERE payment_id > 3")
     batch = payments.tick()
-    dead = batch.tables["payment"].dead
-    assert (dead.rows, dead.new, payments.keys(batch, "payment")) == (100_000, 100_000, [])
+    dead = batch.tables["payment"].dead_letters
+    assert (dead.rows, dead.new_rows, payments.keys(batch, "payment")) == (100_000, 100_000, [])
     assert payments.alerts() == [("rows in the dead letter", "payment")]
     payments.execute("UPDATE payment SET payment_date = '2024-01-01' WHERE payment_id > 4")
     batch = payments.tick()
-    assert (len(payments.keys(batch, "payment")), batch.tables["payment"].dead.rows) == (99_999, 1)
+    assert (len(payments.keys(batch, "payment")), batch.tables["payment"].dead_letters.rows) == (99_999, 1)

@@ -214,7 +214,7 @@ def test_drift_has_its_outcome_while_the_others_go_on_and_nothing_is_missing_in_
     assert four.keys(batch, "currency") == [1]
     if outcome == HOLD:
         assert case.says in batch.held[case.table].reason
-        assert ("grant" in batch.held[case.table].settle) == (case.kind in ("table_unreadable", "column_unreadable"))
+        assert ("grant" in batch.held[case.table].cure) == (case.kind in ("table_unreadable", "column_unreadable"))
         assert batch.tables[case.table].rows == 0
         assert four.alerts() == [("table held", case.table)]
         assert four.letters(case.table) == LETTERS.get(case.kind, [])
@@ -233,7 +233,7 @@ def test_drift_has_its_outcome_while_the_others_go_on_and_nothing_is_missing_in_
     landed = {row for seq in range(1, last.seq + 1) for row in four.landed(seq, case.table)}
     assert landed == {found for (found,) in four.query(f"SELECT {key} FROM {case.table}")}
     assert last.tables[case.table].row_count == len(landed)
-    assert last.tables[case.table].dead is None
+    assert last.tables[case.table].dead_letters is None
 
 
 def test_a_contract_may_want_another_outcome(four: Any) -> None:
@@ -268,7 +268,7 @@ def test_rows_of_a_held_table_are_put_into_the_dead_letter_as_they_are(four: Any
     key = layout.dead_letter_key("design", batch.ingest_date, batch.batch_id)
     (letter,) = [json.loads(line) for line in four.raw.get(key).decode().splitlines()]
     assert (letter["key"], letter["row"]["design_name"], letter["row"]["filename"]) == (2, "Gone on", "d.json")
-    assert (letter["batch_id"], letter["contract_version"], letter["at"]) == (batch.batch_id, 1, batch.snapshot_at)
+    assert (letter["batch_id"], letter["contract_version"], letter["snapshot_at"]) == (batch.batch_id, 1, batch.snapshot_at)
     assert letter["reason"] == batch.held["design"].reason
     four.execute(rename(3, "Later"))
     later = four.tick()

@@ -49,7 +49,7 @@ def held(ten: Any) -> bool:
 
 def known(ten: Any) -> list[int]:
     """The keys that the newest batch takes the table to hold."""
-    return list(load_keys(ten.raw, ten.newest().tables["design"].keys))
+    return list(load_keys(ten.raw, ten.newest().tables["design"]))
 
 
 def test_a_delete_of_more_than_a_fifth_holds_the_table_as_it_was_and_the_others_go_on(ten: Any) -> None:

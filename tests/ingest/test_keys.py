@@ -1,4 +1,4 @@
-"""Keys of 64 bits, and what earlier releases saved of keys."""
+"""Keys of 64 bits, and negative ones."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pyroaring import BitMap
-from totesys.lake import layout
 
 from tests.ingest.designs import delete, insert, rename, transaction
 
@@ -50,14 +48,3 @@ def test_a_negative_key_is_a_key(designs: Any) -> None:
     assert designs.keys(designs.tick(), "design") == [-7, 4, 5]
     designs.execute(delete(-7))
     assert designs.keys(designs.tick(), "design") == [1, 2, 3, 4, 5]
-
-
-def test_a_key_set_of_32_bits_that_an_earlier_release_saved_is_gone_on_from(designs: Any) -> None:
-    saved = designs.newest().tables["design"].keys
-    earlier = saved.removesuffix("64")
-    designs.raw.put(earlier, BitMap([1, 2, 3]).serialize())
-    manifest = layout.manifest_key(designs.newest().seq)
-    designs.raw.put(manifest, designs.raw.get(manifest).replace(saved.encode(), earlier.encode()))
-    designs.execute(insert(4))
-    batch = designs.tick()
-    assert (batch.tables["design"].mode, designs.keys(batch, "design")) == ("delta", [4])

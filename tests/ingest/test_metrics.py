@@ -112,6 +112,6 @@ def test_a_batch_says_for_how_long_the_oldest_transaction_has_been_the_same(inge
         first = ingest.only("design").tick()
         ingest.execute(insert(2))
         second = ingest.tick()
-        assert (first.oldest_since, second.oldest_since) == (first.snapshot_at, first.snapshot_at)
+        assert (first.oldest_transaction_since, second.oldest_transaction_since) == (first.snapshot_at, first.snapshot_at)
     last = ingest.tick()
-    assert last.oldest_since == last.snapshot_at
+    assert last.oldest_transaction_since == last.snapshot_at

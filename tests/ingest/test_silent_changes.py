@@ -50,7 +50,7 @@ def test_rows_with_a_label_that_was_renamed_to_none_of_the_contract_go_to_the_de
     assert batch.held == {}
     transactions.execute("ALTER TYPE transaction_type RENAME VALUE 'SALES' TO 'SALE'")
     batch = transactions.tick()
-    assert (transactions.keys(batch, "transaction"), batch.tables["transaction"].dead) == ([1, 2, 3], None)
+    assert (transactions.keys(batch, "transaction"), batch.tables["transaction"].dead_letters) == ([1, 2, 3], None)
 
 
 def test_labels_that_changed_places_are_read_as_they_are_now(transactions: Any) -> None:

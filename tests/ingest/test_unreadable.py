@@ -42,7 +42,7 @@ def test_a_table_that_somebody_has_locked_is_held_alone_and_comes_in_by_itself(t
     why = batch.held["design"]
     assert why.cause == "error"
     assert "did not grant a lock in time while locking design (canceling statement due to lock timeout, SQLSTATE 55P03)" in why.reason
-    assert why.settle == "the next run tries again, or end the session that holds the lock"
+    assert why.cure == "the next run tries again, or end the session that holds the lock"
     assert why.since < batch.snapshot_at
     assert (batch.tables["design"].capture_xmin, batch.tables["design"].row_count) == (before.capture_xmin, 3)
     assert two.alerts() == [ALERT]
@@ -110,7 +110,7 @@ def test_an_unlogged_table_on_a_replica_is_held_alone_with_what_to_do(ingest: An
     assert (ingest.keys(batch, "currency"), ingest.keys(batch, "department")) == ([2], [2])
     assert list(batch.held) == ["payment"]
     assert "cannot access temporary or unlogged relations during recovery, SQLSTATE 0A000" in batch.held["payment"].reason
-    assert "ALTER TABLE … SET LOGGED at the primary makes a table readable" in batch.held["payment"].settle
+    assert "ALTER TABLE … SET LOGGED at the primary makes a table readable" in batch.held["payment"].cure
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_damaged_value_holds_its_table_alone_until_it_is_mended(damaged: Any) 
     why = batch.held["design"]
     assert "has damaged data while reading design (missing chunk number 0 for toast value" in why.reason
     assert "SQLSTATE XX001" in why.reason
-    assert why.settle.startswith("restore what is damaged at the source, or delete the row that cannot be read")
+    assert why.cure.startswith("restore what is damaged at the source, or delete the row that cannot be read")
     assert damaged.alerts() == [ALERT]
     damaged.execute(rename(4, "Mended"))
     batch = damaged.tick()

@@ -38,7 +38,7 @@ def batch(seq: int) -> BatchManifest:
 
 def publish(seq: int) -> PublishManifest:
     return PublishManifest(
-        seq=seq, publish_id=f"{seq:010d}-a", previous_seq=seq - 1, published_at="2026-03-02T09:00:00Z", origin="", after_batch_seq=0,
+        seq=seq, publish_id=f"{seq:010d}-a", previous_seq=seq - 1, published_at="2026-03-02T09:00:00Z", lake_id="", after_batch_seq=0,
         through_batch_seq=seq, batches=((seq, f"{seq:010d}-a"),),
     )  # fmt: skip
 
@@ -106,12 +106,14 @@ NEWEST = layout.manifest_key(2)
         (b"", "it is empty"),
         (b'{"seq": 2, "batch_id"', "it is not JSON"),
         (b"\xff\xd8\xff\xe0 a picture", "it is not JSON"),
-        (b"{}", "it is not a manifest that this version can read"),
-        (b"[2]", "it is not a manifest that this version can read"),
-        (b"null", "it is not a manifest that this version can read"),
-        (b'{"seq": 2, "source": {}, "tables": [], "held": {}, "drift": {}, "observed": {}}', "it is not a manifest that this version"),
+        (b"{}", "it has no format number"),
+        (b"[2]", "it holds JSON, but no object"),
+        (b"null", "it holds JSON, but no object"),
+        (b'{"format": "1", "seq": 2}', "it has no format number"),
+        (b'{"format": 1, "seq": 2}', "it lacks "),
+        (b'{"format": 1, "seq": 2, "tables": 5, "star": 5}', ""),
     ],
-    ids=["empty", "truncated", "binary", "no fields", "a list", "null", "other fields"],
+    ids=["empty", "truncated", "binary", "no fields", "a list", "null", "no number", "too few fields", "other types"],
 )
 @pytest.mark.parametrize(
     "read", [newest_batch, newest_publish, lambda bucket: read_batch(bucket, 2), lambda bucket: read_publish(bucket, 2)]

@@ -19,7 +19,7 @@ from totesys.runtime.secrets import Credentials
 from local_totesys.postgres import PostgresServer
 from tests.conftest import Database
 from tests.load.lake import Lake, sales_order, sales_star
-from tests.local_aws.machine import LocalAws, wait_until
+from tests.support.local_aws.machine import LocalAws, wait_until
 
 STAGING = "SELECT tablename FROM pg_tables WHERE schemaname = 'etl' AND tablename LIKE 'staging%'"
 

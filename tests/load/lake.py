@@ -27,7 +27,7 @@ class Lake:
     bucket: Bucket
     seq: int = 0
     through: int = 0
-    origin: str = layout.run_id(1, "00000000")
+    lake_id: str = layout.run_id(1, "00000000")
     _rows: dict[str, dict[str, list[Row]]] = field(default_factory=dict)
     _states: dict[str, dict[str, PartitionState]] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class Lake:
         """
         self.seq += 1
         for table, rows in tables.items():
-            self._bring_in(load_contracts().warehouse[table], [{"is_put_back": False, **row, "batch_seq": batch_seq} for row in rows])
+            self._bring_in(load_contracts().warehouse[table], [{"is_reinserted": False, **row, "batch_seq": batch_seq} for row in rows])
         for is_deleted, keys in ((True, deleted), (False, alive)):
             for table, some in (keys or {}).items():
                 contract = load_contracts().source[table]
@@ -83,7 +83,7 @@ class Lake:
             return {table: dict(states) for table, states in self._states.items() if table in tables}
 
         manifest = PublishManifest(
-            seq=self.seq, publish_id=self._publish_id, previous_seq=self.seq - 1, published_at="2026-03-02T09:00:00Z", origin=self.origin,
+            seq=self.seq, publish_id=self._publish_id, previous_seq=self.seq - 1, published_at="2026-03-02T09:00:00Z", lake_id=self.lake_id,
             after_batch_seq=after, through_batch_seq=through, batches=((through, layout.run_id(through, "00000000")),),
             mirror=states(load_contracts().source), star=states(load_contracts().warehouse), new_rows=new_rows,
         )  # fmt: skip
@@ -95,9 +95,9 @@ class Lake:
     def _publish_id(self) -> str:
         return layout.run_id(self.seq, "00000000")
 
-    def remove_files(self, table: str) -> None:
-        """Loses a table's files."""
-        for key, _ in list(self.bucket.objects(f"{table}/")):
+    def remove_files(self, folder: str) -> None:
+        """Loses the files below a folder."""
+        for key, _ in list(self.bucket.objects(f"{folder}/")):
             self.bucket.client.delete_object(Bucket=self.bucket.name, Key=key)
 
     def copy(self, prefix: str) -> None:

@@ -16,7 +16,7 @@ from totesys.runtime.demands import Demands
 
 from tests.load.conftest import STAGING, History
 from tests.load.lake import Lake, location, payment, payment_star, sales_order, sales_star
-from tests.local_aws.machine import wait_until
+from tests.support.local_aws.machine import wait_until
 
 State = dict[str, list[tuple]]
 SALES = "SELECT sales_record_id, xmin::text FROM fact_sales_order ORDER BY 1"
@@ -40,7 +40,7 @@ def four_batches(new_history: Callable[..., History]) -> History:
             4,
             {
                 "fact_sales_order": [sales_order(2, units_sold=4)],
-                "fact_payment": [payment(2, is_put_back=True)],
+                "fact_payment": [payment(2, is_reinserted=True)],
                 "dim_location": [location(1, city="X")],
             },
             alive={"payment": [2]},
@@ -61,7 +61,7 @@ def state(query: Callable[..., list[tuple]]) -> Callable[[], State]:
     """What the warehouse holds, record ids apart: facts in the order of their ids, all else in the order of its keys."""
 
     def read() -> State:
-        found = {table: query(f"SELECT * FROM etl.{table} ORDER BY 1, 2") for table in ("tombstone", "put_back")}
+        found = {table: query(f"SELECT * FROM etl.{table} ORDER BY 1, 2") for table in ("tombstone", "reinserted_version")}
         for table, contract in load_contracts().warehouse.items():
             columns = ", ".join(column.name for column in contract.lake_columns)
             found[table] = query(f"SELECT {columns} FROM {table} ORDER BY {contract.key}")
@@ -83,7 +83,7 @@ def damage(query: Callable[..., list[tuple]]) -> Callable[[], Any]:
         " FROM fact_sales_order LIMIT 1;"
         "UPDATE dim_location SET city = 'Y' WHERE location_id = 1;"
         "DELETE FROM etl.tombstone; INSERT INTO etl.tombstone VALUES ('payment', 1, 4), ('staff', 1, 1);"
-        "UPDATE etl.put_back SET key = 1"
+        "UPDATE etl.reinserted_version SET key = 1"
     )
 
 
@@ -247,7 +247,7 @@ def test_facts_beside_a_lost_ledger_are_mended(load, state, query):
 
 def test_a_warehouse_is_made_anew_from_another_lake_only_as_a_whole(load, state, query):
     before = state()
-    query("UPDATE etl.load_ledger SET origin = 'another'; DELETE FROM fact_payment")
+    query("UPDATE etl.load_ledger SET lake_id = 'another'; DELETE FROM fact_payment")
     without_payments = state()
 
     with pytest.raises(FatalError, match="begins with batch another"):
@@ -256,7 +256,7 @@ def test_a_warehouse_is_made_anew_from_another_lake_only_as_a_whole(load, state,
     load(backfill=True)
 
     assert state() == before
-    assert query("SELECT origin FROM etl.load_ledger") == [("0000000001-00000000",)]
+    assert query("SELECT lake_id FROM etl.load_ledger") == [("0000000001-00000000",)]
 
 
 def test_readers_see_the_old_state_until_the_new_is_there(load, state, damage, query, warehouse):

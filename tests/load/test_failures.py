@@ -22,7 +22,7 @@ from totesys.warehouse.session import SESSION
 from tests.glue_jobs import job_command
 from tests.load.conftest import STAGING, History, goes_on_from, waiting_for_ledger
 from tests.load.lake import Lake, currency, sales_order, sales_star
-from tests.local_aws.machine import free_port, wait_until
+from tests.support.local_aws.machine import free_port, wait_until
 
 COUNTS = "SELECT (SELECT count(*) FROM fact_sales_order), (SELECT count(*) FROM dim_date), (SELECT count(*) FROM etl.load_ledger)"
 
@@ -155,7 +155,7 @@ def test_files_with_other_rows_than_the_manifest_says_are_refused(lake, load):
 
 def test_files_that_are_gone_are_named(lake, load):
     lake.publish(1, sales_star(sales_order(1)))
-    lake.remove_files("dim_staff")
+    lake.remove_files("star/dim_staff")
 
     with pytest.raises(BadDataError, match=r"dim_staff/publish_id=0000000001-00000000/key_range=0.* no files"):
         load()

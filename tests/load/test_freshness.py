@@ -5,7 +5,7 @@ from datetime import datetime
 
 from totesys.lake.manifests import NO_PUBLISH, commit
 from totesys.load.freshness import changed_since
-from totesys.load.plan import Loaded, Plan
+from totesys.load.plan import Loaded, LoadPlan
 
 
 def publish(seq, after, through, **since):
@@ -29,7 +29,7 @@ def test_a_load_of_several_publishes_is_as_fresh_as_the_earliest_change_in_them(
     lake = [publish(1, 0, 3, staff=at(1)), publish(2, 3, 5, design=at(5), staff=at(6)), publish(3, 5, 6, staff=at(10), payment=at(10))]
     for one in lake:
         commit(processed, one)
-    plan = Plan(lake[2], Loaded(load_seq=1, through_batch_seq=3), frozenset(), 3, {}, {})
+    plan = LoadPlan(lake[2], Loaded(load_seq=1, through_batch_seq=3), frozenset(), 3, {}, {})
     assert changed_since(processed, plan) == {
         "design": datetime.fromisoformat(at(5)), "staff": datetime.fromisoformat(at(6)), "payment": datetime.fromisoformat(at(10)),
     }  # fmt: skip

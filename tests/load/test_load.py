@@ -146,7 +146,7 @@ def test_while_a_lake_made_anew_is_behind_nothing_is_loaded_and_nothing_lost(lak
 
 @goes_on_from("one_order")
 def test_a_lake_of_another_ingestion_bucket_is_refused(lake, load, query):
-    lake.origin = "0000000001-another"
+    lake.lake_id = "0000000001-another"
     lake.publish(2, {"fact_sales_order": [sales_order(2)]})
 
     with pytest.raises(FatalError, match=r"begins with batch 0000000001-00000000, .* batch 0000000001-another: .*scripts/totesys backfill"):
@@ -198,7 +198,7 @@ def test_the_ledger_says_where_the_lake_begins_and_where_the_rows_of_each_load_e
 
     load()
 
-    ledger = query("SELECT load_seq, origin, last_record_ids FROM etl.load_ledger ORDER BY 1")
+    ledger = query("SELECT load_seq, lake_id, last_record_ids FROM etl.load_ledger ORDER BY 1")
     empty = {"fact_payment": 0, "fact_purchase_orders": 0}
     assert ledger == [
         (1, "0000000001-00000000", {"fact_sales_order": 2, **empty}),

@@ -7,30 +7,30 @@ from totesys.contracts import load_contracts
 from totesys.errors import FatalError, RetriableError
 from totesys.lake.manifests import PartitionState, PublishManifest
 from totesys.load.backfill import demanded_tables, plan_backfill
-from totesys.load.plan import Loaded, Plan, Rows, plan_load
+from totesys.load.plan import LakeRows, Loaded, LoadPlan, plan_load
 from totesys.runtime.demands import Demands
 
 Tables = dict[str, dict[str, PartitionState]]
 
 
 def publish(
-    through: int, *, seq: int = 2, after: int = 3, origin: str = "first", star: Tables | None = None, mirror: Tables | None = None
+    through: int, *, seq: int = 2, after: int = 3, lake_id: str = "first", star: Tables | None = None, mirror: Tables | None = None
 ) -> PublishManifest:
     return PublishManifest(
-        seq=seq, publish_id=f"{seq}", previous_seq=seq - 1, published_at="2026-03-02T09:00:00Z", origin=origin, after_batch_seq=after,
+        seq=seq, publish_id=f"{seq}", previous_seq=seq - 1, published_at="2026-03-02T09:00:00Z", lake_id=lake_id, after_batch_seq=after,
         through_batch_seq=through, batches=(), star=star or {}, mirror=mirror or {}, new_rows={"dim_staff": 1},
     )  # fmt: skip
 
 
 def loaded(through: int) -> Loaded:
-    return Loaded(load_seq=4, publish_seq=9, publish_id="9", origin="first", through_batch_seq=through)
+    return Loaded(load_seq=4, publish_seq=9, publish_id="9", lake_id="first", through_batch_seq=through)
 
 
 def earlier_load(load_seq: int, through: int) -> Loaded:
     return Loaded(load_seq, load_seq, f"{load_seq}", "first", through, dict.fromkeys(load_contracts().facts, 0))
 
 
-def planned(newest: PublishManifest, *, after: int, tombstoned: frozenset[str] = frozenset()) -> Plan:
+def planned(newest: PublishManifest, *, after: int, tombstoned: frozenset[str] = frozenset()) -> LoadPlan:
     plan = plan_load(newest, loaded(after) if after else Loaded(), tombstoned)
     assert plan
     return plan
@@ -45,7 +45,7 @@ def test_only_partitions_with_newer_rows_are_read():
 
     plan = planned(publish(5, star=tables), after=3)
 
-    assert plan.stars == {"dim_staff": Rows((partition(5),), 3, 5)}
+    assert plan.stars == {"dim_staff": LakeRows((partition(5),), 3, 5)}
     assert plan.after_batch_seq == 3
 
 
@@ -76,7 +76,7 @@ def test_a_lake_behind_the_warehouse_is_waited_for(newest):
 @pytest.mark.parametrize("through", [4, 5, 6])
 def test_another_lake_needs_a_person(through):
     with pytest.raises(FatalError, match=r"begins with batch first, .* begins with batch another: .*scripts/totesys backfill"):
-        plan_load(publish(through, origin="another"), loaded(5))
+        plan_load(publish(through, lake_id="another"), loaded(5))
 
 
 def test_mirrors_are_read_only_where_a_new_tombstone_may_be():
@@ -84,7 +84,7 @@ def test_mirrors_are_read_only_where_a_new_tombstone_may_be():
 
     plan = planned(publish(5, mirror={"payment": ranges, "staff": {"0": partition(5)}}), after=3)
 
-    assert plan.mirrors == {"payment": Rows((partition(5, deleted=1),), 3, 5)}
+    assert plan.mirrors == {"payment": LakeRows((partition(5, deleted=1),), 3, 5)}
     assert not plan.is_revivable("payment")
 
 
@@ -93,7 +93,7 @@ def test_mirrors_of_tables_with_tombstones_are_read_for_keys_that_live_again():
 
     plan = planned(publish(5, mirror={"payment": ranges}), after=3, tombstoned=frozenset({"payment"}))
 
-    assert plan.mirrors == {"payment": Rows((partition(5),), 3, 5)}
+    assert plan.mirrors == {"payment": LakeRows((partition(5),), 3, 5)}
     assert plan.is_revivable("payment")
 
 
@@ -102,7 +102,7 @@ def test_a_first_load_makes_all_tombstones_anew():
 
     plan = planned(publish(5, mirror={"payment": ranges}), after=0, tombstoned=frozenset({"payment"}))
 
-    assert plan.mirrors == {"payment": Rows((partition(3, deleted=1),), 0, 5)}
+    assert plan.mirrors == {"payment": LakeRows((partition(3, deleted=1),), 0, 5)}
     assert plan.is_anew("payment")
     assert not plan.is_revivable("payment")
 
@@ -127,7 +127,7 @@ def test_a_backfill_of_an_unknown_table_names_those_that_there_are():
 
 
 @pytest.mark.parametrize(
-    ("newest", "error"), [(publish(9, origin="another"), FatalError), (publish(4), RetriableError)], ids=["another lake", "lake behind"]
+    ("newest", "error"), [(publish(9, lake_id="another"), FatalError), (publish(4), RetriableError)], ids=["another lake", "lake behind"]
 )
 def test_a_part_of_the_warehouse_is_not_made_anew_from_a_lake_that_does_not_fit(newest, error):
     for demands in (Demands(backfill=True, backfill_table="dim_staff"), Demands(backfill=True, backfill_from=4)):
@@ -136,7 +136,7 @@ def test_a_part_of_the_warehouse_is_not_made_anew_from_a_lake_that_does_not_fit(
 
 
 def test_all_of_the_warehouse_may_be_made_anew_from_another_lake_or_an_older_one():
-    for newest in (publish(9, origin="another"), publish(4)):
+    for newest in (publish(9, lake_id="another"), publish(4)):
         work = plan_backfill(newest, loaded(5), Loaded(), frozenset(), load_contracts(), Demands(backfill=True))
         assert work
         assert work.plan.publish == newest

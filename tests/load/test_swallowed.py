@@ -27,7 +27,7 @@ def ready(new_history: Callable[..., History]) -> History:
         lake.publish(1, sales_star(sales_order(1)), deleted={"staff": [2]})
         load()
         tables = {
-            "fact_sales_order": [sales_order(1, units_sold=43, is_put_back=True), sales_order(2, units_sold=1)],
+            "fact_sales_order": [sales_order(1, units_sold=43, is_reinserted=True), sales_order(2, units_sold=1)],
             "dim_staff": [staff(1, first_name="Ada")],
             "dim_design": [design(2), design(3)],
         }
@@ -54,7 +54,7 @@ def rule(table: str, when: str) -> tuple[str, str]:
         ("public.dim_design", trigger("dim_design", "INSERT")),
         ("etl.tombstone", trigger("etl.tombstone", "INSERT")),
         ("etl.tombstone", trigger("etl.tombstone", "DELETE")),
-        ("etl.put_back", trigger("etl.put_back", "INSERT")),
+        ("etl.reinserted_version", trigger("etl.reinserted_version", "INSERT")),
         ("etl.load_ledger", trigger("etl.load_ledger", "INSERT")),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value[0].split()[1:6]),

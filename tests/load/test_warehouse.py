@@ -29,7 +29,7 @@ def test_an_empty_warehouse_gets_all_tables_and_views(session):
     views = ["current_payment", "current_purchase_orders", "current_sales_order"]
     waiting = ["waiting_payment", "waiting_purchase_orders", "waiting_sales_order"]
     assert sorted(prepare_warehouse(session, WAREHOUSE)) == sorted(
-        [*WAREHOUSE, "load_ledger", "put_back", "reconciliation", "tombstone", *waiting, *views]
+        [*WAREHOUSE, "format", "load_ledger", "reinserted_version", "reconciliation", "tombstone", *waiting, *views]
     )
 
 

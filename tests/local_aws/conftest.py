@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.local_aws.lake import DATABASE
-from tests.local_aws.machine import SCRIPTS, LocalAws, free_port, start, stop
+from tests.support.local_aws.lake import DATABASE
+from tests.support.local_aws.machine import SCRIPTS, LocalAws, free_port, start, stop
 
 
 @pytest.fixture(scope="session")

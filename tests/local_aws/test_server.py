@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.local_aws.machine import ROOT, SCRIPTS, LocalAws, free_port, start, stop, wait_until
+from tests.support.local_aws.machine import ROOT, SCRIPTS, LocalAws, free_port, start, stop, wait_until
 
 # The launcher with a clock that runs twenty times as fast, so that a minute takes three seconds: all else is the real thing.
 HASTY = """

@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from local_totesys.postgres import PostgresError, PostgresServer
-from tests.local_aws.machine import wait_until
+from tests.support.local_aws.machine import wait_until
 
 
 @pytest.fixture

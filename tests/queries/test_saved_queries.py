@@ -13,7 +13,7 @@ import sqlglot
 from sqlglot import exp
 from totesys.contracts import load_contracts
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from operations.athena import saved_query
 from operations.deployment.views import current_views
 from tests.support.cloudformation import resources

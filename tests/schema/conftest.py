@@ -13,7 +13,7 @@ from totesys import contracts
 from totesys.contracts import load_contracts
 
 from tests.exactness.world import World
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.machine import LocalAws
 
 CATALOG = Path(__file__).parents[2] / "catalog"
 

@@ -13,7 +13,7 @@ from totesys.ingest.job import run as run_ingest
 from totesys.ingest.source import open_source
 from totesys.lake.manifests import newest_publish
 from totesys.runtime.demands import NO_DEMANDS
-from totesys.transform.spark_lake import Lake
+from totesys.transform.spark_lake import SparkLake
 
 from operations.deployment.compatible import check_contracts
 from operations.deployment.register import register_tables
@@ -61,8 +61,8 @@ def tick(world: World) -> None:
     world.load()
 
 
-def lake(world: World) -> Lake:
-    return Lake(world.spark, world.ingestion.name, world.processed.name)
+def lake(world: World) -> SparkLake:
+    return SparkLake(world.spark, world.ingestion.name, world.processed.name)
 
 
 def mirror(world: World, table: str) -> list[dict[str, Any]]:

@@ -14,9 +14,9 @@ from totesys.errors import BadDataError, FatalError
 from totesys.runtime.demands import Demands
 
 from tests.exactness.world import World
-from tests.local_aws.lake import finished
-from tests.local_aws.machine import LocalAws
 from tests.schema.pipeline import change, deploy, mirror, propose_from_source, query, tick
+from tests.support.local_aws.lake import finished
+from tests.support.local_aws.machine import LocalAws
 
 WIDE = ("ALTER TABLE sales_order ALTER sales_order_id TYPE bigint, ALTER unit_price TYPE numeric(14,2)",)
 WIDE_KEY = {"type": "bigint", "warehouse_type": "bigint"}

@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.local_aws.machine import free_port
 from tests.support.cloudformation import listed, resources, statements
+from tests.support.local_aws.machine import free_port
 from tests.support.stack import Stack
 
 PROJECT = "rights"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from operations.deployment.change_sets import deploy_stack
 from operations.deployment.templates import Template
 from tests.conftest import Database

@@ -26,8 +26,8 @@ from totesys.warehouse.server import warehouse_engine
 
 from operations.deployment.databases import pipeline_databases, set_credentials
 from tests.conftest import Database
-from tests.local_aws.machine import free_port
 from tests.security.tls_proxy import TlsProxy
+from tests.support.local_aws.machine import free_port
 
 _, WAREHOUSE = pipeline_databases("tls-test")
 

@@ -175,7 +175,7 @@ class Lake:
     def land(self, seq: int, dead: DeadLetters | None = None, **found: Any) -> None:
         """A batch with three orders; of payments none, but it may have letters. `found`: held and drift, as the manifest has them."""
         orders = TableCapture("delta", 1, 1, 1, "", None, "", 3, 3, "", None)
-        tables = {"sales_order": orders, "payment": replace(orders, rows=0, dead=dead)}
+        tables = {"sales_order": orders, "payment": replace(orders, rows=0, dead_letters=dead)}
         batch = BatchManifest(seq, f"{seq:010d}-a", "", "", SNAPSHOT_AT, SourceIdentity("", 1, 1), seq, seq - 1, tables, **found)
         manifests.commit(self.ingestion, batch)
 
@@ -190,7 +190,7 @@ class Lake:
             },
         }
         publish = PublishManifest(
-            seq=self.newest, publish_id="", previous_seq=previous, published_at="", origin="", after_batch_seq=batches[0] - 1,
+            seq=self.newest, publish_id="", previous_seq=previous, published_at="", lake_id="", after_batch_seq=batches[0] - 1,
             through_batch_seq=through or batches[-1], batches=tuple((seq, f"{seq:010d}-a") for seq in batches),
             new_rows={"fact_sales_order": 3, "dim_date": 0}, misses=misses or {}, **states,
         )  # fmt: skip

@@ -20,13 +20,13 @@ import pytest
 from totesys.contracts import Column
 from totesys.contracts.arrow_types import arrow_schema
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from local_totesys.postgres import PostgresServer
 from operations.athena import ask
 from operations.deployment.deployment import Deployment
 from operations.deployment.stacks import STACKS
 from tests.conftest import Database
-from tests.local_aws.machine import LocalAws, free_port, start, stop
+from tests.support.local_aws.machine import LocalAws, free_port, start, stop
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 PROJECT = "deploy-test"

@@ -16,9 +16,9 @@ from totesys.lake.manifests import PublishManifest
 from totesys.lake.store import Bucket
 from totesys.runtime.arguments import TransformArguments
 from totesys.runtime.demands import NO_DEMANDS, Demands
-from totesys.transform.job import Clients, TransformJob
+from totesys.transform.job import TransformClients, TransformJob
 
-from tests.local_aws.machine import LocalAws
+from tests.support.local_aws.machine import LocalAws
 from tests.transform.landing import Landing
 
 
@@ -56,7 +56,7 @@ def new_pipeline(aws: LocalAws, spark: SparkSession, new_bucket: Callable[[], Bu
             for table in inputs:
                 aws.glue.create_table(DatabaseName=database, TableInput=table)
         return Pipeline(
-            aws=aws, clients=Clients(aws.s3, aws.glue, aws.client("events")),
+            aws=aws, clients=TransformClients(aws.s3, aws.glue, aws.client("events")),
             spark=spark, processed=processed, landing=Landing(ingestion), attempts=count(1),
             arguments=TransformArguments("totesys", ingestion.name, processed.name, *databases),
         )  # fmt: skip

@@ -92,7 +92,7 @@ class Landing:
         batch_id = layout.run_id(self.seq, "00000000")
         captures = {table: self._capture(table, rows, day, batch_id, full, since_xmin) for table, rows in tables.items()}
         if kept_out:
-            captures = {table: replace(one, dead=self._letters(table, batch_id, kept_out)) for table, one in captures.items()}
+            captures = {table: replace(one, dead_letters=self._letters(table, batch_id, kept_out)) for table, one in captures.items()}
         manifest = BatchManifest(
             seq=self.seq, batch_id=batch_id, started_at=f"{day}T09:00:00.000Z", snapshot=f"9:{2**32 + 1000}:",
             snapshot_at=f"{day}T09:00:00.000Z",
@@ -116,7 +116,7 @@ class Landing:
         at = f"{day}T09:00:00.000Z"
         return TableCapture(
             mode="full" if full else "delta", contract_version=1, table_oid=1, capture_xmin=9, captured_at=at, previous_at=None, full_at=at,
-            rows=len(rows), row_count=len(rows), keys="", seen=None, files=files, since_xmin=since_xmin,
+            rows=len(rows), row_count=len(rows), key_set="", seen=None, files=files, since_xmin=since_xmin,
         )  # fmt: skip
 
     def _letters(self, table: str, batch_id: str, keys: Collection[int]) -> DeadLetters:
@@ -125,4 +125,4 @@ class Landing:
         pq.write_table(pa.Table.from_pylist(letters, OPEN), body)
         key = layout.open_letters_key(table, batch_id)
         self.ingestion.put(key, body.getvalue())
-        return DeadLetters(key, rows=len(letters), new=len(letters))
+        return DeadLetters(key, rows=len(letters), new_rows=len(letters))

@@ -86,7 +86,7 @@ def lived(new_pipeline: Callable[[], Pipeline]) -> Lived:
 
 def test_a_backfill_makes_every_file_anew_with_the_same_rows(lived: Lived) -> None:
     made = lived.backfill()
-    assert (made.seq, made.through_batch_seq, made.origin) == (4, 4, lived.first.origin)
+    assert (made.seq, made.through_batch_seq, made.lake_id) == (4, 4, lived.first.lake_id)
     assert lived.all_rows(made) == lived.rows
     assert {state.publish_seq for table in (*made.mirror.values(), *made.star.values()) for state in table.values()} == {4}
     assert lived.catalog_shows(made)
@@ -155,6 +155,6 @@ def test_a_lost_lake_comes_back_with_the_next_run_and_its_numbers_go_on(lived: L
     lived.pipeline.landing.land({"department": [department(7)]}, day="2026-03-06")
     made = lived.pipeline.transform()
     assert made is not None
-    assert (made.seq, made.previous_seq, made.origin) == (before.seq + 1, 0, before.origin)
+    assert (made.seq, made.previous_seq, made.lake_id) == (before.seq + 1, 0, before.lake_id)
     assert lived.catalog_shows(made)
     assert {table for table, now in lived.all_rows(made).items() if now != rows[table]} == {"mirror department"}

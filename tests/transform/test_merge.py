@@ -94,8 +94,8 @@ def test_a_version_that_repeats_the_one_before_a_deletion_says_so(spark: SparkSe
     known = frame(spark, mirror, KNOWN)
     rows = [(1, "a", "y", 3, True), (2, "b", "x", 3, True), (3, "a", "y", 3, True), (4, "a", "x", 3, True)]
     captured = frame(spark, rows, CAPTURED)
-    put_back = merge(known, captured, (), ITEM, ["item_id", "kept"]).filter("is_put_back")
-    assert [(row.item_id, row._is_version) for row in put_back.collect()] == [(1, True)]
+    reinserted = merge(known, captured, (), ITEM, ["item_id", "kept"]).filter("is_reinserted")
+    assert [(row.item_id, row._is_version) for row in reinserted.collect()] == [(1, True)]
 
 
 def test_deleted_and_inserted_again_across_waiting_batches(merged: Merge) -> None:

@@ -63,7 +63,7 @@ MIRROR_LINEAGE = (
 DIMENSION_LINEAGE = (Column("batch_seq", "bigint", False, "Number of the batch that brought this state."),)
 FACT_LINEAGE = (
     *DIMENSION_LINEAGE,
-    Column("is_put_back", "boolean", False, "Whether it says the same as the version before: the row was deleted, and then put back."),
+    Column("is_reinserted", "boolean", False, "Whether it repeats the version before: the row was deleted, and then inserted again."),
 )
 
 UNREADABLE = "unreadable"  # ingest's own column, only while it reads: JSON of the values that do not fit, by column; mostly null

@@ -65,21 +65,21 @@ class Draft:
             data_seq=self.seq if has_work else last,
             previous_data_seq=last if has_work else last_but_one,
             tables=dict(captures),
-            oldest_since=self._oldest_since,
+            oldest_transaction_since=self._oldest_transaction_since,
             snapshot_lsn=durable_lsn,
             **found,
         )
 
     @property
-    def _oldest_since(self) -> str:
+    def _oldest_transaction_since(self) -> str:
         snapshot, previous = self.snapshot, self.previous
         is_same = previous is not None and snapshot.xmin < snapshot.xmax and snapshot.text.split(":")[0] == previous.snapshot.split(":")[0]
-        return min(previous.oldest_since, snapshot.taken_at) if previous and is_same else snapshot.taken_at
+        return min(previous.oldest_transaction_since, snapshot.taken_at) if previous and is_same else snapshot.taken_at
 
     def _is_work(self, table: str, capture: TableCapture) -> bool:
         """Whether the transform has something to do: rows, or a full read that found rows gone and none that may go on."""
         before = self.before(table)
-        return capture.rows > 0 or (before is not None and capture.mode == "full" and capture.keys != before.keys)
+        return capture.rows > 0 or (before is not None and capture.mode == "full" and capture.key_set != before.key_set)
 
 
 def behind_reason(draft: Draft) -> str | None:
@@ -169,15 +169,15 @@ def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
         seen=None,
         files=(),
         since_xmin=None,
-        dead=replace(before.dead, new=0) if before.dead else None,
+        dead_letters=replace(before.dead_letters, new_rows=0) if before.dead_letters else None,
     )
 
 
-def hold_for(draft: Draft, contract: Contract, live: LiveTable, cause: str, reason: str, settle: str, rows: int = -1) -> Held:
+def hold_for(draft: Draft, contract: Contract, live: LiveTable, cause: str, reason: str, cure: str, rows: int = -1) -> Held:
     """Return the hold of a table that this batch has a reason to hold. `rows` is how many rows the source has, or -1 if nobody counted."""
     earlier, snapshot = draft.held_before(contract.table), draft.snapshot
     since, dead_rows = (earlier.since, earlier.dead_rows) if earlier else (snapshot.taken_at, 0)
-    return Held(cause, reason, settle, since, snapshot.xmin, rows, contract.version, live.oid, dead_rows)
+    return Held(cause, reason, cure, since, snapshot.xmin, rows, contract.version, live.oid, dead_rows)
 
 
 def hold_for_error(draft: Draft, contract: Contract, live: LiveTable, error: TableError) -> Held:
@@ -191,14 +191,14 @@ def is_told(before: Held | None, now: Held) -> bool:
     """Whether an alert has told people of this hold before. Other numbers in its reason do not count while the advice is the same."""
     if before is None or before.cause != now.cause:
         return False
-    return before.reason == now.reason or (now.cause in ("deletes", "error") and before.settle == now.settle)
+    return before.reason == now.reason or (now.cause in ("deletes", "error") and before.cure == now.cure)
 
 
 def held_back(before: TableCapture) -> TableCapture:
     """The capture of a table that is held back: as of the last batch that did not, and without rows of this one. What releases it reads
     the table in full."""
-    dead = replace(before.dead, new=0) if before.dead else None
-    return replace(before, mode="delta", rows=0, files=(), since_xmin=None, dead=dead)
+    dead = replace(before.dead_letters, new_rows=0) if before.dead_letters else None
+    return replace(before, mode="delta", rows=0, files=(), since_xmin=None, dead_letters=dead)
 
 
 def previous_at(before: TableCapture, snapshot: Snapshot) -> str:

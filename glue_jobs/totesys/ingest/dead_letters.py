@@ -6,10 +6,8 @@ at the source comes in as any change does, and its letter is closed by that.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -17,7 +15,6 @@ from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyroaring import BitMap64
 
 from totesys.contracts import UNREADABLE, Contract
@@ -25,14 +22,16 @@ from totesys.ingest.capture import Draft
 from totesys.ingest.checks import reasons
 from totesys.ingest.keys import add_keys, holds
 from totesys.ingest.landing import local_disk
+from totesys.ingest.small_tables import load_table, save_table
 from totesys.lake import layout
+from totesys.lake.formats import DEAD_LETTER, OPEN_LETTERS, refuse_newer, with_format
 from totesys.lake.manifests import DeadLetters
 from totesys.lake.store import Bucket
 
 OPEN = pa.schema([("key", pa.int64()), ("source_xid", pa.int64()), ("batch_seq", pa.int64()), ("reason", pa.string())])
 
 
-class Letters:
+class LetterFile:
     """The letters of one table in one batch, one JSON object per line. A context left without `finish` leaves nothing behind."""
 
     def __init__(self, bucket: Bucket, contract: Contract, draft: Draft) -> None:
@@ -43,7 +42,7 @@ class Letters:
         self._folder: TemporaryDirectory[str] | None = None
         self._file: IO[str] | None = None
 
-    def __enter__(self) -> Letters:
+    def __enter__(self) -> LetterFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -58,15 +57,18 @@ class Letters:
             if self._file is None:
                 self._folder = TemporaryDirectory(prefix="totesys-ingest-")
                 self._file = (Path(self._folder.name) / "letters.jsonl").open("w", encoding="utf-8")
-            letter = {
-                "table": self._contract.table,
-                "key": key,
-                "reason": reason,
-                "contract_version": self._contract.version,
-                "batch_seq": self._draft.seq,
-                "batch_id": self._draft.batch_id,
-                "at": self._draft.snapshot.taken_at,
-            }
+            letter = with_format(
+                DEAD_LETTER,
+                {
+                    "table": self._contract.table,
+                    "key": key,
+                    "reason": reason,
+                    "contract_version": self._contract.version,
+                    "batch_seq": self._draft.seq,
+                    "batch_id": self._draft.batch_id,
+                    "snapshot_at": self._draft.snapshot.taken_at,
+                },
+            )
             self._file.write(f'{json.dumps(letter, ensure_ascii=False)[:-1]}, "row": {row}}}\n')
         self.rows += 1
 
@@ -91,7 +93,7 @@ class Sorting:
         self._known = {(key, xid): seq for key, xid, seq in zip(*(self._before[name].to_pylist() for name in OPEN.names[:3]))}
         self._read = BitMap64()
         self._bad: list[pa.RecordBatch] = []
-        self._letters = Letters(bucket, contract, draft)
+        self._letters = LetterFile(bucket, contract, draft)
 
     def __enter__(self) -> Sorting:
         return self
@@ -119,10 +121,8 @@ class Sorting:
             open_ = pa.concat_tables([self._before.filter(is_left), open_])
         if not open_.num_rows:
             return None
-        body = io.BytesIO()
-        pq.write_table(open_, body, compression="zstd")
         key = layout.open_letters_key(self._contract.table, self._draft.batch_id)
-        self._bucket.put(key, body.getvalue())
+        save_table(self._bucket, key, open_)
         return DeadLetters(key, open_.num_rows, self._letters.rows)
 
     def _set_aside(self, rows: pa.RecordBatch, keys: pa.Array, why: pa.Array) -> None:
@@ -138,12 +138,15 @@ class Sorting:
 
 
 def load_open(bucket: Bucket, dead: DeadLetters) -> pa.Table:
-    """The open letters: key, source_xid, the batch that wrote the letter, reason."""
-    with closing(pq.ParquetFile(io.BytesIO(bucket.get(dead.open)))) as file:
-        return file.read()
+    """Return the open letters: key, source_xid, the batch that wrote the letter, reason. FatalError when they cannot be read."""
+    refuse_newer(bucket.address(dead.open_letters), dead.format, OPEN_LETTERS)
+    letters = load_table(bucket, dead.open_letters, OPEN)
+    if letters.num_rows != dead.rows:
+        raise bucket.damaged(dead.open_letters, f"it lists {letters.num_rows} rows, and the manifest says {dead.rows}")
+    return letters
 
 
-def write_whole(letters: Letters, reason: str, rows: Iterable[tuple[str | None, int, str]]) -> None:
+def write_whole(letters: LetterFile, reason: str, rows: Iterable[tuple[str | None, int, str]]) -> None:
     """Writes rows of a table that is not what its contract says, as the source has them: key, transaction, JSON text."""
     for key, _, text in rows:
         letters.write(int(key) if key and key.lstrip("-").isdigit() else key, reason, text)

@@ -34,7 +34,7 @@ NO_TABLE = LiveTable(oid=0, kind="", hides_rows=False, columns={}, key=())
 
 
 @dataclass(frozen=True)
-class Clients:
+class IngestClients:
     """The AWS clients that ingest uses."""
 
     s3: Any
@@ -43,7 +43,7 @@ class Clients:
     secretsmanager: Any
 
 
-def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> None:
+def run(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], demands: Demands) -> None:
     """Run one tick, unless another ingest is faster. A PipelineError leaves nothing behind that anybody reads."""
     for _ in range(_ATTEMPTS):
         try:
@@ -57,7 +57,7 @@ def run(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Co
     raise RetriableError(f"another ingest was faster {_ATTEMPTS} times, and what was demanded is not done: start the run again")
 
 
-def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, Contract], demands: Demands) -> BatchManifest:
+def tick(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], demands: Demands) -> BatchManifest:
     """Reads, commits, registers and announces one batch. AlreadyThereError when another ingest took its number meanwhile."""
     started = time.monotonic()
     ingestion = Bucket(clients.s3, arguments.ingestion_bucket)
@@ -82,7 +82,7 @@ def tick(arguments: IngestArguments, clients: Clients, contracts: Mapping[str, C
     return batch
 
 
-def announce_pending(arguments: IngestArguments, clients: Clients, batch: BatchManifest) -> bool:
+def announce_pending(arguments: IngestArguments, clients: IngestClients, batch: BatchManifest) -> bool:
     """Announce the work if the warehouse lacks a batch. Return whether the warehouse has said that it lacks nothing."""
 
     def ask() -> int:
@@ -99,15 +99,16 @@ def announce_pending(arguments: IngestArguments, clients: Clients, batch: BatchM
 def counted(batch: BatchManifest, is_caught_up: bool) -> dict[str, float]:
     """Return the batch's metrics. `is_caught_up`: whether the warehouse has said that it holds everything that has landed."""
     captures = list(batch.tables.values())
-    landed, kept_out = sum(capture.rows for capture in captures), sum(capture.dead.new for capture in captures if capture.dead)
-    oldest_for = datetime.fromisoformat(batch.snapshot_at) - datetime.fromisoformat(batch.oldest_since)
+    letters = [capture.dead_letters for capture in captures if capture.dead_letters]
+    landed, kept_out = sum(capture.rows for capture in captures), sum(dead.new_rows for dead in letters)
+    oldest_for = datetime.fromisoformat(batch.snapshot_at) - datetime.fromisoformat(batch.oldest_transaction_since)
     return {
         "RowsRead": landed + kept_out,
         "RowsWritten": landed,
         "RowsHeldBack": kept_out,
         "BytesWritten": sum(landed.bytes for capture in captures for landed in capture.files),
         "HeldTables": len(batch.held),
-        "DeadLetters": sum(capture.dead.rows for capture in captures if capture.dead),
+        "DeadLetters": sum(dead.rows for dead in letters),
         "OldestTransactionSeconds": max(0.0, oldest_for.total_seconds()),
         **({"CaughtUp": 1} if is_caught_up else {}),
     }
@@ -122,11 +123,11 @@ def news(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
     found = []
     for table, why in batch.held.items():
         if not is_told(previous.held.get(table) if previous else None, why):
-            text = f"{why.reason}. Nothing of the table is brought in until that is settled, and nothing is lost: {why.settle}"
+            text = f"{why.reason}. Nothing of the table is brought in until that is settled, and nothing is lost: {why.cure}"
             found.append(alert("table held", table, text))
     for table, capture in batch.tables.items():
-        if capture.dead and capture.dead.new:
-            text = f"{capture.dead.new} rows break the contract and stay out, the others go on: scripts/totesys deadletters show {table}"
+        if (dead := capture.dead_letters) and dead.new_rows:
+            text = f"{dead.new_rows} rows break the contract and stay out, the others go on: scripts/totesys deadletters show {table}"
             found.append(alert("rows in the dead letter", table, text))
     for table, texts in batch.drift.items():
         told = previous.drift.get(table, ()) if previous else ()
@@ -179,7 +180,7 @@ def read_batch(
         if isinstance(captured, Held):
             held[table] = captured
             if captured.cause == "error":
-                log.warning("batch %d: %s is held: %s: %s", draft.seq, table, captured.reason, captured.settle)
+                log.warning("batch %d: %s is held: %s: %s", draft.seq, table, captured.reason, captured.cure)
             if before:
                 captures[table] = held_back(before)
         else:

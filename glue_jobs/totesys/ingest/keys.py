@@ -9,11 +9,13 @@ import json
 from array import array
 
 import pyarrow as pa
-from pyroaring import BitMap, BitMap64
+from pyroaring import BitMap64
 
 from totesys.contracts import UNREADABLE, Contract
 from totesys.errors import BadDataError
 from totesys.lake import layout
+from totesys.lake.formats import KEY_SET, refuse_newer
+from totesys.lake.manifests import TableCapture
 from totesys.lake.store import Bucket
 
 
@@ -42,12 +44,17 @@ def holds(keys: BitMap64, key: int) -> bool:
     return key % 2**64 in keys
 
 
-def load_keys(bucket: Bucket, key: str) -> BitMap64:
-    """Return the key set that a batch saved. Earlier releases saved sets of 32 bits, under names with another ending."""
-    body = bucket.get(key)
-    if key.endswith(layout.KEYS_OF_32_BITS):
-        return BitMap64(BitMap.deserialize(body))
-    return BitMap64.deserialize(body)
+def load_keys(bucket: Bucket, capture: TableCapture) -> BitMap64:
+    """Return the key set of a capture. FatalError when it cannot be read, or has another number of keys than the manifest says."""
+    refuse_newer(bucket.address(capture.key_set), capture.key_set_format, KEY_SET)
+    body = bucket.get(capture.key_set)
+    try:
+        keys = BitMap64.deserialize(body)
+    except (IndexError, ValueError) as error:  # IndexError: the object is empty
+        raise bucket.damaged(capture.key_set, "it is not a key set") from error
+    if len(keys) != capture.row_count:
+        raise bucket.damaged(capture.key_set, f"it has {len(keys)} keys, and the manifest says {capture.row_count}")
+    return keys
 
 
 def save_keys(bucket: Bucket, contract: Contract, batch_id: str, keys: BitMap64) -> str:

@@ -8,7 +8,7 @@ import boto3
 from boto3.compat import filter_python_deprecation_warnings
 
 from totesys.contracts.registry import registered_contracts
-from totesys.ingest.job import Clients, run
+from totesys.ingest.job import IngestClients, run
 from totesys.runtime.arguments import IngestArguments, parse_arguments
 from totesys.runtime.demands import read_demands
 
@@ -18,6 +18,6 @@ def main(argv: Sequence[str]) -> None:
     arguments = parse_arguments(IngestArguments, argv)
     filter_python_deprecation_warnings()  # Glue's Python shell has no Python newer than 3.9
     session = boto3.Session()
-    clients = Clients(*(session.client(name) for name in ("s3", "glue", "events", "secretsmanager")))
+    clients = IngestClients(*(session.client(name) for name in ("s3", "glue", "events", "secretsmanager")))
     demands = read_demands(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
     run(arguments, clients, registered_contracts(clients.glue, arguments.ingestion_database), demands)

@@ -5,15 +5,15 @@ There are some only while a transaction stays open at the source, since all othe
 
 from __future__ import annotations
 
-import io
-
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from totesys.contracts import Contract
+from totesys.ingest.small_tables import load_table, save_table
 from totesys.ingest.source import Snapshot
 from totesys.lake import layout
+from totesys.lake.formats import SEEN_VERSIONS, refuse_newer
+from totesys.lake.manifests import TableCapture
 from totesys.lake.store import Bucket
 
 _SCHEMA = pa.schema([("key", pa.int64()), ("source_xid", pa.int64())])
@@ -42,16 +42,17 @@ class Seen:
         """Saves the pairs and returns where; None when there are none."""
         if not self._pairs:
             return None
-        body = io.BytesIO()
-        pq.write_table(pa.Table.from_batches(self._pairs), body, compression="zstd")
         key = layout.seen_key(self._contract.table, batch_id)
-        bucket.put(key, body.getvalue())
+        save_table(bucket, key, pa.Table.from_batches(self._pairs))
         return key
 
 
-def load_seen(bucket: Bucket, key: str) -> pa.Array:
-    """Return the (key, transaction) pairs that a batch saved, each as one text."""
-    pairs = pq.ParquetFile(io.BytesIO(bucket.get(key))).read().combine_chunks()
+def load_seen(bucket: Bucket, capture: TableCapture) -> pa.Array | None:
+    """Return the (key, transaction) pairs that a capture saved, each as one text; None for none. FatalError when they cannot be read."""
+    if capture.seen is None:
+        return None
+    refuse_newer(bucket.address(capture.seen), capture.seen_format, SEEN_VERSIONS)
+    pairs = load_table(bucket, capture.seen, _SCHEMA).combine_chunks()
     return _as_texts(pairs["key"], pairs["source_xid"]).combine_chunks()
 
 

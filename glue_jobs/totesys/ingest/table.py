@@ -16,7 +16,7 @@ from totesys.contracts import RAW_LINEAGE, UNREADABLE, Contract
 from totesys.contracts.arrow_types import arrow_schema
 from totesys.errors import BadDataError
 from totesys.ingest.capture import Draft, deletes_too_many, full_wanted_reason, hold_for, hold_for_error, no_delta_reason, previous_at
-from totesys.ingest.dead_letters import Letters, Sorting, write_whole
+from totesys.ingest.dead_letters import LetterFile, Sorting, write_whole
 from totesys.ingest.drift import NOT_GRANTED, Finding, LiveTable
 from totesys.ingest.keys import add_keys, keys_of, load_keys, save_keys
 from totesys.ingest.landing import Landing
@@ -24,6 +24,7 @@ from totesys.ingest.seen import Seen, is_new, load_seen
 from totesys.ingest.source import Counted, Source, TableError
 from totesys.ingest.stream import record_batches
 from totesys.lake import layout
+from totesys.lake.formats import KEY_SET
 from totesys.lake.manifests import DeadLetters, Held, LandedFile, TableCapture
 from totesys.lake.store import Bucket
 from totesys.runtime.logs import said
@@ -74,16 +75,16 @@ class TableRead:
         table, before = self.contract.table, self.draft.before(self.contract.table)
         earlier = self.draft.held_before(table)
         reason = "; ".join(finding.text for finding in drift)
-        settle = f"change the source back, or settle the contract: scripts/totesys schema propose {table}, then scripts/deploy.sh"
+        cure = f"change the source back, or settle the contract: scripts/totesys schema propose {table}, then scripts/deploy.sh"
         if all(finding.kind in NOT_GRANTED for finding in drift):
-            settle = f"grant the job's role SELECT on {table}, or run scripts/deploy.sh, which does"
-        held = self._held("drift", reason, settle, -1)
+            cure = f"grant the job's role SELECT on {table}, or run scripts/deploy.sh, which does"
+        held = self._held("drift", reason, cure, -1)
         since = earlier.judged_xmin if earlier else before.capture_xmin if before else None
         unread = replace(held, judged_xmin=since or 0)
         if not (self.live.shows_rows and is_locked):
             return unread
         try:
-            with Letters(self.bucket, self.contract, self.draft) as letters:
+            with LetterFile(self.bucket, self.contract, self.draft) as letters:
                 write_whole(letters, reason, self.source.whole_rows(self.contract, self.live, since))
                 letters.finish()
         except TableError as error:
@@ -103,7 +104,7 @@ class TableRead:
     def _full(self, before: TableCapture | None) -> TableCapture | Held:
         """Reads every row, and the exact key set with it."""
         keys, seen = BitMap64(), Seen(self.contract, self.draft.snapshot)
-        known = load_keys(self.bucket, before.keys) if before else BitMap64()
+        known = load_keys(self.bucket, before) if before else BitMap64()
         rows = 0
         with self._batches(since=None) as batches, self._landing() as landing, self._sorting(before) as sorting:
             for batch in batches:
@@ -131,19 +132,23 @@ class TableRead:
 
     def _held_for_deletes(self, before: TableCapture, deleted: int, rows: int) -> Held:
         reason = f"at least {deleted} of {before.row_count} rows are gone from the source, more than a fifth"
-        settle = (
+        cure = (
             f"if the deletes are meant: scripts/totesys run --accept-deletes {self.contract.table};"
             " if not, bring the rows back at the source"
         )
-        return self._held("deletes", reason, settle, rows)
+        return self._held("deletes", reason, cure, rows)
 
-    def _held(self, cause: str, reason: str, settle: str, rows: int) -> Held:
-        return hold_for(self.draft, self.contract, self.live, cause, reason, settle, rows)
+    def _held(self, cause: str, reason: str, cure: str, rows: int) -> Held:
+        return hold_for(self.draft, self.contract, self.live, cause, reason, cure, rows)
 
     def _delta(self, before: TableCapture, row_count: int) -> TableCapture | None:
         """Reads the row versions that are new since `before`; None when rows are gone, which only a full read can tell apart."""
-        known, keys, seen = load_keys(self.bucket, before.keys), BitMap64(), Seen(self.contract, self.draft.snapshot)
-        already_read = load_seen(self.bucket, before.seen) if before.seen else None
+        known, keys, seen = (
+            load_keys(self.bucket, before),
+            BitMap64(),
+            Seen(self.contract, self.draft.snapshot),
+        )
+        already_read = load_seen(self.bucket, before)
         with self._batches(since=before.capture_xmin) as batches, self._landing() as landing, self._sorting(before) as sorting:
             for batch in batches:
                 found, xids = keys_of(batch, self.contract), batch.column("source_xid")
@@ -165,7 +170,7 @@ class TableRead:
         return record_batches(copy, self._schema.insert(len(self.contract.columns), unreadable), self.contract.table)
 
     def _sorting(self, before: TableCapture | None) -> Sorting:
-        return Sorting(self.bucket, self.contract, self.draft, before.dead if before else None)
+        return Sorting(self.bucket, self.contract, self.draft, before.dead_letters if before else None)
 
     def _landing(self) -> Landing:
         prefix = layout.raw_prefix(self.contract.table, self.draft.snapshot.date, self.draft.batch_id)
@@ -187,6 +192,7 @@ class TableRead:
     ) -> TableCapture:
         """What the manifest says of the table. An unchanged key set stays where an earlier batch saved it."""
         before, snapshot, batch_id = self.draft.before(self.contract.table), self.draft.snapshot, self.draft.batch_id
+        kept = before if before and keys == known else None
         return TableCapture(
             mode=mode,
             contract_version=self.contract.version,
@@ -197,9 +203,10 @@ class TableRead:
             full_at=before.full_at if before and mode == "delta" else snapshot.taken_at,
             rows=sum(landed.rows for landed in files),
             row_count=len(keys),
-            keys=before.keys if before and keys == known else save_keys(self.bucket, self.contract, batch_id, keys),
+            key_set=kept.key_set if kept else save_keys(self.bucket, self.contract, batch_id, keys),
+            key_set_format=kept.key_set_format if kept else KEY_SET,
             seen=seen.save(self.bucket, batch_id),
             files=files,
             since_xmin=before.capture_xmin if before and mode == "full" and self._delta_is_exact else None,
-            dead=dead,
+            dead_letters=dead,
         )

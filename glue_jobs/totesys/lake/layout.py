@@ -24,7 +24,6 @@ from __future__ import annotations
 import re
 
 MANIFESTS = "_manifests/"
-KEYS_OF_32_BITS = ".roaring"  # how earlier releases named key sets
 DATA_FILES = "part-*"  # the names that Spark gives to files of rows, as a glob
 _TOP = 10**10 - 1  # more numbers than five-minute ticks in 95,000 years
 _MANIFEST = re.compile(r"_manifests/[0-9]{10}\.json")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from totesys.lake import layout
+from totesys.lake import formats, layout
+from totesys.lake.formats import build, read_object, with_format
 from totesys.lake.store import AlreadyThereError, Bucket
 
 
@@ -39,7 +40,7 @@ class Held:
     cause             "deletes": too many rows are gone; "rows": their values cannot be read; "drift": the table is not what its contract
                       says; "error": the source could not lock, count or read it. Every batch tries again
     since             UTC time of the first snapshot that held it, ISO 8601
-    settle            what a person can do about it
+    cure              what a person can do about it
     judged_xmin       xmin of the snapshot that the reason was found in, and `judged_rows` the rows that the source held then: while neither
                       moves, the table need not be read again to know that the reason stands; with drift it is never read, and after an
                       error it is the xmin of the last snapshot whose rows were looked at
@@ -49,7 +50,7 @@ class Held:
 
     cause: str
     reason: str
-    settle: str
+    cure: str
     since: str
     judged_xmin: int
     judged_rows: int
@@ -62,13 +63,14 @@ class Held:
 class DeadLetters:
     """Rows of a table that are kept out of the lake one by one.
 
-    open  the object that lists them (Parquet: key, source_xid, batch_seq, reason): the newest versions of their keys at the source
-    rows  how many are open, and `new` how many of them this batch found
+    open_letters  the object that lists the open ones: the newest versions of their keys at the source; `format` is the object's format
+    rows          how many are open, and `new_rows` how many of them this batch found
     """
 
-    open: str
+    open_letters: str
     rows: int
-    new: int
+    new_rows: int
+    format: int = formats.OPEN_LETTERS
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Observed:
     @staticmethod
     def parse(body: dict[str, Any]) -> Observed:
         parts = body.get("parts")
-        return Observed(**{**body, "parts": None if parts is None else tuple(parts)})
+        return build(Observed, body, parts=None if parts is None else tuple(parts))
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,11 @@ class TableCapture:
     previous_at   the same of the table's previous capture: what was committed before it has been captured; None at first
     full_at       UTC time of the table's last full read
     rows          rows landed by this batch; 0 when nothing changed
-    row_count     rows that the source holds; `keys` is the object with their exact key set (a roaring bitmap)
-    seen          the object with the row versions that the next delta must drop, or None
+    row_count     rows that the source holds
+    key_set       the object with their exact key set, in `key_set_format`
+    seen          the object with the row versions that the next delta must drop, in `seen_format`, or None
     since_xmin    of a full read that could have been a delta: where that delta would have started from; None otherwise
-    dead          the rows that are kept out of the lake; None when there are none
+    dead_letters  the rows that are kept out of the lake; None when there are none
     """
 
     mode: str  # "full" or "delta"
@@ -119,30 +122,32 @@ class TableCapture:
     full_at: str
     rows: int
     row_count: int
-    keys: str
+    key_set: str
     seen: str | None
     files: tuple[LandedFile, ...] = ()
     since_xmin: int | None = None
-    dead: DeadLetters | None = None
+    dead_letters: DeadLetters | None = None
+    key_set_format: int = formats.KEY_SET
+    seen_format: int = formats.SEEN_VERSIONS
 
     @staticmethod
     def parse(body: dict[str, Any]) -> TableCapture:
-        files = tuple(LandedFile(**landed) for landed in body["files"])
-        return TableCapture(**{**body, "files": files, "dead": DeadLetters(**body["dead"]) if body["dead"] else None})
+        files, dead = tuple(build(LandedFile, landed) for landed in body.get("files", ())), body.get("dead_letters")
+        return build(TableCapture, body, files=files, dead_letters=build(DeadLetters, dead) if dead else None)
 
 
 @dataclass(frozen=True)
 class BatchManifest:
     """One ingest run.
 
-    data_seq           the newest batch up to and including this one that landed rows; 0: none yet
-    previous_data_seq  the one before it, so that batches without rows are never visited
-    snapshot_lsn       the position in the source's log by which everything that the snapshot saw is on disk; 0 when nobody asked
-    oldest_since       UTC time of the first snapshot in a row whose oldest running transaction was the same one, ISO 8601
-    tables             what was read of each table; of one that is held back, by the last batch that did not hold it, if there was one
-    held               why tables are held back
-    drift              by table, drift that does not keep its rows from flowing
-    observed           by table, what the next batch's structure is compared with
+    data_seq                  the newest batch up to and including this one that landed rows; 0: none yet
+    previous_data_seq         the one before it, so that batches without rows are never visited
+    snapshot_lsn              the position in the source's log by which everything that the snapshot saw is on disk; 0 when nobody asked
+    oldest_transaction_since  UTC time of the first snapshot in a row whose oldest running transaction was the same one, ISO 8601
+    tables                    what was read of each table; of a held table, by the last batch that did not hold it, if there was one
+    held                      why tables are held back
+    drift                     by table, drift that does not keep its rows from flowing
+    observed                  by table, what the next batch's structure is compared with
     """
 
     seq: int
@@ -154,7 +159,7 @@ class BatchManifest:
     data_seq: int
     previous_data_seq: int
     tables: dict[str, TableCapture]
-    oldest_since: str = ""
+    oldest_transaction_since: str = ""
     snapshot_lsn: int = 0
     held: dict[str, Held] = field(default_factory=dict)
     drift: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -176,14 +181,15 @@ class BatchManifest:
 
     @staticmethod
     def parse(body: dict[str, Any]) -> BatchManifest:
-        parsed = {
-            "source": SourceIdentity(**body["source"]),
-            "tables": {table: TableCapture.parse(capture) for table, capture in body["tables"].items()},
-            "held": {table: Held(**why) for table, why in body["held"].items()},
-            "drift": {table: tuple(texts) for table, texts in body["drift"].items()},
-            "observed": {table: Observed.parse(seen) for table, seen in body["observed"].items()},
-        }
-        return BatchManifest(**{**body, **parsed})
+        return build(
+            BatchManifest,
+            body,
+            source=build(SourceIdentity, body.get("source", {})),
+            tables={table: TableCapture.parse(capture) for table, capture in body.get("tables", {}).items()},
+            held={table: build(Held, why) for table, why in body.get("held", {}).items()},
+            drift={table: tuple(texts) for table, texts in body.get("drift", {}).items()},
+            observed={table: Observed.parse(seen) for table, seen in body.get("observed", {}).items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -208,7 +214,7 @@ class PublishManifest:
     """One transform run: the whole lake as of it, by reference.
 
     previous_seq      the publish that it follows; 0 when the bucket held none
-    origin            id of the first batch with rows: the same for every publish made of one ingestion bucket, and of no other
+    lake_id           id of the first batch with rows: the same for every publish made of one ingestion bucket, and of no other
     batches           the batches that it brought in: (number, id), in order
     after_batch_seq   the newest batch that was in before
     through_batch_seq the newest batch that is in
@@ -223,7 +229,7 @@ class PublishManifest:
     publish_id: str
     previous_seq: int
     published_at: str
-    origin: str
+    lake_id: str
     after_batch_seq: int
     through_batch_seq: int
     batches: tuple[tuple[int, str], ...]
@@ -236,20 +242,28 @@ class PublishManifest:
     @staticmethod
     def parse(body: dict[str, Any]) -> PublishManifest:
         def states(tables: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, PartitionState]]:
-            return {table: {value: PartitionState(**state) for value, state in partitions.items()} for table, partitions in tables.items()}
+            return {
+                table: {value: build(PartitionState, state) for value, state in partitions.items()} for table, partitions in tables.items()
+            }
 
-        batches = tuple((seq, batch_id) for seq, batch_id in body["batches"])
-        return PublishManifest(**{**body, "batches": batches, "mirror": states(body["mirror"]), "star": states(body["star"])})
+        return build(
+            PublishManifest,
+            body,
+            batches=tuple((seq, batch_id) for seq, batch_id in body.get("batches", ())),
+            mirror=states(body.get("mirror", {})),
+            star=states(body.get("star", {})),
+        )
 
 
 NO_PUBLISH = PublishManifest(
-    seq=0, publish_id="", previous_seq=0, published_at="", origin="", after_batch_seq=0, through_batch_seq=0, batches=()
+    seq=0, publish_id="", previous_seq=0, published_at="", lake_id="", after_batch_seq=0, through_batch_seq=0, batches=()
 )  # fmt: skip
 
 
 def commit(bucket: Bucket, manifest: BatchManifest | PublishManifest) -> None:
     """Writes the manifest exclusively; AlreadyThereError when another run took the number."""
-    key, body = layout.manifest_key(manifest.seq), json.dumps(asdict(manifest), indent=1).encode()
+    number = formats.BATCH_MANIFEST if isinstance(manifest, BatchManifest) else formats.PUBLISH_MANIFEST
+    key, body = layout.manifest_key(manifest.seq), json.dumps(with_format(number, asdict(manifest)), indent=1).encode()
     try:
         bucket.put_if_absent(key, body)
     except AlreadyThereError:
@@ -261,23 +275,23 @@ def commit(bucket: Bucket, manifest: BatchManifest | PublishManifest) -> None:
 def newest_batch(ingestion: Bucket) -> BatchManifest | None:
     """The newest batch, in two requests; None before the first."""
     key = ingestion.first_key(layout.MANIFESTS, layout.is_manifest)
-    return _read(ingestion, key, BatchManifest.parse) if key else None
+    return _read(ingestion, key, formats.BATCH_MANIFEST, BatchManifest.parse) if key else None
 
 
 def read_batch(ingestion: Bucket, seq: int) -> BatchManifest:
     """The batch of that number; FatalError when there is none."""
-    return _read(ingestion, layout.manifest_key(seq), BatchManifest.parse)
+    return _read(ingestion, layout.manifest_key(seq), formats.BATCH_MANIFEST, BatchManifest.parse)
 
 
 def newest_publish(processed: Bucket) -> PublishManifest | None:
     """The newest publish, in two requests; None before the first."""
     key = processed.first_key(layout.MANIFESTS, layout.is_manifest)
-    return _read(processed, key, PublishManifest.parse) if key else None
+    return _read(processed, key, formats.PUBLISH_MANIFEST, PublishManifest.parse) if key else None
 
 
 def read_publish(processed: Bucket, seq: int) -> PublishManifest:
     """The publish of that number; FatalError when there is none."""
-    return _read(processed, layout.manifest_key(seq), PublishManifest.parse)
+    return _read(processed, layout.manifest_key(seq), formats.PUBLISH_MANIFEST, PublishManifest.parse)
 
 
 def batches_after(ingestion: Bucket, through_seq: int) -> list[BatchManifest]:
@@ -297,13 +311,13 @@ def _newest_first(ingestion: Bucket, through_seq: int) -> Iterator[BatchManifest
 _Manifest = TypeVar("_Manifest", BatchManifest, PublishManifest)
 
 
-def _read(bucket: Bucket, key: str, parse: Callable[[dict[str, Any]], _Manifest]) -> _Manifest:
-    """Return the manifest with this key. FatalError that names the key when it does not exist, or is not the manifest of that number."""
-    body = bucket.get_json(key)
-    try:
+def _read(bucket: Bucket, key: str, newest: int, parse: Callable[[dict[str, Any]], _Manifest]) -> _Manifest:
+    """Return the manifest with this key. FatalError that names the key when it is missing, damaged or newer than this code."""
+
+    def make(body: dict[str, Any]) -> _Manifest:
         manifest = parse(body)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:  # a field is missing, unknown or mistyped
-        raise bucket.damaged(key, f"it is not a manifest that this version can read ({type(error).__name__}: {error})") from error
-    if layout.manifest_key(manifest.seq) != key:
-        raise bucket.damaged(key, f"it is the manifest of number {manifest.seq}, but its name has another number")
-    return manifest
+        if layout.manifest_key(manifest.seq) != key:
+            raise ValueError(f"it is the manifest of number {manifest.seq}, but its name has another number")
+        return manifest
+
+    return read_object(bucket, key, newest, make)

@@ -94,16 +94,20 @@ class Bucket:
         except ValueError as error:  # the text of this error quotes nothing of the object
             raise self.damaged(key, "it is not JSON" if body else "it is empty") from error
 
+    def address(self, key: str) -> str:
+        """The s3:// address of a key, for messages."""
+        return f"s3://{self.name}/{key}"
+
     def damaged(self, key: str, reason: str) -> FatalError:
         """The error for an object of ours whose content is not what the pipeline wrote."""
         return FatalError(
-            f"s3://{self.name}/{key} cannot be read: {reason}. Restore the object's earlier version, which the bucket keeps: delete"
+            f"{self.address(key)} cannot be read: {reason}. Restore the object's earlier version, which the bucket keeps: delete"
             f" the newest version, or copy the earlier version over it. To list the versions: aws s3api list-object-versions"
             f" --bucket {self.name} --prefix {key}"
         )
 
     def _call(self, doing: str, key: str) -> AbstractContextManager[None]:
         return aws_call(
-            f"{doing} s3://{self.name}/{key}",
+            f"{doing} {self.address(key)}",
             "check that the bucket exists and that the job's role may use it; scripts/deploy.sh proves the first",
         )

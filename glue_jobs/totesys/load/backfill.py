@@ -17,7 +17,7 @@ from totesys.errors import BadDataError, FatalError
 from totesys.lake.manifests import PublishManifest
 from totesys.load import ledger, outcome, waiting_rows
 from totesys.load.merge import Floors, Tell, bring_in, in_one_transaction
-from totesys.load.plan import Loaded, Plan, Rows, check_lake, mirror_rows, newer_rows
+from totesys.load.plan import LakeRows, Loaded, LoadPlan, check_lake, mirror_rows, newer_rows
 from totesys.load.staging import Staged
 from totesys.runtime.demands import Demands
 from totesys.warehouse.models import warehouse_tables
@@ -33,7 +33,7 @@ class Backfill:
     with_ledger  whether it is all tables, so that the ledger begins anew after the base as well
     """
 
-    plan: Plan
+    plan: LoadPlan
     base: Loaded
     with_ledger: bool
 
@@ -57,7 +57,7 @@ def plan_backfill(
         _log.info("backfill from batch %d: what came through batch %d stays", demands.backfill_from, base.through_batch_seq)
     through = publish.through_batch_seq if is_all else loaded.through_batch_seq
 
-    def wanted(table: str) -> Rows:
+    def wanted(table: str) -> LakeRows:
         if is_all or contracts.warehouse[table].version_of:
             # Of one fact no more goes in than is in of the others; what is newer comes to all of them by an ordinary load.
             return newer_rows(publish.star, table, base.through_batch_seq, through)
@@ -66,7 +66,7 @@ def plan_backfill(
     stars = {table: wanted(table) for table in tables}
     sources = contracts.source if is_all else {source for table in tables for source in contracts.warehouse[table].inputs}
     mirrors = {table: mirror_rows(publish, table, 0, through) for table in sources}
-    return Backfill(Plan(publish, loaded, tombstoned, base.through_batch_seq, stars, mirrors), base, is_all)
+    return Backfill(LoadPlan(publish, loaded, tombstoned, base.through_batch_seq, stars, mirrors), base, is_all)
 
 
 def demanded_tables(contracts: Contracts, table: str | None) -> Sequence[str]:

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from totesys.lake.manifests import PublishManifest, read_publish
 from totesys.lake.store import Bucket
-from totesys.load.plan import Plan
+from totesys.load.plan import LoadPlan
 
 
-def changed_since(processed: Bucket, plan: Plan) -> dict[str, datetime]:
+def changed_since(processed: Bucket, plan: LoadPlan) -> dict[str, datetime]:
     """By source table, the UTC time after which everything was committed that the plan's load brought in; not of tables read first.
 
     A load may bring in several publishes: then the earliest time of them all counts.

@@ -25,8 +25,8 @@ from totesys.lake.store import Bucket
 from totesys.load import backfill, ledger, staging
 from totesys.load.freshness import changed_since
 from totesys.load.merge import Tell, merge
-from totesys.load.plan import Loaded, Plan, plan_load
-from totesys.load.staging import Stage, Staged
+from totesys.load.plan import Loaded, LoadPlan, plan_load
+from totesys.load.staging import Staged, Staging
 from totesys.load.tombstones import tombstoned
 from totesys.load.waiting_rows import count_waiting
 from totesys.runtime import alerts
@@ -88,7 +88,7 @@ class LoadJob:
             "other loads were faster than the backfill, twice; nothing was made anew: start scripts/totesys backfill again"
         )
 
-    def _plan(self, connection: Connection) -> Plan | None:
+    def _plan(self, connection: Connection) -> LoadPlan | None:
         with connection.begin():
             loaded, with_tombstones = ledger.newest(connection), tombstoned(connection)
         plan = plan_load(newest_publish(self.processed), loaded, with_tombstones)
@@ -100,11 +100,11 @@ class LoadJob:
             )  # fmt: skip
         return plan
 
-    def _load(self, connection: Connection, plan: Plan) -> None:
+    def _load(self, connection: Connection, plan: LoadPlan) -> None:
         if self._bring_in(connection, plan, partial(merge, connection, plan, self.contracts.warehouse, self._tell)):
             self._tell_freshness(plan)
 
-    def _tell_freshness(self, plan: Plan) -> None:
+    def _tell_freshness(self, plan: LoadPlan) -> None:
         now = datetime.now(timezone.utc)
         for table, since in changed_since(self.processed, plan).items():
             seconds = (now - since).total_seconds()
@@ -119,14 +119,14 @@ class LoadJob:
     def _tell(self) -> Tell:
         return partial(alerts.send, self.events, self.project)
 
-    def _bring_in(self, connection: Connection, plan: Plan, transaction: Callable[[Staged], bool]) -> bool:
+    def _bring_in(self, connection: Connection, plan: LoadPlan, transaction: Callable[[Staged], bool]) -> bool:
         """Stages the plan's rows and lets the transaction bring them in; False when that stepped back."""
         started = time.monotonic()
         publish = plan.publish
         _log.info("loading publish %d: batches above %d through %d", publish.seq, plan.after_batch_seq, publish.through_batch_seq)
         options = session.writer_options(connection.connection.dbapi_connection)  # type: ignore[arg-type]
         writer = staging.StagingWriter(with_one_certificate(self.credentials), self.attempt, options)
-        stage = Stage(self.processed.name, self.contracts, self.spark, writer)
+        stage = Staging(self.processed.name, self.contracts, self.spark, writer)
         tables = stage.tables(plan)
         staging.create(connection, tables.values())
         staged = stage.fill(plan, tables)

@@ -16,10 +16,10 @@ from totesys.contracts import MIRROR_LINEAGE, Contract
 from totesys.errors import BadDataError
 from totesys.lake import layout
 from totesys.lake.files import read_files
-from totesys.load.plan import Plan, Rows
+from totesys.load.plan import LakeRows, LoadPlan
 
 
-def star_rows(spark: SparkSession, bucket: str, plan: Plan, contract: Contract) -> tuple[DataFrame, Observation]:
+def star_rows(spark: SparkSession, bucket: str, plan: LoadPlan, contract: Contract) -> tuple[DataFrame, Observation]:
     """The rows of a warehouse table that the plan wants: the columns of its files. Counts `total` rows read and `wanted` ones."""
     rows = plan.stars[contract.table]
     counts = Observation()
@@ -28,10 +28,10 @@ def star_rows(spark: SparkSession, bucket: str, plan: Plan, contract: Contract) 
     return read.observe(counts, F.count("*").alias("total"), F.count_if(wanted).alias("wanted")).where(wanted), counts
 
 
-def mirror_keys(spark: SparkSession, bucket: str, plan: Plan, source: dict[str, Contract]) -> tuple[DataFrame, Observation]:
+def mirror_keys(spark: SparkSession, bucket: str, plan: LoadPlan, source: dict[str, Contract]) -> tuple[DataFrame, Observation]:
     """The keys of mirrors that the plan wants: source_table, key, batch_seq, is_deleted. Counted likewise, and all that are `deleted`."""
 
-    def of_table(table: str, rows: Rows) -> DataFrame:
+    def of_table(table: str, rows: LakeRows) -> DataFrame:
         contract = source[table]
         key = contract.column(contract.key)
         wanted = _is_within(rows) & (F.col("is_deleted") | F.lit(plan.is_revivable(table)))
@@ -51,7 +51,7 @@ def mirror_keys(spark: SparkSession, bucket: str, plan: Plan, source: dict[str, 
     return counted.where("wanted").drop("wanted"), counts
 
 
-def check_star_counts(plan: Plan, table: str, total: int, wanted: int) -> None:
+def check_star_counts(plan: LoadPlan, table: str, total: int, wanted: int) -> None:
     """BadDataError when the files that were read are not what the manifest says."""
     rows, publish = plan.stars[table], plan.publish
     if total != rows.in_files:
@@ -68,7 +68,7 @@ def check_star_counts(plan: Plan, table: str, total: int, wanted: int) -> None:
         )
 
 
-def check_mirror_counts(plan: Plan, total: int, deleted: int) -> None:
+def check_mirror_counts(plan: LoadPlan, total: int, deleted: int) -> None:
     """The same for the mirrors."""
     rows = [rows for rows in plan.mirrors.values() if rows.partitions]
     said = sum(each.in_files for each in rows), sum(state.deleted for each in rows for state in each.partitions)
@@ -80,10 +80,10 @@ def check_mirror_counts(plan: Plan, total: int, deleted: int) -> None:
         )
 
 
-def _read(spark: SparkSession, bucket: str, rows: Rows, contract: Contract, columns: tuple[contracts.Column, ...]) -> DataFrame:
+def _read(spark: SparkSession, bucket: str, rows: LakeRows, contract: Contract, columns: tuple[contracts.Column, ...]) -> DataFrame:
     written_under = {layout.uri(bucket, state.prefix): state.contract_version for state in rows.partitions}
     return read_files(spark, contract, columns, written_under, layout.DATA_FILES)
 
 
-def _is_within(rows: Rows) -> Column:
+def _is_within(rows: LakeRows) -> Column:
     return (F.col("batch_seq") > rows.after) & (F.col("batch_seq") <= rows.through)

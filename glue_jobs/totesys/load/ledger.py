@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, Table, delete, func, literal, null, s
 
 from totesys.contracts import Contract
 from totesys.load import outcome
-from totesys.load.plan import Loaded, Plan
+from totesys.load.plan import Loaded, LoadPlan
 from totesys.load.waiting_rows import entered
 from totesys.warehouse.models import ledger_table
 
@@ -30,14 +30,15 @@ def newest_below(connection: Connection, batch_seq: int) -> Loaded:
     return _first(connection, _newest_first(ledger).where(ledger.c.through_batch_seq < batch_seq))
 
 
-def append(connection: Connection, plan: Plan, changed: Mapping[str, int], facts: Mapping[str, Table]) -> None:
+def append(connection: Connection, plan: LoadPlan, changed: Mapping[str, int], facts: Mapping[str, Table]) -> None:
     """Notes the plan's load as the newest; its number is above every number that was ever in use."""
     last_record_ids = {
         name: connection.scalar(select(func.coalesce(func.max(fact.primary_key.columns[0]), 0))) for name, fact in facts.items()
     }
     connection.execute(
         ledger_table().insert().values(
-            load_seq=plan.loaded.load_seq + 1, publish_seq=plan.publish.seq, publish_id=plan.publish.publish_id, origin=plan.publish.origin,
+            load_seq=plan.loaded.load_seq + 1,
+            publish_seq=plan.publish.seq, publish_id=plan.publish.publish_id, lake_id=plan.publish.lake_id,
             first_batch_seq=plan.after_batch_seq + 1, through_batch_seq=plan.publish.through_batch_seq, rows=dict(changed),
             last_record_ids=last_record_ids,
         )

@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.load import ledger, outcome, put_back, record_ids, staging, tombstones, waiting_rows
-from totesys.load.plan import Loaded, Plan
+from totesys.load import ledger, outcome, record_ids, reinserted, staging, tombstones, waiting_rows
+from totesys.load.plan import Loaded, LoadPlan
 from totesys.load.staging import Staged
 from totesys.runtime.alerts import Alert
 from totesys.warehouse.models import TOMBSTONE, ledger_table, waiting_table, warehouse_tables
@@ -24,7 +24,7 @@ Floors = Mapping[str, int]  # fact -> a record id; every row that this load appe
 _log = logging.getLogger(__name__)
 
 
-def merge(connection: Connection, plan: Plan, warehouse: dict[str, Contract], tell: Tell, staged: Staged) -> bool:
+def merge(connection: Connection, plan: LoadPlan, warehouse: dict[str, Contract], tell: Tell, staged: Staged) -> bool:
     """Brings the staged rows in, and those that wait no longer. All or nothing; False and nothing when another load was first."""
 
     def load(floors: Floors) -> None:
@@ -38,7 +38,7 @@ def merge(connection: Connection, plan: Plan, warehouse: dict[str, Contract], te
 
 
 def in_one_transaction(
-    connection: Connection, plan: Plan, warehouse: dict[str, Contract], staged: Staged, work: Callable[[Floors], None]
+    connection: Connection, plan: LoadPlan, warehouse: dict[str, Contract], staged: Staged, work: Callable[[Floors], None]
 ) -> bool:
     """Takes the ledger, checks what is staged, does the work and drops staging. False when the warehouse is not what the plan was made for.
 
@@ -59,7 +59,7 @@ def in_one_transaction(
     return True
 
 
-def _floors(connection: Connection, plan: Plan, warehouse: dict[str, Contract], staged: Staged) -> Floors:
+def _floors(connection: Connection, plan: LoadPlan, warehouse: dict[str, Contract], staged: Staged) -> Floors:
     record_ids.forget_cached(connection)
     stars = warehouse_tables(warehouse)
     return {
@@ -71,7 +71,7 @@ def _floors(connection: Connection, plan: Plan, warehouse: dict[str, Contract], 
 
 def bring_in(
     connection: Connection,
-    plan: Plan,
+    plan: LoadPlan,
     warehouse: Mapping[str, Contract],
     stars: Mapping[str, Table],
     staged: Staged,
@@ -102,7 +102,7 @@ def bring_in(
             _log.info("%s: %d rows %s in %.2f s", table, rows, "appended" if table in floors else "merged", time.monotonic() - started)
     told = [waiting_rows.alert(connection, warehouse[table], base.through_batch_seq, plan.publish.through_batch_seq) for table in floors]
     tell([alert for alert in told if alert])
-    put_back.bring_in(connection, plan, warehouse, staged.tables)
+    reinserted.bring_in(connection, plan, warehouse, staged.tables)
     tombstones.bring_in(connection, plan, staged.tables.get(TOMBSTONE))
     return changed
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, exists, func, or_
 
 from totesys.contracts import Contract
 from totesys.errors import FatalError
-from totesys.warehouse.models import put_back_table, tombstone_table
+from totesys.warehouse.models import reinserted_version_table, tombstone_table
 
 _ACTORS = text("""
 SELECT 'trigger ' || tgname || ' of ' || format('%I.%I', n.nspname, c.relname)
@@ -71,13 +71,13 @@ def check_tombstones(connection: Connection, rebuilt: Sequence[str], staged: Tab
     check_gone(connection, tombstone, surplus)
 
 
-def check_put_back(connection: Connection, fact: str, after: int, staged: Table | None) -> None:
+def check_reinserted(connection: Connection, fact: str, after: int, staged: Table | None) -> None:
     """Check that every staged version that repeats the version before is noted, and no other version after batch `after`."""
-    put_back = put_back_table()
-    noted = connection.scalar(select(func.count()).where(put_back.c.fact_table == fact, put_back.c.batch_seq > after))
-    wanted = 0 if staged is None else connection.scalar(select(func.count()).where(staged.c.is_put_back))
+    reinserted = reinserted_version_table()
+    noted = connection.scalar(select(func.count()).where(reinserted.c.fact_table == fact, reinserted.c.batch_seq > after))
+    wanted = 0 if staged is None else connection.scalar(select(func.count()).where(staged.c.is_reinserted))
     if noted != wanted:
-        raise _refusal(connection, [put_back], f"notes {noted} of {wanted} versions of {fact} that repeat the one before")
+        raise _refusal(connection, [reinserted], f"notes {noted} of {wanted} versions of {fact} that repeat the one before")
 
 
 def check_ledger(connection: Connection, ledger: Table, is_written: bool) -> None:

@@ -17,20 +17,20 @@ from totesys.lake.manifests import NO_PUBLISH, PartitionState, PublishManifest
 class Loaded:
     """One load, as its row of the ledger says; all zero stands for a warehouse before the first.
 
-    origin           id of the first batch of the ingestion bucket that all rows come from
+    lake_id          id of the first batch of the ingestion bucket that all rows come from
     last_record_ids  fact table -> highest record id after the load
     """
 
     load_seq: int = 0
     publish_seq: int = 0
     publish_id: str = ""
-    origin: str = ""
+    lake_id: str = ""
     through_batch_seq: int = 0
     last_record_ids: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Rows:
+class LakeRows:
     """Rows of one table of the lake: those of `partitions` whose batch is above `after` and not above `through`."""
 
     partitions: tuple[PartitionState, ...]
@@ -44,7 +44,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """One load: which rows of `publish` go in.
 
     loaded, tombstoned  what the warehouse must still say when they do: its newest load, and the source tables with tombstones
@@ -57,8 +57,8 @@ class Plan:
     loaded: Loaded
     tombstoned: frozenset[str]
     after_batch_seq: int
-    stars: dict[str, Rows]
-    mirrors: dict[str, Rows]
+    stars: dict[str, LakeRows]
+    mirrors: dict[str, LakeRows]
 
     def promised_rows(self, table: str) -> int | None:
         """Rows of a star's table to load as the manifest counts them; None where it counts from another batch on."""
@@ -75,7 +75,7 @@ class Plan:
         return self.mirrors[source_table].after == 0
 
 
-def plan_load(publish: PublishManifest | None, loaded: Loaded, tombstoned: frozenset[str] = frozenset()) -> Plan | None:
+def plan_load(publish: PublishManifest | None, loaded: Loaded, tombstoned: frozenset[str] = frozenset()) -> LoadPlan | None:
     """What to load; None when the warehouse has it all. Errors as of `check_lake`."""
     publish = publish or NO_PUBLISH
     check_lake(publish, loaded)
@@ -84,7 +84,7 @@ def plan_load(publish: PublishManifest | None, loaded: Loaded, tombstoned: froze
         return None
     stars = {table: newer_rows(publish.star, table, after, through) for table in publish.star}
     mirrors = {table: mirror_rows(publish, table, after, through, tombstoned) for table in publish.mirror}
-    return Plan(
+    return LoadPlan(
         publish, loaded, tombstoned, after,
         {table: rows for table, rows in stars.items() if rows.partitions},
         {table: rows for table, rows in mirrors.items() if rows.partitions or not after},
@@ -93,10 +93,10 @@ def plan_load(publish: PublishManifest | None, loaded: Loaded, tombstoned: froze
 
 def check_lake(publish: PublishManifest, loaded: Loaded) -> None:
     """FatalError when the warehouse was loaded from another ingestion bucket, RetriableError when the lake is behind the warehouse."""
-    if publish.seq and loaded.load_seq and publish.origin != loaded.origin:
+    if publish.seq and loaded.load_seq and publish.lake_id != loaded.lake_id:
         raise FatalError(
-            f"the warehouse was loaded from the lake that begins with batch {loaded.origin}, but this lake begins with batch"
-            f" {publish.origin}: give the job the bucket that belongs to the warehouse, or make the warehouse anew from this one by"
+            f"the warehouse was loaded from the lake that begins with batch {loaded.lake_id}, but this lake begins with batch"
+            f" {publish.lake_id}: give the job the bucket that belongs to the warehouse, or make the warehouse anew from this one by"
             " scripts/totesys backfill"
         )
     if publish.through_batch_seq < loaded.through_batch_seq:
@@ -107,15 +107,15 @@ def check_lake(publish: PublishManifest, loaded: Loaded) -> None:
         )
 
 
-def newer_rows(lake: Mapping[str, Mapping[str, PartitionState]], table: str, after: int, through: int) -> Rows:
+def newer_rows(lake: Mapping[str, Mapping[str, PartitionState]], table: str, after: int, through: int) -> LakeRows:
     """The rows of a table above one batch and through another, in the partitions that have any above it."""
     states = lake.get(table, {}).values()
-    return Rows(tuple(state for state in states if state.max_batch_seq > after), after, through)
+    return LakeRows(tuple(state for state in states if state.max_batch_seq > after), after, through)
 
 
-def mirror_rows(publish: PublishManifest, table: str, after: int, through: int, tombstoned: frozenset[str] = frozenset()) -> Rows:
+def mirror_rows(publish: PublishManifest, table: str, after: int, through: int, tombstoned: frozenset[str] = frozenset()) -> LakeRows:
     """The same of a mirror, in partitions that have a tombstone, or may end one where the warehouse has some of the table."""
     rows = newer_rows(publish.mirror, table, after, through)
     if after and table in tombstoned:
         return rows
-    return Rows(tuple(state for state in rows.partitions if state.deleted), after, through)
+    return LakeRows(tuple(state for state in rows.partitions if state.deleted), after, through)

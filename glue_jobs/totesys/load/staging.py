@@ -22,7 +22,7 @@ from sqlalchemy.schema import CreateTable, DropTable
 from totesys.contracts import Contracts
 from totesys.errors.warehouse import spark_errors
 from totesys.load import lake_rows
-from totesys.load.plan import Plan
+from totesys.load.plan import LoadPlan
 from totesys.runtime.secrets import Credentials
 from totesys.runtime.spark_session import name_jobs
 from totesys.warehouse.models import ETL_SCHEMA, STAGING, TOMBSTONE, staging_table, tombstone_staging_table
@@ -128,7 +128,7 @@ class Staged:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Staging:
     """One attempt's staging of plans from a processed bucket. `spark` is asked for a session when there are files to read."""
 
     bucket: str
@@ -136,14 +136,14 @@ class Stage:
     spark: Callable[[], SparkSession]
     writer: StagingWriter
 
-    def tables(self, plan: Plan) -> dict[str, Table]:
+    def tables(self, plan: LoadPlan) -> dict[str, Table]:
         """The staging tables that the plan needs, by warehouse table; with `tombstone` when there are mirrors to read."""
         tables = {table: staging_table(self.contracts.warehouse[table], self.writer.attempt) for table in plan.stars}
         if any(rows.partitions for rows in plan.mirrors.values()):
             tables[TOMBSTONE] = tombstone_staging_table(self.writer.attempt)
         return tables
 
-    def fill(self, plan: Plan, tables: Mapping[str, Table]) -> Staged:
+    def fill(self, plan: LoadPlan, tables: Mapping[str, Table]) -> Staged:
         """Writes all of them, a few at once."""
         written = [table for table in tables if table == TOMBSTONE or plan.stars[table].partitions]
         rows = dict.fromkeys(tables, 0)
@@ -165,14 +165,14 @@ class Stage:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _rows(self, spark: SparkSession, plan: Plan, table: str, staged: Table) -> int:
+    def _rows(self, spark: SparkSession, plan: LoadPlan, table: str, staged: Table) -> int:
         rows, counts = lake_rows.star_rows(spark, self.bucket, plan, self.contracts.warehouse[table])
         self.writer.write(rows, staged, at_most=plan.stars[table].in_files)
         counted = counts.get
         lake_rows.check_star_counts(plan, table, **counted)
         return int(counted["wanted"])
 
-    def _keys(self, spark: SparkSession, plan: Plan, staged: Table) -> int:
+    def _keys(self, spark: SparkSession, plan: LoadPlan, staged: Table) -> int:
         keys, counts = lake_rows.mirror_keys(spark, self.bucket, plan, self.contracts.source)
         self.writer.write(keys, staged, at_most=sum(rows.in_files for rows in plan.mirrors.values()))
         counted = counts.get

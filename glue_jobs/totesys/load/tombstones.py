@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Table, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from totesys.load import outcome
-from totesys.load.plan import Plan
+from totesys.load.plan import LoadPlan
 from totesys.warehouse.models import tombstone_table
 
 _log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ def tombstoned(connection: Connection) -> frozenset[str]:
     return frozenset(connection.scalars(select(tombstone_table().c.source_table).distinct()))
 
 
-def bring_in(connection: Connection, plan: Plan, staged: Table | None) -> None:
+def bring_in(connection: Connection, plan: LoadPlan, staged: Table | None) -> None:
     """Makes the tombstones what the plan's mirrors say; `staged` holds keys and their state, or is None when no mirror had to be read."""
     tombstone = tombstone_table()
     anew = [table for table in plan.mirrors if plan.is_anew(table)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from totesys.errors import FatalError
 from totesys.errors.aws import aws_call
+from totesys.lake.formats import DEMANDS, refuse_newer
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Demands:
     backfill_from: int = 1
 
     def properties(self) -> dict[str, str]:
-        """As run properties; only what differs from an ordinary run is there."""
+        """Return the demands as run properties. Only what differs from an ordinary run is there; an ordinary run has none."""
         texts = {
             "full": "true" if self.full else "",
             "accept_deletes": ",".join(sorted(self.accept_deletes)),
@@ -38,12 +39,17 @@ class Demands:
             "backfill_table": self.backfill_table or "",
             "backfill_from": str(self.backfill_from) if self.backfill_from != 1 else "",
         }
-        return {name: text for name, text in texts.items() if text}
+        demanded = {name: text for name, text in texts.items() if text}
+        return {"format": str(DEMANDS), **demanded} if demanded else {}
 
     @staticmethod
     def parse(properties: dict[str, str]) -> Demands:
-        """From run properties, among which others may stand. FatalError when one says nothing that we know."""
+        """Return the demands in run properties; other properties are ignored. FatalError when one has no value that we know.
+
+        Properties without a format are read as well: a person may start a run in the console.
+        """
         try:
+            refuse_newer("what this run demands", int(properties.get("format") or 1), DEMANDS)
             return Demands(
                 full=_flag(properties, "full"),
                 accept_deletes=_names(properties, "accept_deletes"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -23,20 +22,6 @@ _SETTINGS = {
     "spark.sql.streaming.fileStreamSink.ignoreMetadata": "true",  # no stream writes the lake: spares requests at each read
 }
 
-# py4j asks the JVM for a name at each use, and for a part of a package in every JAR. PySpark uses these some thousand times a publish.
-_NAMES = (
-    "functions.col",
-    "functions.lit",
-    "PythonUtils.toSeq",
-    "SparkSession.getActiveSession",
-    "SparkSession$.MODULE$",
-    "org.apache.spark.sql.Observation",
-    "org.apache.spark.sql.expressions.Window",
-    "org.apache.spark.storage.StorageLevel",
-    "org.apache.spark.util.Utils",
-    "py4j.reflection.TypeUtil",
-)
-
 
 def spark_session(app_name: str) -> SparkSession:
     """The process's session, started if there is none."""
@@ -44,14 +29,7 @@ def spark_session(app_name: str) -> SparkSession:
     builder = SparkSession.builder.appName(app_name)
     for name, value in _SETTINGS.items():
         builder = builder.config(name, value)
-    spark = builder.getOrCreate()
-    for name in _NAMES:
-        found: Any = spark._jvm
-        for part in name.split("."):
-            value = getattr(found, part)
-            setattr(found, part, value)
-            found = value
-    return spark
+    return builder.getOrCreate()
 
 
 def name_jobs(spark: SparkSession, name: str) -> None:

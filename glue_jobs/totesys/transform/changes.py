@@ -24,7 +24,7 @@ class Publishing:
     batches     the batches that it brings in, oldest first
     seq         number of the publish
     publish_id  names the prefixes that the pass writes
-    origin      id of the first batch of all
+    lake_id     id of the first batch of all
     tables      the source tables whose batches it brings in
     years       years that the calendar must have, whatever the facts use
     """
@@ -33,7 +33,7 @@ class Publishing:
     batches: tuple[BatchManifest, ...]
     seq: int
     publish_id: str
-    origin: str
+    lake_id: str
     tables: tuple[str, ...]
     years: frozenset[int] = frozenset()
 
@@ -49,7 +49,7 @@ class Publishing:
     @property
     def day_of(self) -> dict[int, str]:
         """The UTC day of each batch, by its number."""
-        return {batch.seq: INITIAL if batch.batch_id == self.origin else batch.ingest_date for batch in self.batches}
+        return {batch.seq: INITIAL if batch.batch_id == self.lake_id else batch.ingest_date for batch in self.batches}
 
 
 @dataclass(frozen=True)

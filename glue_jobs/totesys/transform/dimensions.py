@@ -12,13 +12,13 @@ from totesys.lake import layout
 from totesys.lake.manifests import PartitionState
 from totesys.runtime.spark_session import name_jobs
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, TableChange, count_partitions, table_change
-from totesys.transform.spark_lake import Lake, divided, key_range
+from totesys.transform.spark_lake import SparkLake, divided, key_range
 from totesys.transform.tables import rows_of
 from totesys.transform.tables.dim_date import dim_date
 
 
 def publish_joined_dimension(
-    lake: Lake, publishing: Publishing, contracts: Contracts, dimension: Contract, mirrors: Mapping[str, Mapping[str, PartitionState]]
+    lake: SparkLake, publishing: Publishing, contracts: Contracts, dimension: Contract, mirrors: Mapping[str, Mapping[str, PartitionState]]
 ) -> TableChange:
     """Rebuild the dimension from the new mirrors of its inputs, and write the ranges that have a changed row.
 
@@ -50,7 +50,7 @@ def publish_joined_dimension(
         rows.unpersist()
 
 
-def publish_calendar(lake: Lake, publishing: Publishing, dimension: Contract, spans: Iterable[DateSpan]) -> TableChange:
+def publish_calendar(lake: SparkLake, publishing: Publishing, dimension: Contract, spans: Iterable[DateSpan]) -> TableChange:
     """Adds the years that are missing between the first and the last day that facts use. A year is a partition and never changes."""
     known = {int(year) for year in publishing.previous.star.get(dimension.table, {})}
     used = known | publishing.years | {day.year for span in spans for day in span}

@@ -25,13 +25,13 @@ from totesys.runtime.demands import Demands
 from totesys.runtime.logs import said
 from totesys.transform.backfill import backfill_work
 from totesys.transform.publish import TABLES_AT_ONCE, Work, publish
-from totesys.transform.spark_lake import Lake
+from totesys.transform.spark_lake import SparkLake
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Clients:
+class TransformClients:
     """The AWS clients that transform uses."""
 
     s3: Any
@@ -45,7 +45,7 @@ class TransformJob:
     time that its publishes are stamped with."""
 
     spark: Callable[[], SparkSession]
-    clients: Clients
+    clients: TransformClients
     arguments: TransformArguments
     demands: Demands
     attempt: str
@@ -83,7 +83,7 @@ class TransformJob:
         return published
 
     def _make(self, work: Work, seq: int) -> PublishManifest:
-        lake = Lake(self.spark(), self._ingestion.name, self._processed.name)
+        lake = SparkLake(self.spark(), self._ingestion.name, self._processed.name)
         with lake_errors():
             return publish(lake, load_contracts(), work, seq, self.attempt, self.now)
 

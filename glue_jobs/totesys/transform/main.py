@@ -11,13 +11,13 @@ import boto3
 from totesys.runtime.arguments import TransformArguments, parse_arguments
 from totesys.runtime.demands import read_demands
 from totesys.runtime.spark_session import spark_session
-from totesys.transform.job import Clients, TransformJob
+from totesys.transform.job import TransformClients, TransformJob
 
 
 def main(argv: Sequence[str]) -> None:
     """Publish every batch that waits, if any does."""
     arguments = parse_arguments(TransformArguments, argv)
-    clients = Clients(*(boto3.client(name) for name in ("s3", "glue", "events")))
+    clients = TransformClients(*(boto3.client(name) for name in ("s3", "glue", "events")))
     demands = read_demands(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
     TransformJob(
         lambda: spark_session("totesys-transform"), clients, arguments, demands, secrets.token_hex(4), datetime.now(timezone.utc)

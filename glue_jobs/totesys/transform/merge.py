@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from totesys.contracts import Contract
 
-_STATE = ("is_deleted", "batch_seq", "_seen_seq", "_is_changed", "_is_version", "is_put_back", "_is_last", "_is_miss")
+_STATE = ("is_deleted", "batch_seq", "_seen_seq", "_is_changed", "_is_version", "is_reinserted", "_is_last", "_is_miss")
 
 
 def merge(
@@ -36,8 +36,8 @@ def merge(
       is_deleted, batch_seq  the state, and the batch that brought it: an equal state keeps the batch of the first
       _seen_seq              the batch that saw it; 0 for the state that was known before
       _is_changed            differs from the state before, in any column
-      _is_version            is a new fact version: alive, and new, put back, or different in the version columns
-      is_put_back            is a new fact version with the same version columns as before: the key was deleted meanwhile
+      _is_version            is a new fact version: alive, and new, reinserted, or different in the version columns
+      is_reinserted          is a new fact version with the same version columns as before: the key was deleted meanwhile
       _is_last               is the key's newest state: these rows are the new mirror
       _is_miss               is alive and changed, though no delta would have offered it: only a full read noticed
     """
@@ -65,7 +65,7 @@ def merge(
         {
             "_is_changed": is_new & ~F.col("_before").eqNullSafe(F.struct("_values", "is_deleted")),
             "_is_version": is_new & _is_version(version_columns),
-            "is_put_back": is_new & _is_put_back(version_columns),
+            "is_reinserted": is_new & _is_reinserted(version_columns),
         }
     )
     so_far = by_batch.rowsBetween(Window.unboundedPreceding, Window.currentRow)
@@ -87,7 +87,7 @@ def first_states(captured: DataFrame, contract: Contract, version_columns: Seque
         F.col("batch_seq").alias("_seen_seq"),
         F.lit(True).alias("_is_changed"),
         F.lit(bool(version_columns)).alias("_is_version"),
-        F.lit(False).alias("is_put_back"),
+        F.lit(False).alias("is_reinserted"),
         F.lit(True).alias("_is_last"),
         (~F.col("_is_offered")).alias("_is_miss"),
     )
@@ -117,7 +117,7 @@ def _with_deletions(states: DataFrame) -> DataFrame:
         "_seen_seq": F.col("_gone_seq"),
         "_is_changed": ~F.col("is_deleted"),
         "_is_last": F.col("_is_last"),
-        **dict.fromkeys(("_is_version", "is_put_back", "_is_miss"), F.lit(False)),
+        **dict.fromkeys(("_is_version", "is_reinserted", "_is_miss"), F.lit(False)),
     }
     kept, gone = (F.struct(*[value.alias(name) for name, value in state.items()]) for state in (own, deletion))
     return states.select("_values", F.explode(F.when(is_kept, F.array(kept)).otherwise(F.array(kept, gone))).alias("_state"))
@@ -130,7 +130,7 @@ def _is_version(version_columns: Sequence[str]) -> Column:
     return ~F.col("is_deleted") & ~(was_alive & _says_the_same(version_columns))
 
 
-def _is_put_back(version_columns: Sequence[str]) -> Column:
+def _is_reinserted(version_columns: Sequence[str]) -> Column:
     if not version_columns:
         return F.lit(False)
     was_deleted = F.coalesce(F.col("_before.is_deleted"), F.lit(False))

@@ -20,7 +20,7 @@ from totesys.runtime.spark_session import name_jobs
 from totesys.transform.changes import Publishing, SourceChange, TableChange, partitions_after
 from totesys.transform.dimensions import publish_calendar, publish_joined_dimension
 from totesys.transform.source_table import publish_source_table
-from totesys.transform.spark_lake import Lake
+from totesys.transform.spark_lake import SparkLake
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +45,10 @@ class Work:
     years: frozenset[int] = field(default_factory=frozenset)
 
 
-def publish(lake: Lake, contracts: Contracts, work: Work, seq: int, attempt: str, now: datetime) -> PublishManifest:
+def publish(lake: SparkLake, contracts: Contracts, work: Work, seq: int, attempt: str, now: datetime) -> PublishManifest:
     """Writes the lake that the work makes of its start, below prefixes of this attempt, and returns the manifest that would commit it."""
     publish_id = layout.run_id(seq, attempt)
-    origin = work.start.origin or work.batches[0].batch_id
+    lake_id = work.start.lake_id or work.batches[0].batch_id
     state, misses = work.start, Counter[str]()
     several = list(passes(work.batches))
     for number, batches in enumerate(several):
@@ -56,7 +56,7 @@ def publish(lake: Lake, contracts: Contracts, work: Work, seq: int, attempt: str
         log.info("publish %s: batches %d to %d", pass_id, batches[0].seq, batches[-1].seq)
         # Years that facts do not ask for come last: a batch before the one that first asked may be in the warehouse without them.
         years = work.years if batches is several[-1] else frozenset()
-        state = _pass(lake, contracts, Publishing(state, batches, seq, pass_id, origin, work.tables, years))
+        state = _pass(lake, contracts, Publishing(state, batches, seq, pass_id, lake_id, work.tables, years))
         misses.update(state.misses)
     made = replace(
         state,
@@ -64,7 +64,7 @@ def publish(lake: Lake, contracts: Contracts, work: Work, seq: int, attempt: str
         publish_id=publish_id,
         previous_seq=work.start.seq,
         published_at=now.isoformat(timespec="milliseconds"),
-        origin=origin,
+        lake_id=lake_id,
         after_batch_seq=work.start.through_batch_seq,
         batches=tuple((batch.seq, batch.batch_id) for batch in work.batches),
         misses=dict(misses),
@@ -101,7 +101,7 @@ def passes(batches: Sequence[BatchManifest]) -> Iterator[tuple[BatchManifest, ..
         yield tuple(some)
 
 
-def _pass(lake: Lake, contracts: Contracts, publishing: Publishing) -> PublishManifest:
+def _pass(lake: SparkLake, contracts: Contracts, publishing: Publishing) -> PublishManifest:
     """The lake after one pass; of the manifest only what a pass makes is right."""
     previous = publishing.previous
     with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
@@ -135,7 +135,7 @@ def _pass(lake: Lake, contracts: Contracts, publishing: Publishing) -> PublishMa
     )
 
 
-def _timed(lake: Lake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
+def _timed(lake: SparkLake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
     name_jobs(lake.spark, table)
     started = time.monotonic()
     source_change = publish_source_table(lake, publishing, contracts, table)
@@ -152,7 +152,7 @@ def _is_touched(dimension: Contract, changes: dict[str, SourceChange]) -> bool:
     return len(dimension.inputs) > 1 and any(table in changes and changes[table].mirror.states for table in dimension.inputs)
 
 
-def _new_rows(lake: Lake, contracts: Contracts, made: PublishManifest) -> dict[str, int]:
+def _new_rows(lake: SparkLake, contracts: Contracts, made: PublishManifest) -> dict[str, int]:
     """Rows of each warehouse table whose batch is above that of the start."""
     counted = {}
     for table, contract in contracts.warehouse.items():

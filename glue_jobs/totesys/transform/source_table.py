@@ -16,7 +16,7 @@ from totesys.lake import layout
 from totesys.lake.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
 from totesys.transform.merge import first_states, merge
-from totesys.transform.spark_lake import ROWS_PER_FILE, Lake, are_few, check_rows, divided, key_range
+from totesys.transform.spark_lake import ROWS_PER_FILE, SparkLake, are_few, check_rows, divided, key_range
 from totesys.transform.tables import rows_of
 
 _XID_MASK = 2**32 - 1  # rows carry the lower 32 bits of the transaction that wrote them
@@ -34,7 +34,7 @@ class _Merged:
     misses: int
 
 
-def publish_source_table(lake: Lake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
+def publish_source_table(lake: SparkLake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
     """Merges what the batches captured of one table, and writes the key ranges and days that differ."""
     contract = contracts.source[table]
     captures = {
@@ -56,12 +56,12 @@ def publish_source_table(lake: Lake, publishing: Publishing, contracts: Contract
         states.unpersist()
 
 
-def _captured(lake: Lake, contract: Contract, captures: dict[int, TableCapture]) -> DataFrame:
+def _captured(lake: SparkLake, contract: Contract, captures: dict[int, TableCapture]) -> DataFrame:
     files = {landed.key: capture.contract_version for capture in captures.values() for landed in capture.files}
     return lake.read_raw(contract, (*contract.columns, *RAW_LINEAGE), files)
 
 
-def _known(lake: Lake, publishing: Publishing, contract: Contract, captures: dict[int, TableCapture]) -> list[PartitionState]:
+def _known(lake: SparkLake, publishing: Publishing, contract: Contract, captures: dict[int, TableCapture]) -> list[PartitionState]:
     """Return the key ranges of the mirror that the captures may change."""
     known = publishing.previous.mirror.get(contract.table, {})
     if len(known) > 1 and not any(capture.mode == "full" for capture in captures.values()):
@@ -71,7 +71,7 @@ def _known(lake: Lake, publishing: Publishing, contract: Contract, captures: dic
 
 
 def _merged_states(
-    lake: Lake,
+    lake: SparkLake,
     publishing: Publishing,
     contract: Contract,
     captures: dict[int, TableCapture],
@@ -88,7 +88,7 @@ def _merged_states(
     mirror = lake.read(contract, (*contract.columns, *MIRROR_LINEAGE), known)
     # The first capture of all finds nothing to delete.
     can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
-    kept_out = lake.read_kept_out({seq: dead.open for seq in can_delete if (dead := captures[seq].dead)})
+    kept_out = lake.read_kept_out({seq: dead for seq in can_delete if (dead := captures[seq].dead_letters)})
     return merge(mirror, captured, can_delete, contract, version_columns, kept_out, is_one_task)
 
 
@@ -175,7 +175,7 @@ def _days(contract: Contract, fact: Contract | None) -> dict[str, SparkColumn]:
 
 
 def _write(
-    lake: Lake, publishing: Publishing, contracts: Contracts, contract: Contract, fact: Contract | None, merged: _Merged
+    lake: SparkLake, publishing: Publishing, contracts: Contracts, contract: Contract, fact: Contract | None, merged: _Merged
 ) -> SourceChange:
     changed_ranges = [int(value) for value in merged.ranges]
     is_touched = F.col("_is_last") & key_range(contract).isin(changed_ranges)
@@ -199,7 +199,7 @@ def _write(
     return SourceChange(mirror_change, star, merged.dates, merged.misses)
 
 
-def _append(lake: Lake, publishing: Publishing, fact: Contract, rows: DataFrame, versions: dict[int, int]) -> TableChange:
+def _append(lake: SparkLake, publishing: Publishing, fact: Contract, rows: DataFrame, versions: dict[int, int]) -> TableChange:
     """Writes new fact rows into the partitions of their batches' days, each with the rows that it had before."""
     known = publishing.previous.star.get(fact.table, {})
     day_of = publishing.day_of

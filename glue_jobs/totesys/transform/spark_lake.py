@@ -16,7 +16,8 @@ from totesys.contracts.spark_types import spark_schema
 from totesys.errors import BadDataError
 from totesys.lake import layout
 from totesys.lake.files import read_files
-from totesys.lake.manifests import PartitionState
+from totesys.lake.formats import OPEN_LETTERS, refuse_newer
+from totesys.lake.manifests import DeadLetters, PartitionState
 
 ROWS_PER_FILE = 1_000_000
 _RANGES = 2**31
@@ -24,7 +25,7 @@ _FEW_ROWS = 100_000  # below it, one task instead of a shuffle: spares tasks, an
 
 
 @dataclass(frozen=True)
-class Lake:
+class SparkLake:
     """The two buckets as Spark sees them."""
 
     spark: SparkSession
@@ -35,10 +36,13 @@ class Lake:
         """Return the rows of landed files. `files`: key -> the version of the contract that the file landed under, both from manifests."""
         return self._read(contract, columns, {layout.uri(self.ingestion_bucket, key): version for key, version in files.items()})
 
-    def read_kept_out(self, open_letters: Mapping[int, str]) -> DataFrame | None:
-        """The keys that batches kept out of the lake (key, batch_seq), by the objects that list them; None when no batch did."""
-        if not open_letters:
+    def read_kept_out(self, dead_letters: Mapping[int, DeadLetters]) -> DataFrame | None:
+        """Return the keys that batches kept out of the lake (key, batch_seq). `dead_letters`: by batch; None when there are none."""
+        if not dead_letters:
             return None
+        for dead in dead_letters.values():
+            refuse_newer(layout.uri(self.ingestion_bucket, dead.open_letters), dead.format, OPEN_LETTERS)
+        open_letters = {seq: dead.open_letters for seq, dead in dead_letters.items()}
         # One read for all, and the file's name tells the batch: a frame of each would make a plan that grows with what waits.
         batches = F.create_map(*[F.lit(part) for seq, open_ in open_letters.items() for part in (PurePosixPath(open_).name, seq)])
         keys = self.spark.read.schema("key bigint").parquet(*[layout.uri(self.ingestion_bucket, open_) for open_ in open_letters.values()])

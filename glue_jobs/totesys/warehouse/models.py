@@ -74,6 +74,16 @@ def _warehouse_type(item: contracts.Column) -> str:
 
 
 @cache
+def format_table() -> Table:
+    """One row: the format of the tables of schema `etl`, which code older than them must not touch."""
+    return Table(
+        "format", MetaData(schema=ETL_SCHEMA),
+        Column("format", Integer, primary_key=True, autoincrement=False, comment="Format of this schema's tables."),
+        comment="The version of the tables in this schema: one row.",
+    )  # fmt: skip
+
+
+@cache
 def ledger_table() -> Table:
     """One row per load, written by the transaction that made it: the truth about what the warehouse holds."""
     return Table(
@@ -81,7 +91,7 @@ def ledger_table() -> Table:
         Column("load_seq", BigInteger, primary_key=True, autoincrement=False, comment="Number of the load; the newest has the highest."),
         Column("publish_seq", BigInteger, nullable=False, comment="Number of the publish that it loaded."),
         Column("publish_id", String, nullable=False, comment="Id of the publish."),
-        Column("origin", String, nullable=False, comment="Id of the first landed batch: the ingestion bucket that all rows come from."),
+        Column("lake_id", String, nullable=False, comment="Id of the lake that all rows come from: of its first batch with rows."),
         Column("first_batch_seq", BigInteger, nullable=False, comment="Lowest batch number that this load brought in."),
         Column("through_batch_seq", BigInteger, nullable=False, comment="Highest batch number that is in."),
         Column("loaded_at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()"), comment="When."),
@@ -104,14 +114,14 @@ def tombstone_table() -> Table:
 
 
 @cache
-def put_back_table() -> Table:
-    """One row per fact version that says the same as the one before it, and rightly so."""
+def reinserted_version_table() -> Table:
+    """One row per fact version that rightly repeats the version before it."""
     return Table(
-        "put_back", MetaData(schema=ETL_SCHEMA),
+        "reinserted_version", MetaData(schema=ETL_SCHEMA),
         Column("fact_table", String, primary_key=True, comment="Table of the fact."),
         Column("key", BigInteger, primary_key=True, autoincrement=False, comment="Key that the versions are of."),
         Column("batch_seq", BigInteger, primary_key=True, autoincrement=False, comment="Number of the batch that brought the version."),
-        comment="Rows that were deleted at the source and put back as they had been: their versions repeat each other.",
+        comment="Rows that were deleted at the source and inserted again unchanged: their versions repeat each other.",
     )  # fmt: skip
 
 
@@ -135,7 +145,7 @@ def waiting_table(contract: Contract) -> Table:
 def etl_tables(warehouse: dict[str, Contract]) -> list[Table]:
     """Return every table of our own schema `etl`, without the staging tables."""
     waiting = [waiting_table(contract) for contract in warehouse.values() if contract.version_of]
-    return [*waiting, ledger_table(), tombstone_table(), put_back_table(), reconciliation_table()]
+    return [*waiting, format_table(), ledger_table(), tombstone_table(), reinserted_version_table(), reconciliation_table()]
 
 
 @cache

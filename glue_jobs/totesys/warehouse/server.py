@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import psycopg2
-from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, inspect, select, text
 from sqlalchemy.schema import AddConstraint, CreateColumn, CreateSchema, SetColumnComment
 
 from totesys.contracts import Contract
 from totesys.errors import FatalError
+from totesys.lake import formats
 from totesys.runtime.secrets import Credentials
 from totesys.warehouse import session
 from totesys.warehouse.columns import live_columns, refuse_other_columns, widen_columns
-from totesys.warehouse.models import ETL_SCHEMA, PUBLIC_SCHEMA, etl_tables, warehouse_tables
+from totesys.warehouse.models import ETL_SCHEMA, PUBLIC_SCHEMA, etl_tables, format_table, ledger_table, warehouse_tables
 from totesys.warehouse.views import prepare_views
 
 _PREPARING = 0x746F7465  # advisory lock: two loads that find an empty warehouse at the same moment
@@ -36,11 +37,13 @@ def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) ->
     """Create the missing tables, with keys and foreign keys, and the views. Return the names of what was created or changed.
 
     An existing table gets the columns that it lacks, and columns that are narrower than their contract are widened. BadDataError when a
-    column cannot be added, or its type can be neither kept nor widened. FatalError, before any change, when the database is not UTF-8.
+    column cannot be added, or its type can be neither kept nor widened. FatalError, before any change, when the database is not UTF-8, or
+    schema etl has no format or a newer one than this code knows.
     """
     with connection.begin():
         _refuse_other_encodings(connection)
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _PREPARING})
+        _refuse_other_format(connection)
         if not inspect(connection).has_schema(ETL_SCHEMA):
             connection.execute(CreateSchema(ETL_SCHEMA))
         stars = warehouse_tables(warehouse)
@@ -54,6 +57,8 @@ def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) ->
         widened = [widen_columns(connection, table, columns, views.get(table)) for table, columns in existing.items()]
         for table in missing:
             table.create(connection, checkfirst=False)
+        if format_table() in missing:
+            connection.execute(format_table().insert().values(format=formats.WAREHOUSE))
         added = [name for table, columns in existing.items() for name in _add_columns(connection, table, columns)]
         held = {table: list(dict.fromkeys([*existing.get(table, ()), *table.columns.keys()])) for table in stars.values()}
         made = prepare_views(connection, warehouse, held)
@@ -68,6 +73,19 @@ def _refuse_other_encodings(connection: Connection) -> None:
         raise FatalError(
             f"the warehouse {connection.scalar(text('SELECT current_database()'))} has the encoding {encoding}, which lacks characters that"
             " the lake may have. Nothing was loaded. Recreate the database with ENCODING 'UTF8'; the next tick fills it"
+        )
+
+
+def _refuse_other_format(connection: Connection) -> None:
+    present = inspect(connection).get_table_names(schema=ETL_SCHEMA)
+    found = connection.scalars(select(format_table().c.format)).all() if format_table().name in present else []
+    formats.refuse_newer("schema etl of the warehouse", max(found, default=0), formats.WAREHOUSE)
+    if ledger_table().name in present and len(found) != 1:
+        raise FatalError(
+            "schema etl of the warehouse does not say its format in one row of etl.format: it is damaged, or a release before 0.2.0 made"
+            " it. Nothing was loaded",
+            "restore etl.format from a backup; or drop schema etl and the pipeline's tables in schema public, and the next tick fills"
+            " the warehouse from the lake",
         )
 
 

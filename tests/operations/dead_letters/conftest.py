@@ -61,8 +61,8 @@ class Ingested:
         batch_id = f"{self.seq:010d}-a"
         lines = [
             json.dumps({
-                "table": table, "key": key, "reason": reason, "contract_version": 1, "batch_seq": self.seq, "batch_id": batch_id,
-                "at": SNAPSHOT_AT, "row": {f"{table}_id": key, "note": f"[b]ü\u2028{self.seq}"},
+                "format": 1, "table": table, "key": key, "reason": reason, "contract_version": 1, "batch_seq": self.seq,
+                "batch_id": batch_id, "snapshot_at": SNAPSHOT_AT, "row": {f"{table}_id": key, "note": f"[b]ü\u2028{self.seq}"},
             }, ensure_ascii=False) + "\n"
             for key in keys
         ]  # fmt: skip

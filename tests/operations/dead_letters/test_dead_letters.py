@@ -121,13 +121,25 @@ def test_a_number_is_shown_with_every_digit(ingested: Ingested, deadletters: Com
     assert "9007199254740993.12345678901" in deadletters("show", "payment").out[2]
 
 
-@pytest.mark.parametrize("body", [b"", b'{"key": 4, "rea', b"\xff\xd8\xff", b"[4]", b'{"key": 4}'])
-def test_letters_that_cannot_be_read_are_named_with_what_restores_them(ingested: Ingested, deadletters: Command, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "its lines are not JSON"),
+        (b'{"key": 4, "rea', "its lines are not JSON"),
+        (b"\xff\xd8\xff", "its lines are not JSON"),
+        (b"[4]", "it holds JSON, but no object"),
+        (b'{"format": 1, "key": 4}', "a line lacks batch_seq, contract_version, reason, row, snapshot_at"),
+    ],
+    ids=["empty", "truncated", "binary", "a list", "too few fields"],
+)
+def test_letters_that_cannot_be_read_are_named_with_what_restores_them(
+    ingested: Ingested, deadletters: Command, body: bytes, reason: str
+) -> None:
     ingested.batch(4)
     ingested.lake.ingestion.put(ingested.written(1), body)
     ended = deadletters("show", "payment")
     assert ended.code == 2
-    assert ended.err.startswith(f"deadletters: could not start: s3://ingestion/{ingested.written(1)} cannot be read: its lines are not ")
+    assert ended.err.startswith(f"deadletters: could not start: s3://ingestion/{ingested.written(1)} cannot be read: {reason}. Restore")
     assert ended.err.count("\n") == 1
 
 
@@ -146,10 +158,10 @@ def test_objects_of_others_among_the_letters_are_passed_over(ingested: Ingested,
 
 def test_a_damaged_word_about_a_letter_is_named(ingested: Ingested, deadletters: Command) -> None:
     ingested.batch(4)
-    ingested.lake.ingestion.put("dead_letter/payment/discarded/0000000001-4.json", b"{}")
+    ingested.lake.ingestion.put("dead_letter/payment/discarded/0000000001-4.json", b'{"format": 1}')
     ended = deadletters("discard", "payment", "--key", "4", "--reason", "a test row")
     assert ended.code == 2
-    assert "s3://ingestion/dead_letter/payment/discarded/0000000001-4.json cannot be read: it does not say who" in ended.err
+    assert "s3://ingestion/dead_letter/payment/discarded/0000000001-4.json cannot be read: it lacks discarded_by. Restore" in ended.err
 
 
 def test_of_a_held_table_the_rows_are_shown_that_came_since_it_is_held(ingested: Ingested, deadletters: Command) -> None:
@@ -182,7 +194,7 @@ def test_a_replay_is_one_run_that_says_what_became_of_the_letters(ingested: Inge
     ingested.lake.load(1)
     glue.on_ingest = [lambda: (ingested.batch(good=[4]), glue.publishes(through=2))]
     ended = deadletters("replay", "payment")
-    assert glue.started_with == [{"replay": "payment"}]
+    assert glue.started_with == [{"format": "1", "replay": "payment"}]
     assert ended.out[-2:] == [
         "loaded batch 2: 3 rows read, 3 warehouse rows new or changed",
         "payment: 1 row of 2 out of the dead letter, 1 in it now",
@@ -215,8 +227,10 @@ def test_a_discarded_letter_leaves_a_trace_and_is_counted_apart(ingested: Ingest
     ingested.batch(4, 5)
     ended = deadletters("discard", "payment", "--key", "4", "--reason", " a test row ")
     trace = ingested.lake.ingestion.get_json(layout.discarded_key("payment", 1, 4))
-    at = trace.pop("at")
-    assert trace == {"table": "payment", "key": 4, "batch_seq": 1, "letter_reason": NO_DATE, "by": ME, "reason": "a test row"}
+    at = trace.pop("discarded_at")
+    assert trace == {
+        "format": 1, "table": "payment", "key": 4, "batch_seq": 1, "letter_reason": NO_DATE, "discarded_by": ME, "reason": "a test row",
+    }  # fmt: skip
     assert ended == Ended(0, [f"payment 4 is discarded by {ME} at {at}: a test row"], "")
     listed = deadletters("list")
     assert [line[1] for line in cells(listed)] == [f"1 row: {NO_DATE}"]

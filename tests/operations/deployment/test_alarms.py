@@ -13,7 +13,7 @@ import pytest
 from totesys.errors import FatalError
 from totesys.runtime.alerts import Alert, send
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from operations.cli.main import main
 from operations.deployment import proof
 from operations.deployment.change_sets import deploy_stack
@@ -21,7 +21,7 @@ from operations.deployment.proof import prove_stack
 from operations.deployment.stacks import stack_outputs
 from operations.deployment.templates import Template
 from operations.workflows.heartbeat import heartbeat_alarm, heed_heartbeat
-from tests.local_aws.machine import wait_until
+from tests.support.local_aws.machine import wait_until
 from tests.support.stack import PROJECT, Stack
 
 Messages = Callable[[str], str]  # waits for a text that begins so, or for the alarm of that name

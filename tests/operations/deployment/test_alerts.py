@@ -8,12 +8,12 @@ import pytest
 from totesys.errors import FatalError
 from totesys.runtime.alerts import Alert, send
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from operations.deployment.change_sets import deploy_stack
 from operations.deployment.proof import prove_stack
 from operations.deployment.stacks import stack_outputs
 from operations.deployment.templates import Template
-from tests.local_aws.machine import wait_until
+from tests.support.local_aws.machine import wait_until
 from tests.support.stack import PROJECT, Stack
 
 KINDS = {

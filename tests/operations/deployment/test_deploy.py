@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from totesys.errors import FatalError
 from totesys.runtime.secrets import Credentials, read_credentials
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from operations.deployment.deployment import Deployment
 from operations.deployment.parameters import may_create_log_groups
 from operations.deployment.proof import look_up, prove_stack

@@ -30,7 +30,7 @@ def version(order: int, batch: int, units: int) -> dict[str, Any]:
         "sales_order_id": order,
         "units_sold": units,
         "batch_seq": batch,
-        "is_put_back": False,
+        "is_reinserted": False,
     }
 
 

@@ -116,7 +116,7 @@ def ingestion() -> Iterator[Bucket]:
 def test_what_is_kept_out_is_what_the_newest_batch_says(ingestion: Bucket) -> None:
     assert read_kept_out(ingestion) == KeptOut()
     ingestion.put("_open/payment/1.parquet", parquet([(4, 900, 1, NO_DATE)]))
-    payments = TableCapture("delta", 1, 1, 1, "", None, "", 0, 3, "", None, dead=DeadLetters("_open/payment/1.parquet", 1, 0))
+    payments = TableCapture("delta", 1, 1, 1, "", None, "", 0, 3, "", None, dead_letters=DeadLetters("_open/payment/1.parquet", 1, 0))
     identity = SourceIdentity("1", 1, 1)
     commit(ingestion, BatchManifest(1, "1", "", "1:1:", "", identity, 0, 0, {"payment": payments}, held={"design": HELD}))
     assert read_kept_out(ingestion) == KeptOut({"design": HELD}, {"payment": {4: NO_DATE}})

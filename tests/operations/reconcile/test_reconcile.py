@@ -110,7 +110,9 @@ def test_a_version_that_was_put_back_may_repeat_the_one_before_but_no_other(agre
         "payment_id, created_date, created_time, last_updated_date, last_updated_time, transaction_id, counterparty_id, payment_amount"
     )
     rest = "currency_id, payment_type_id, paid, payment_date FROM fact_payment WHERE payment_record_id = 1"
-    agreeing.in_warehouse(f"INSERT INTO fact_payment SELECT 2, {columns}, {rest}; INSERT INTO etl.put_back VALUES ('fact_payment', 1, 7)")
+    agreeing.in_warehouse(
+        f"INSERT INTO fact_payment SELECT 2, {columns}, {rest}; INSERT INTO etl.reinserted_version VALUES ('fact_payment', 1, 7)"
+    )
     assert agreeing.differences() == []
     agreeing.in_warehouse(f"INSERT INTO fact_payment SELECT 3, {columns}, {rest}")
     assert agreeing.differences() == ["fact_payment 1: duplicate version (record 3 repeats the version before it)"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from totesys.contracts import load_contracts
 
-from local_aws.spark import aws_environment
+from local_aws.environment import aws_environment
 from operations.registry import contracts
 from tests.support.commands import totesys
 from tests.support.stack import PROJECT, Stack

@@ -97,7 +97,7 @@ def test_nobody_is_needed_when_all_is_well() -> None:
             "the warehouse holds batch 9, but the newest with rows in the ingestion bucket is batch 7: either its secret names the"
             " warehouse of another lake, or the bucket has lost batches",
         ),
-        ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}. Nothing of it is lost. What to do: {HELD.settle}"),
+        ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}. Nothing of it is lost. What to do: {HELD.cure}"),
         (
             {"dead": {"design": 1}},
             "design has 1 row in the dead letter: put them right at the source: scripts/totesys deadletters show design",
@@ -271,7 +271,7 @@ def test_a_status_can_be_had_as_json(capsys: pytest.CaptureFixture[str], monkeyp
     assert found["jobs"] == [
         {"job": "p-load", "state": "FAILED", "started_at": FAILED.started_at.isoformat(), "seconds": 180.0, "error": FAILED.error}
     ]
-    assert found["held"] == {"staff": {"since": SNAPSHOT_AT, "reason": HELD.reason, "settle": HELD.settle}}
+    assert found["held"] == {"staff": {"since": SNAPSHOT_AT, "reason": HELD.reason, "settle": HELD.cure}}
     assert [matter["what"] for matter in found["needs_a_person"]] == ["p-load FAILED", "staff is held"]
 
 

@@ -23,13 +23,13 @@ def loaded(lake: Lake) -> Lake:
 
 def test_all_is_made_anew_unless_something_less_is_demanded(glue: Glue, loaded: Lake, command: Command) -> None:
     command("backfill")
-    assert glue.started_with == [{"backfill": "true"}]
+    assert glue.started_with == [{"format": "1", "backfill": "true"}]
 
 
 @pytest.mark.parametrize("table", ["sales_order", "fact_sales_order"])
 def test_a_table_and_a_first_batch_go_with_the_run(glue: Glue, loaded: Lake, command: Command, table: str) -> None:
     command("backfill", "--table", table, "--from", "2")
-    assert glue.started_with == [{"backfill": "true", "backfill_table": table, "backfill_from": "2"}]
+    assert glue.started_with == [{"format": "1", "backfill": "true", "backfill_table": table, "backfill_from": "2"}]
 
 
 def test_the_partitions_that_were_made_anew_are_listed_with_their_rows(glue: Glue, loaded: Lake, command: Command) -> None:

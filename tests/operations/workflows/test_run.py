@@ -90,7 +90,7 @@ def test_runs_are_found_on_whatever_page_and_sorted_by_their_start(glue: Glue) -
 def test_what_a_person_demands_of_the_run_is_in_its_properties(glue: Glue, command: Command) -> None:
     glue.on_ingest = [lambda: None]
     command("run", "--full", "--accept-deletes", "payment", "--accept-deletes", "design")
-    assert glue.started_with == [{"full": "true", "accept_deletes": "design,payment"}]
+    assert glue.started_with == [{"format": "1", "full": "true", "accept_deletes": "design,payment"}]
 
 
 def test_only_the_first_of_the_runs_that_a_tick_needs_does_what_was_demanded(glue: Glue, lake: Lake) -> None:
@@ -100,7 +100,7 @@ def test_only_the_first_of_the_runs_that_a_tick_needs_does_what_was_demanded(glu
 
     glue.on_ingest = [lands_beside_a_publish, lambda: glue.publishes(through=1)]
     tick(glue, Demands(full=True))
-    assert glue.started_with == [{"full": "true"}, {}]
+    assert glue.started_with == [{"format": "1", "full": "true"}, {}]
 
 
 def test_a_table_that_no_contract_names_cannot_be_let_go(glue: Glue, command: Command) -> None:

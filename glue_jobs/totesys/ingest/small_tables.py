@@ -1,0 +1,28 @@
+"""Small tables that a batch keeps beside its manifest, as Parquet objects. They are read whole."""
+
+from __future__ import annotations
+
+import io
+from contextlib import closing
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from totesys.lake.store import Bucket
+
+
+def save_table(bucket: Bucket, key: str, table: pa.Table) -> None:
+    """Write the table as one object."""
+    body = io.BytesIO()
+    pq.write_table(table, body, compression="zstd")
+    bucket.put(key, body.getvalue())
+
+
+def load_table(bucket: Bucket, key: str, schema: pa.Schema) -> pa.Table:
+    """Return the schema's columns of such an object; others are ignored. FatalError when the object is not such a table."""
+    body = bucket.get(key)
+    try:
+        with closing(pq.ParquetFile(io.BytesIO(body))) as file:
+            return file.read().select(schema.names).cast(schema)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise bucket.damaged(key, f"it is not Parquet with {', '.join(schema.names)}") from error
