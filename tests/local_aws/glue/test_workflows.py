@@ -40,13 +40,13 @@ def test_a_chain_runs_to_its_end_and_the_cli_shows_its_graph(aws: LocalAws, scri
     assert said == f"--step 2 --JOB_NAME {second['JobName']} --JOB_RUN_ID {second['Id']} --WORKFLOW_NAME chain --WORKFLOW_RUN_ID {run_id}"
     assert "Then" in second["TriggerName"]
 
-    shown = aws.cli("glue", "get-workflow-run", "--name", "chain", "--run-id", run_id, "--include-graph")["Run"]["Graph"]
+    shown = aws.glue.get_workflow_run(Name="chain", RunId=run_id, IncludeGraph=True)["Run"]["Graph"]
     names = {node["UniqueId"]: node["Name"].split("-")[1] for node in shown["Nodes"]}
     edges = {(names[edge["SourceId"]], names[edge["DestinationId"]]) for edge in shown["Edges"]}
     assert edges == {
         ("Begin", "First"), ("First", "Then"), ("Then", "Second"), ("First", "AtLast"), ("Second", "AtLast"), ("AtLast", "Third"),
     }  # fmt: skip
-    assert aws.cli("glue", "get-workflow", "--name", "chain", "--include-graph")["Workflow"]["LastRun"]["WorkflowRunId"] == run_id
+    assert aws.glue.get_workflow(Name="chain", IncludeGraph=True)["Workflow"]["LastRun"]["WorkflowRunId"] == run_id
 
     assert aws.glue.get_workflow_run_properties(Name="chain", RunId=run_id)["RunProperties"] == {"colour": "red", "size": "2"}
     aws.glue.put_workflow_run_properties(Name="chain", RunId=run_id, RunProperties={"seen": "yes"})

@@ -1,11 +1,10 @@
-"""A launcher as a real process, and what tests say to it through boto3 and the AWS CLI."""
+"""A launcher as a real process, and what tests say to it through boto3."""
 
 import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -17,6 +16,8 @@ from typing import Any
 import boto3
 
 from local_aws.environment import aws_environment
+from operations.deployment.change_sets import deploy_stack
+from operations.deployment.templates import Template
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = "job-scripts"
@@ -76,13 +77,6 @@ class LocalAws:
     def environment(self) -> dict[str, str]:
         return {**os.environ, **aws_environment(self.endpoint)}
 
-    def cli(self, *words: str) -> Any:
-        """Run the AWS CLI; its parsed answer, or None when it prints none."""
-        command = [str(Path(sys.executable).with_name("aws")), *words, "--output", "json"]
-        done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if done.stdout.strip().startswith("{") else None
-
     def stack(self, name: str, template: dict[str, Any]) -> None:
         """Create or update a stack, as `deploy` does, without the seconds that the CLI takes."""
         request = {"StackName": name, "TemplateBody": json.dumps(template), "Capabilities": ["CAPABILITY_NAMED_IAM"]}
@@ -94,13 +88,13 @@ class LocalAws:
             done = "stack_create_complete"
         self.cloudformation.get_waiter(done).wait(StackName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100})
 
-    def deploy(self, name: str, template: dict[str, Any], *words: str) -> None:
+    def deploy(self, name: str, template: dict[str, Any]) -> None:
+        """Create or update a stack by a change set, as a deploy does."""
         file = self.local_dir / f"{name}.json"
         file.write_text(json.dumps(template), encoding="utf-8")
-        self.cli(
-            "cloudformation", "deploy", "--stack-name", name, "--template-file", str(file), "--no-fail-on-empty-changeset",
-            "--capabilities", "CAPABILITY_NAMED_IAM", *words,
-        )  # fmt: skip
+        session = boto3.Session("test", "test", region_name="eu-west-2")
+        session.client = lambda service: self.client(service)  # type: ignore[method-assign]
+        deploy_stack(session, name, Template(name, file, {}, {}), {})
 
     def role(self, name: str, service: str, *statements: dict[str, Any]) -> str:
         """Create a role that a service may assume; its ARN."""
