@@ -80,7 +80,7 @@ def program(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
-        (["re"], ["reconcile", "resume"]),
+        (["rec"], ["reconcile"]),
         (["run", "--acc"], ["--accept-deletes"]),
         (["run", "--accept-deletes", "pay"], ["payment_type", "payment"]),
         (["schema", "sh"], ["show"]),
