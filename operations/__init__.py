@@ -1,1 +1,1 @@
-"""What the scripts do, one module per command: they speak to AWS and to the two databases, and import no job's code beyond contracts."""
+"""What people run, by concern. `cli` parses, calls and prints; the other folders do the work and know no command."""

@@ -20,6 +20,11 @@ def postgres_server(folder: Path, options: Mapping[str, str] | None = None) -> I
         yield PostgresServer.start(folder, options=options)
 
 
+def restart(server: PostgresServer, **options: str) -> None:
+    """Starts a server that crashed or was stopped, on its port; it recovers."""
+    server.pid = PostgresServer.start(server.folder, server.port, options).pid
+
+
 @contextmanager
 def guarded(folder: Path) -> Iterator[None]:
     """A folder that ends with the context, and with it whatever server runs in it by then. Both go with this process, even when that is

@@ -46,7 +46,7 @@ def list_all(attempt: Attempt, as_json: bool) -> None:
     Exits 1 when the warehouse cannot be asked, after it has listed what is in the lake.
 
     \b
-    With --json: {"kept_out": [{"table", "what", "since_batch", "settle"}],
+    With --json: {"kept_out": [{"table", "what", "since_batch", "cure"}],
     "discarded": {TABLE: rows}}
     """
     session, deployment, lake = _open()
@@ -57,7 +57,7 @@ def list_all(attempt: Attempt, as_json: bool) -> None:
     else:
         console = make_console()
         if listing.lines:
-            rows = [[line.table, line.what, str(line.since_batch), line.settle] for line in listing.lines]
+            rows = [[line.table, line.what, str(line.since_batch), line.cure] for line in listing.lines]
             console.print(make_table(_COLUMNS, rows))
         else:
             console.print("nothing is kept out" + (" of the lake" if listing.unreachable else ""))

@@ -51,7 +51,7 @@ def _stack() -> Iterator[Stack]:
 
 @local.command(
     short_help="Start what is not running.",
-    epilog=examples("scripts/local.sh up", "scripts/local.sh up --orders 800 --schedule"),
+    epilog=examples("scripts/totesys local up", "scripts/totesys local up --orders 800 --schedule"),
 )
 @click.option("--empty", is_flag=True, help="A new source gets its tables and no rows.")
 @click.option("--orders", type=click.IntRange(min=1), metavar="N", help=f"Orders that a new source gets.  [default: {machine.ORDERS}]")
@@ -67,7 +67,7 @@ def up(attempt: Attempt, empty: bool, orders: int | None, schedule: bool) -> Non
         machine.show(stack)
 
 
-@local.command(short_help="Stop everything, and delete its data.", epilog=examples("scripts/local.sh down"))
+@local.command(short_help="Stop everything, and delete its data.", epilog=examples("scripts/totesys local down"))
 @attempted("local", interrupted=_STOPPED)
 def down(attempt: Attempt) -> None:
     """Stop everything, and delete its data."""
@@ -76,7 +76,7 @@ def down(attempt: Attempt) -> None:
         machine.down(stack)
 
 
-@local.command("next-day", short_help="Live a day of business at the source.", epilog=examples("scripts/local.sh next-day"))
+@local.command("next-day", short_help="Live a day of business at the source.", epilog=examples("scripts/totesys local next-day"))
 @attempted("local", interrupted=_STOPPED)
 def next_day(attempt: Attempt) -> None:
     """Live the weekday after the newest order: new orders, payments made, edits, silent ones too."""
@@ -84,7 +84,7 @@ def next_day(attempt: Attempt) -> None:
         print(machine.live_next_day(stack))
 
 
-@local.command(short_help="Print the variables of the stack.", epilog=examples('eval "$(scripts/local.sh env)"'))
+@local.command(short_help="Print the variables of the stack.", epilog=examples('eval "$(scripts/totesys local env)"'))
 @attempted("local", interrupted=_STOPPED)
 def env(attempt: Attempt) -> None:
     """Print export lines, by which every command finds this stack."""
@@ -93,7 +93,7 @@ def env(attempt: Attempt) -> None:
             print(f"export {name}={shlex.quote(value)}")
 
 
-@local.command(short_help="Show each part with its process and address.", epilog=examples("scripts/local.sh status"))
+@local.command(short_help="Show each part with its process and address.", epilog=examples("scripts/totesys local status"))
 @attempted("local", interrupted=_STOPPED)
 def status(attempt: Attempt) -> None:
     """Show each part with its process and address. Exits 1 when one is down.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 
 import click
@@ -14,6 +15,7 @@ from operations.cli.console import make_console, make_table, print_json
 from operations.cli.options import examples, json_option
 from operations.deployment.deployment import Deployment
 
+_OPTION = re.compile(r"--?[a-z][a-z-]*(=.*)?")
 SHOWN = 1000  # rows: more is no table that anybody reads
 _NUMBERS = ("tinyint", "smallint", "integer", "int", "bigint", "real", "float", "double", "decimal")
 
@@ -24,6 +26,7 @@ _NUMBERS = ("tinyint", "smallint", "integer", "int", "bigint", "real", "float", 
         'scripts/totesys query "SELECT * FROM current_fact_payment WHERE payment_id = ?" 7',
         "scripts/totesys query --saved freshness --json",
     ),
+    context_settings={"ignore_unknown_options": True},  # a VALUE may be -7
 )
 @click.argument("words", metavar="[SQL] [VALUE]...", nargs=-1)
 @click.option("--saved", metavar="NAME", help="Ask the saved query of this name. An unknown name lists them.")
@@ -39,6 +42,8 @@ def query(attempt: Attempt, words: tuple[str, ...], saved: str | None, database:
     With --json: {"columns": [{"name", "type"}], "rows": [[text or null]]}, where a value
     is text as Athena writes it
     """
+    if unknown := next((word for word in words if _OPTION.fullmatch(word)), None):
+        raise click.NoSuchOption(unknown)
     if saved and database:
         raise click.UsageError("--saved and --database exclude each other: a saved query names its database")
     if not (saved or words):

@@ -36,7 +36,7 @@ def status(attempt: Attempt, as_json: bool) -> None:
     "jobs": [{"job", "state", "started_at", "seconds", "error"}], "read_at",
     "published_seq", "loaded_seq", "fresh_to", "pending": [BATCH], "batches": [BATCH],
     "waiting_rows", "compared_at", "differences", "warehouse_unknown", "held": {TABLE:
-    {"since", "reason", "settle"}}, "dead_letters": {TABLE: rows}, "alarms": [name],
+    {"since", "reason", "cure"}}, "dead_letters": {TABLE: rows}, "alarms": [name],
     "needs_a_person": [{"what", "text"}]}, where BATCH is {"seq", "read_at", "rows",
     "stage"} and what is not known is null
     """

@@ -27,7 +27,7 @@ class Line:
     table: str
     what: str
     since_batch: int
-    settle: str
+    cure: str
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.ingest.designs import insert
-from tests.ingest.test_drift import CASES, CURRENCY, PAYMENT, TRANSACTION
+from tests.ingest.drift_cases import CASES, CURRENCY, PAYMENT, TRANSACTION
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "drift.md").read_text("utf-8")
 STATEMENT = re.compile(r"`((?:ALTER|REVOKE) [^`]+)`( our role.*)?")

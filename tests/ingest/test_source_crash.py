@@ -15,18 +15,13 @@ from totesys.errors import RetriableError
 from totesys.ingest import job, source
 from totesys.ingest.source import Source
 
-from local_totesys.postgres import PostgresServer
 from tests.ingest.designs import STAMP, insert, rename, transaction
+from tests.servers import restart
 
 MANY = (
     "INSERT INTO design (design_id, design_name, file_location, file_name, created_at, last_updated) "
     f"SELECT key, 'Design', '/usr', 'd.json', {STAMP}, {STAMP} FROM generate_series(4, 100000) AS key"
 )
-
-
-def restart(server: PostgresServer, **options: str) -> None:
-    """Starts a server that crashed or was stopped, on its port; it recovers."""
-    server.pid = PostgresServer.start(server.folder, server.port, options).pid
 
 
 @pytest.fixture

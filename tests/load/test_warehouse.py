@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection
-from totesys.contracts import load_contracts, parse_contract
+from totesys.contracts import parse_contract
 from totesys.errors import BadDataError, FatalError
 from totesys.load import staging
 from totesys.warehouse.models import staging_table
 from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
-WAREHOUSE = load_contracts().warehouse
+from tests.load.wider import CHECKED, COLOUR, WAREHOUSE, with_column
 
 
 @pytest.fixture
@@ -81,19 +81,6 @@ def test_tables_that_exist_are_left_as_they_are(session, query):
     assert "dim_currency" not in created
     assert query("SELECT * FROM dim_currency") == [(1, "GBP", "Pound", "ours")]
     assert prepare_warehouse(session, WAREHOUSE) == []
-
-
-COLOUR = {"name": "colour", "type": "string", "warehouse_type": "varchar", "nullable": True, "description": "Colour.", "origin": "made"}
-
-
-CHECKED = {**COLOUR, "name": "checked_date", "type": "date", "warehouse_type": "date", "references": "dim_date"}
-
-
-def with_column(table, column):
-    """The warehouse contracts, with a column more in the middle of a table."""
-    body = json.loads(WAREHOUSE[table].body)
-    contract = parse_contract({**body, "version": 2, "columns": [*body["columns"][:2], column, *body["columns"][2:]]})
-    return {name: contract if name == table else other for name, other in WAREHOUSE.items()}
 
 
 def test_a_new_nullable_column_is_added_with_its_comment_and_rows_stay(session, query):

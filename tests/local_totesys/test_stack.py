@@ -19,6 +19,7 @@ import psycopg2
 import pytest
 
 from local_totesys import local
+from local_totesys.postgres import PostgresError
 from local_totesys.stack import Stack, StackError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def local_sh(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs what local.sh runs after setup."""
     environment = {**os.environ, "LOCAL_DIR": str(folder), "PYTHONPATH": f"{ROOT}:{ROOT / 'glue_jobs'}"}
-    command = [sys.executable, "-m", "local_totesys.local", *arguments]
+    command = [sys.executable, "-m", "operations.cli", "local", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -107,8 +108,8 @@ def test_what_died_is_started_again_at_its_address_with_its_data(stack: Path) ->
     os.kill(Stack(stack).parts["aws"]["pid"], signal.SIGKILL)
     assert local_sh(stack, "status").returncode == 1
     refused = local_sh(stack, "env")
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == "local: error: the local stack is not up (source, aws down): run scripts/local.sh up\n"
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == "local: could not start: the local stack is not up (source, aws down): run scripts/local.sh up\n"
     assert local_sh(stack, "up").returncode == 0
     assert local_sh(stack, "status").returncode == 0
     assert exported(stack) == before
@@ -117,8 +118,8 @@ def test_what_died_is_started_again_at_its_address_with_its_data(stack: Path) ->
 
 def test_the_schedule_of_a_running_stack_is_not_changed_silently(stack: Path) -> None:
     done = local_sh(stack, "up", "--schedule")
-    assert done.returncode == 1
-    assert done.stderr.startswith("local: error: AWS is up, and its schedule is fixed until it stops")
+    assert done.returncode == 2
+    assert done.stderr.startswith("local: could not start: AWS is up, and its schedule is fixed until it stops")
 
 
 def test_down_leaves_neither_process_nor_file(tmp_path: Path, stack: Path) -> None:
@@ -135,15 +136,13 @@ def test_down_leaves_neither_process_nor_file(tmp_path: Path, stack: Path) -> No
 def test_a_folder_that_holds_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
     done = local_sh(tmp_path, "up")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "holds other things" in done.stderr
     assert local_sh(tmp_path, "down").returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
-def test_an_up_that_fails_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_up_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, pids = tmp_path / "half", []
 
     def refuse(self: Stack, schedule: bool, say: Any) -> None:
@@ -151,26 +150,22 @@ def test_an_up_that_fails_leaves_nothing_behind(
         raise StackError("AWS does not start: no space left")
 
     monkeypatch.setattr(Stack, "start_aws", refuse)
-    monkeypatch.setenv("LOCAL_DIR", str(folder))
-    assert local.main(["up", "--empty"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == "local: error: AWS does not start: no space left"
+    with pytest.raises(StackError, match="AWS does not start: no space left"):
+        local.up(Stack(folder), local.fill(None), schedule=False)
     assert len(pids) == 2
     assert not any(map(is_alive, pids))
     assert not folder.exists()
 
 
-def test_a_full_disk_is_named_and_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_is_named_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=40_000_000))
-    monkeypatch.setenv("LOCAL_DIR", str(tmp_path / "full"))
-    assert local.main(["up", "--empty"]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].endswith("has 40 MB free: 500 MB are needed")
+    with pytest.raises((StackError, PostgresError), match="has 40 MB free: 500 MB are needed"):
+        local.up(Stack(tmp_path / "full"), local.fill(None), schedule=False)
     assert not (tmp_path / "full").exists()
 
 
 def test_two_commands_do_not_work_on_one_folder_at_once(tmp_path: Path) -> None:
     with Stack(tmp_path / "one").alone():
         done = local_sh(tmp_path / "one", "up", "--empty")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "another command is working on" in done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted(path.name for path in (ROOT / "scripts").glob("*.sh"))
+SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir())
 NAME = "o'Neil's check-out (1), 100% é #2"
 
 
@@ -66,8 +66,8 @@ def test_a_path_that_no_search_path_can_hold_is_refused_in_one_line(tmp_path: Pa
 @pytest.mark.parametrize("mark", [":", '"', "$", "`", "\\", "\n"])
 def test_a_local_dir_that_no_search_path_can_hold_is_refused_in_one_line(tmp_path: Path, mark: str) -> None:
     ended = run([ROOT / "scripts" / "local.sh", "up", "--empty"], LOCAL_DIR=str(tmp_path / f"stack{mark}1"))
-    assert ended.returncode == 1
-    assert ended.stderr.startswith("local: error: LOCAL_DIR contains one of")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("local: could not start: LOCAL_DIR contains one of")
     assert ended.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 

