@@ -17,6 +17,7 @@ SECTIONS = {
         "run": "Run both workflows once, and wait.",
         "status": "Show the deployment, and what needs a person.",
         "query": "Ask Athena, and print the answer.",
+        "report": "Write one HTML page that shows the deployment.",
     },
     "When something is wrong": {
         "deadletters": "Show and settle what is kept out.",
@@ -26,7 +27,7 @@ SECTIONS = {
         "resume": "Start the schedule again.",
     },
     "Contracts": {
-        "schema": "Show the registered contracts, and draft the next one.",
+        "schema": "Show the registered contracts, draft the next one, write the data dictionary.",
     },
     "Deployment": {
         "deploy": "Deploy to AWS or to a local stack, or show what a deploy would change.",

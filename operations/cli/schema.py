@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 from rich.console import Console
-from totesys.contracts import Column
+from totesys.contracts import Column, load_contracts
 
 from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
@@ -17,7 +18,10 @@ from operations.cli.exit_codes import FAILED
 from operations.cli.options import any_table, examples, json_option, source_table
 from operations.deployment.deployment import Deployment
 from operations.registry.contracts import Overview, Registry
+from operations.registry.data_docs import data_docs
 from operations.registry.registered import Version, version_numbered
+
+DATA_DOCS = Path(__file__).parents[2] / "docs" / "data.md"
 
 
 @click.group()
@@ -164,6 +168,14 @@ def propose(attempt: Attempt, table: str, write: bool) -> None:
     if write:
         draft.write()
         print(f"schema: written to {draft.path}", file=sys.stderr)
+
+
+@schema.command(short_help="Write the data dictionary.", epilog=examples("scripts/totesys schema docs"))
+@attempted("schema")
+def docs(attempt: Attempt) -> None:
+    """Write docs/data.md, the data dictionary, from the contracts in catalog/."""
+    DATA_DOCS.write_text(data_docs(load_contracts()), "utf-8")
+    print(f"written to {DATA_DOCS}")
 
 
 def _named(version: Version) -> dict[str, object]:

@@ -1,1 +1,1 @@
-"""The registered contracts: their versions, what changed between them and at the source, and the draft of the next one."""
+"""The contracts: what is registered, what differs from it, and the data dictionary that is made from them."""

@@ -1,4 +1,4 @@
-"""README's tables of drift and of bad rows, line by line: each example is run, and what the line says of it happens."""
+"""The tables of drift and of bad rows in docs/drift.md: each example is run, and what its line says happens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.ingest.designs import insert
 from tests.ingest.test_drift import CASES, CURRENCY, PAYMENT, TRANSACTION
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "drift.md").read_text("utf-8")
 STATEMENT = re.compile(r"`((?:ALTER|REVOKE) [^`]+)`( our role.*)?")
 CHANGES = {case.kind: case.change for case in CASES}
 ROWS = {"design": insert, "payment": PAYMENT.format, "transaction": TRANSACTION.format}
@@ -25,8 +25,8 @@ MISFITS = {
 
 
 def table(heading: str) -> list[list[str]]:
-    """The rows of README's table that begins with this heading."""
-    lines = README[README.index(f"| {heading} |") :].split("\n\n")[0].splitlines()[2:]
+    """Return the rows of the document's table whose first heading is this one."""
+    lines = DOCUMENT[DOCUMENT.index(f"| {heading} |") :].split("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
@@ -36,7 +36,7 @@ BAD_ROWS = {row: (examples, outcome) for row, examples, outcome in table("bad ro
 
 @pytest.fixture
 def ten(ingest: Any) -> Any:
-    """Ingest of four tables, with rows 1 to 10 of three of them read already. Foreign keys are none of the matter here."""
+    """Ingest of four tables, with rows 1 to 10 of three of them read already. Foreign keys do not matter here."""
     ingest.only("design", "payment", "transaction", "currency")
     ingest.execute_as_superuser(f"ALTER DATABASE {ingest.source.dbname} SET session_replication_role = 'replica'")
     keys = range(1, 11)
@@ -79,7 +79,7 @@ SINGLE = [(row, change) for row, (examples, outcome) in BAD_ROWS.items() if outc
 
 
 def test_every_line_of_the_table_of_bad_rows_is_tried() -> None:
-    tried_below = {"a row of a table that drift holds", "a key that is twice there", "a reference to a row that is kept out"}
+    tried_below = {"a row of a table that drift holds", "a key that occurs twice", "a reference to a row that is kept out"}
     assert {row for row, _ in SINGLE} | tried_below == BAD_ROWS.keys()
 
 
@@ -104,8 +104,8 @@ def test_rows_of_a_table_that_drift_holds_are_dead_letters_and_come_in_with_it(t
     assert 2 in ten.keys(ten.tick(), "payment")
 
 
-def test_a_key_that_is_twice_there_holds_its_table_and_no_other(ten: Any) -> None:
-    assert BAD_ROWS["a key that is twice there"][1].startswith("the whole table is held")
+def test_a_key_that_occurs_twice_holds_its_table_and_no_other(ten: Any) -> None:
+    assert BAD_ROWS["a key that occurs twice"][1].startswith("the whole table is held")
     ten.execute(
         "CREATE TABLE more () INHERITS (payment)", "INSERT INTO more SELECT * FROM payment WHERE payment_id = 2", CURRENCY.format(1)
     )
