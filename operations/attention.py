@@ -14,7 +14,7 @@ from totesys.errors import RetriableError
 from totesys.lake.manifests import Held
 from totesys.runtime.alerts import Alert
 
-from operations.status.gather import MOST, ON_EVENT, Batch, Job, NotAsked, Status, Warehouse
+from operations.status.gather import MOST, ON_EVENT, Batch, Job, NotAsked, Status, WarehouseStatus
 from operations.values import age, counted
 from operations.workflows.trigger import PAUSED, schedule_trigger
 
@@ -113,7 +113,7 @@ def _of_the_warehouse(status: Status, now: datetime) -> Iterator[Matter]:
         yield Matter("batches are pending", f"{what}: {_in_the_way(status, now)}")
     elif status.fresh_to and now - status.fresh_to > FRESHNESS:
         yield Matter("the warehouse is old", f"the warehouse is {age(status.fresh_to, now)} old: scripts/totesys run shows what fails")
-    if isinstance(status.warehouse, Warehouse) and status.warehouse.differences:
+    if isinstance(status.warehouse, WarehouseStatus) and status.warehouse.differences:
         yield Matter(
             "the warehouse differs from the source",
             f"the last comparison {compared(status.warehouse, now)}: scripts/totesys reconcile lists them",
@@ -142,7 +142,7 @@ def _in_the_way(status: Status, now: datetime) -> str:
     return f"{job.name} is {run.state.lower()}, started {age(run.started_at, now)} ago"
 
 
-def compared(warehouse: Warehouse, now: datetime) -> str:
+def compared(warehouse: WarehouseStatus, now: datetime) -> str:
     """Say what the last comparison of the warehouse with the source found, and when that was."""
     if warehouse.compared_at is None:
         return "never"

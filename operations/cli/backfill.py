@@ -13,7 +13,7 @@ from operations.cli.console import make_console, make_table
 from operations.cli.options import any_table, examples
 from operations.deployment.deployment import Deployment
 from operations.lake import span
-from operations.workflows.backfill import Backfill
+from operations.workflows.backfill import BackfillRun
 
 
 @click.command(epilog=examples("scripts/totesys backfill", "scripts/totesys backfill --table fact_payment --from 12"))
@@ -27,7 +27,7 @@ def backfill(attempt: Attempt, table: str | None, from_batch: int) -> None:
     """
     console = make_console()
     session = aws_session()
-    backfill = Backfill(session, Deployment.read(session), console)
+    backfill = BackfillRun(session, Deployment.read(session), console)
     with backfill.display:
         run_id = backfill.start(Demands(backfill=True, backfill_table=table, backfill_from=from_batch))
         attempt.has_started = True

@@ -16,7 +16,7 @@ from operations.cli.console import make_console, make_table, print_json
 from operations.cli.options import examples, json_option, source_table
 from operations.deployment.deployment import Deployment
 from operations.lake import span
-from operations.workflows.tick import Outcome, Tick
+from operations.workflows.tick import Tick, TickOutcome
 
 
 @click.command(epilog=examples("scripts/totesys run", "scripts/totesys run --full", "scripts/totesys run --accept-deletes payment"))
@@ -57,12 +57,12 @@ def run(attempt: Attempt, full: bool, accept_deletes: tuple[str, ...], as_json: 
     tell_matters("run", matters)
 
 
-def matters_of(tick: Tick, outcome: Outcome | None) -> list[Matter]:
+def matters_of(tick: Tick, outcome: TickOutcome | None) -> list[Matter]:
     """Return what needs a person after a tick."""
     return of_run(tick.held_tables(), tick.news(), outcome.misses if outcome else {})
 
 
-def outcome_as_json(outcome: Outcome | None, unknown: str, matters: Sequence[Matter]) -> dict[str, object]:
+def outcome_as_json(outcome: TickOutcome | None, unknown: str, matters: Sequence[Matter]) -> dict[str, object]:
     """Return what a tick brought, as the help of `run` says."""
     loaded = outcome and {
         "first_batch": outcome.first_batch,
@@ -73,7 +73,7 @@ def outcome_as_json(outcome: Outcome | None, unknown: str, matters: Sequence[Mat
     return {"loaded": loaded, "unknown": unknown or None, "needs_a_person": [vars(matter) for matter in matters]}
 
 
-def print_outcome(console: Console, outcome: Outcome | None, unknown: str) -> None:
+def print_outcome(console: Console, outcome: TickOutcome | None, unknown: str) -> None:
     """Says what is loaded, with the rows of each table that took any. `unknown`: why the warehouse could not be asked, or empty."""
     if outcome is None:
         known = "nothing new: the warehouse holds every batch"

@@ -16,7 +16,7 @@ from operations.cli.console import make_console, make_table, print_json
 from operations.cli.exit_codes import FAILED
 from operations.cli.options import examples, json_option
 from operations.deployment.deployment import Deployment
-from operations.status.gather import MOST, NotAsked, Status, Warehouse, gather
+from operations.status.gather import MOST, NotAsked, Status, WarehouseStatus, gather
 from operations.values import age
 from operations.workflows.display import JobState
 
@@ -58,13 +58,13 @@ def print_verdict(found: Status, matters: Sequence[Matter]) -> None:
     for matter in matters:
         print(f"needs a person: {matter.text}")
     if not matters:
-        limits = "" if isinstance(found.warehouse, Warehouse) else f", as far as AWS shows: the warehouse {NOT_ASKED}"
+        limits = "" if isinstance(found.warehouse, WarehouseStatus) else f", as far as AWS shows: the warehouse {NOT_ASKED}"
         print(f"all is well{limits}")
 
 
 def status_as_json(project: str, found: Status, matters: Sequence[Matter]) -> dict[str, object]:
     """Return a status as the help says."""
-    asked = found.warehouse if isinstance(found.warehouse, Warehouse) else None
+    asked = found.warehouse if isinstance(found.warehouse, WarehouseStatus) else None
     return {
         "project": project,
         "version": found.version,

@@ -11,7 +11,7 @@ from totesys.runtime.demands import Demands
 from operations.dead_letters.letters import Letters
 from operations.deployment.deployment import Deployment
 from operations.lake import Lake
-from operations.workflows.tick import Outcome, Tick
+from operations.workflows.tick import Tick, TickOutcome
 
 
 class Replay:
@@ -30,7 +30,7 @@ class Replay:
         """Start the run, and return its id."""
         return self.tick.start_ingest(Demands(replay=frozenset({self._table})))
 
-    def finish(self, run_id: str) -> Outcome | None:
+    def finish(self, run_id: str) -> TickOutcome | None:
         """Follow the run to its end; RunFailedError when a job fails."""
         return self.tick.finish(run_id)
 

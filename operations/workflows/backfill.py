@@ -12,15 +12,15 @@ from totesys.runtime.demands import Demands
 from operations.deployment.deployment import Deployment
 from operations.lake import Lake
 from operations.workflows.display import RunDisplay
-from operations.workflows.runs import Workflows
+from operations.workflows.runs import WorkflowRuns
 
 
-class Backfill:
+class BackfillRun:
     """One backfill of one deployment. `display` shows every job that it waits for."""
 
     def __init__(self, session: Any, deployment: Deployment, console: Console) -> None:
         self.display = RunDisplay(console)
-        self._workflows = Workflows(session.client("glue"), deployment, self.display)
+        self._workflows = WorkflowRuns(session.client("glue"), deployment, self.display)
         self._lake = Lake.open(session, deployment)
         self._before = NO_PUBLISH
 

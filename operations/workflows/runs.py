@@ -23,7 +23,7 @@ class RunFailedError(PipelineError):
     """A run that had started did not end well; the message is the failed job's."""
 
 
-class Workflows:
+class WorkflowRuns:
     """The workflows of one deployment; `display` shows the jobs of every run that is followed."""
 
     def __init__(self, glue: Any, deployment: Deployment, display: RunDisplay) -> None:

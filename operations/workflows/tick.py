@@ -15,13 +15,13 @@ from totesys.runtime.demands import NO_DEMANDS, Demands
 from operations.deployment.deployment import Deployment
 from operations.lake import Lake
 from operations.workflows.display import RunDisplay
-from operations.workflows.runs import RunFailedError, Workflows
+from operations.workflows.runs import RunFailedError, WorkflowRuns
 
 _ANNOUNCEMENTS = 5  # ticks in a row that leave work waiting without a failure, before we give up
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TickOutcome:
     """What a tick brought: the batches, and the rows that each table of the lake and of the warehouse took from them.
 
     `misses` are rows of a source table that a full read among them found, and that no delta had offered.
@@ -39,7 +39,7 @@ class Tick:
 
     def __init__(self, session: Any, deployment: Deployment, console: Console) -> None:
         self.display = RunDisplay(console)
-        self._workflows = Workflows(session.client("glue"), deployment, self.display)
+        self._workflows = WorkflowRuns(session.client("glue"), deployment, self.display)
         self._lake = Lake.open(session, deployment)
         self._batch_before = self._lake.newest_batch()
         self._known_publishes: set[str] = set()
@@ -54,7 +54,7 @@ class Tick:
             if run_id := self._workflows.start(self._workflows.ingest, demands):
                 return run_id
 
-    def finish(self, run_id: str) -> Outcome | None:
+    def finish(self, run_id: str) -> TickOutcome | None:
         """Follows the ingest run, and every publish that its work needs; None when nothing was new. RunFailedError when a job fails."""
         loaded_before = self._loaded_before
         for _ in range(_ANNOUNCEMENTS):
@@ -92,7 +92,7 @@ class Tick:
         elif self._lake.is_pending():
             raise RunFailedError(f"a batch waits, and {workflow} did not start: run scripts/deploy.sh, which activates its trigger")
 
-    def _outcome(self, loaded_before: int) -> Outcome | None:
+    def _outcome(self, loaded_before: int) -> TickOutcome | None:
         """Adds up the publishes that were not loaded before this tick, and the batches in them."""
         landed: Counter[str] = Counter()
         loaded: Counter[str] = Counter()
@@ -106,4 +106,4 @@ class Tick:
             return None
         for seq in batches:
             landed.update({table: capture.rows for table, capture in self._lake.batch(seq).tables.items()})
-        return Outcome(min(batches), max(batches), landed, loaded, misses)
+        return TickOutcome(min(batches), max(batches), landed, loaded, misses)

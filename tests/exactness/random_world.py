@@ -15,7 +15,7 @@ from totesys.runtime.demands import NO_DEMANDS, Demands
 from tests.exactness.faults import Effect, Fault
 from tests.exactness.histories import History
 from tests.exactness.observed import lake_differences, loaded_through, waiting_rows, warehouse_differences
-from tests.exactness.oracle import DIMENSIONS, FACTS, SOURCE_TABLES, Difference, State, Truth, committed_state
+from tests.exactness.oracle import DIMENSIONS, FACTS, SOURCE_TABLES, RowDifference, State, Truth, committed_state
 from tests.exactness.proxies import proxied_world
 from tests.exactness.sessions import Sessions
 from tests.exactness.stage import Stage
@@ -54,7 +54,7 @@ class Tally:
 class NotExactError(AssertionError):
     """The lake or the warehouse is not what it must be. The message names the seed that shows it again, and a history that it befell."""
 
-    def __init__(self, seed: int, differences: list[Difference], story: list[str]) -> None:
+    def __init__(self, seed: int, differences: list[RowDifference], story: list[str]) -> None:
         self.differences = differences
         again = f"world {seed} is not exact; again: scripts/totesys soak --seed {seed}"
         super().__init__("\n".join([again, *story, *map(str, differences)]))
@@ -236,13 +236,13 @@ class RandomWorld:
             self._check(warehouse_differences(connection, self.truth, loaded))
             self.tally.waited += sum(len(waiting_rows(connection, fact)) for fact in FACTS if loaded)
 
-    def _check(self, found: Iterator[Difference]) -> None:
+    def _check(self, found: Iterator[RowDifference]) -> None:
         self.tally.comparisons += 1
         differences = list(found)
         if differences:
             raise NotExactError(self.seed, differences, self._story(differences))
 
-    def _story(self, differences: list[Difference]) -> list[str]:
+    def _story(self, differences: list[RowDifference]) -> list[str]:
         """What the history did whose row differs first."""
         rows = [row for one in differences for row in (*one.lost, *one.duplicated, *one.unknown)]
         for history in self.histories:

@@ -14,7 +14,7 @@ from totesys.lake import layout
 from totesys.runtime.demands import Demands
 
 from tests.ingest.designs import insert, rename
-from tests.ingest.drift_cases import CASES, CURRENCY, PAYMENT, ROWS, Case
+from tests.ingest.drift_cases import CASES, CURRENCY, PAYMENT, ROWS, DriftCase
 
 LETTERS = {"scale_changed": [1, 2, 3, 4], "type_changed": [1, 2, 3, 4], "key_changed": [4]}  # a change of type writes every row anew
 
@@ -34,7 +34,7 @@ def test_every_kind_of_drift_is_tried() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
-def test_drift_has_its_outcome_while_the_others_go_on_and_nothing_is_missing_in_the_end(four: Any, case: Case) -> None:
+def test_drift_has_its_outcome_while_the_others_go_on_and_nothing_is_missing_in_the_end(four: Any, case: DriftCase) -> None:
     outcome, (key,) = OUTCOMES[case.kind], [four.contracts[case.table].key]
     four.execute(*case.change)
     if case.kind not in ("table_missing", "not_a_table", "column_dropped", "column_renamed"):

@@ -33,7 +33,7 @@ steps = st.one_of(
 )
 
 
-class Sessions:
+class WriterSessions:
     """Open transactions at the source. Each has keys of its own, so that none waits for another."""
 
     def __init__(self, source: Any) -> None:
@@ -124,7 +124,7 @@ def test_batches_in_order_are_the_source_and_no_delta_lands_a_version_twice(orac
     with closing(oracle.source.connect()) as connection, connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM design")
     oracle.tick()
-    sessions = Sessions(oracle.source)
+    sessions = WriterSessions(oracle.source)
     try:
         for action, *rest in history:
             if action == "tick":

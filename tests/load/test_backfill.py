@@ -14,8 +14,8 @@ from totesys.contracts import load_contracts
 from totesys.errors import BadDataError, FatalError, RetriableError
 from totesys.runtime.demands import Demands
 
-from tests.load.conftest import STAGING, History
-from tests.load.lake import Lake, location, payment, payment_star, sales_order, sales_star
+from tests.load.conftest import STAGING, LoadHistory
+from tests.load.lake import PublishedLake, location, payment, payment_star, sales_order, sales_star
 from tests.support.local_aws.machine import wait_until
 
 State = dict[str, list[tuple]]
@@ -23,10 +23,10 @@ SALES = "SELECT sales_record_id, xmin::text FROM fact_sales_order ORDER BY 1"
 
 
 @pytest.fixture(scope="module")
-def four_batches(new_history: Callable[..., History]) -> History:
+def four_batches(new_history: Callable[..., LoadHistory]) -> LoadHistory:
     """A lake with four batches, and a warehouse that three loads brought them into: 1, 2 with 3, 4."""
 
-    def happen(lake: Lake, load: Callable[[], Any]) -> None:
+    def happen(lake: PublishedLake, load: Callable[[], Any]) -> None:
         lake.publish(
             1,
             sales_star(*map(sales_order, (3, 1, 2))) | payment_star(payment(1), payment(2)),
@@ -51,7 +51,7 @@ def four_batches(new_history: Callable[..., History]) -> History:
 
 
 @pytest.fixture
-def history(four_batches: History) -> History:
+def history(four_batches: LoadHistory) -> LoadHistory:
     """What all these tests go on from."""
     return four_batches
 

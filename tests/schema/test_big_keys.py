@@ -15,7 +15,7 @@ from totesys.transform.spark_lake import key_range
 
 from tests.exactness.world import World
 from tests.schema.pipeline import change, deploy, mirror, query
-from tests.transform.landing import Landing, address, counterparty, currency, department, sales_order, staff
+from tests.transform.landing import LandedBatches, address, counterparty, currency, department, sales_order, staff
 
 KEYS = [7, 2**31, 2**31 * 100_000 + 7, 2**53 + 1, 2**53 + 2, 2**63 - 1]
 WIDE = {"type": "bigint"}
@@ -43,7 +43,7 @@ def test_every_key_of_64_bits_falls_into_a_partition_of_an_int(spark: SparkSessi
 
 
 def test_large_keys_come_into_the_mirror_the_stars_and_the_warehouse(wide: World, warehouse: Any) -> None:
-    landing = Landing(wide.ingestion)
+    landing = LandedBatches(wide.ingestion)
     parents = {
         "address": [address(1)],
         "counterparty": [counterparty(1, 1)],
@@ -72,7 +72,7 @@ def test_large_keys_come_into_the_mirror_the_stars_and_the_warehouse(wide: World
 
 
 def test_large_keys_that_are_deleted_become_tombstones_and_a_backfill_keeps_them(wide: World, warehouse: Any) -> None:
-    landing = Landing(wide.ingestion)
+    landing = LandedBatches(wide.ingestion)
     landing.land({"department": [department(1)], "staff": [staff(key, 1) for key in KEYS]}, full=True)
     landing.land({"staff": [staff(key, 1) for key in KEYS[:-1]]}, full=True, kept_out=[KEYS[3]])
     for demands in (Demands(), Demands(backfill=True)):

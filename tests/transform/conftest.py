@@ -19,7 +19,7 @@ from totesys.runtime.demands import NO_DEMANDS, Demands
 from totesys.transform.job import TransformClients, TransformJob
 
 from tests.support.local_aws.machine import LocalAws
-from tests.transform.landing import Landing
+from tests.transform.landing import LandedBatches
 
 
 class Pipeline(SimpleNamespace):
@@ -57,7 +57,7 @@ def new_pipeline(aws: LocalAws, spark: SparkSession, new_bucket: Callable[[], Bu
                 aws.glue.create_table(DatabaseName=database, TableInput=table)
         return Pipeline(
             aws=aws, clients=TransformClients(aws.s3, aws.glue, aws.client("events")),
-            spark=spark, processed=processed, landing=Landing(ingestion), attempts=count(1),
+            spark=spark, processed=processed, landing=LandedBatches(ingestion), attempts=count(1),
             arguments=TransformArguments("totesys", ingestion.name, processed.name, *databases),
         )  # fmt: skip
 
