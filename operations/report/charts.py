@@ -14,7 +14,8 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup, escape
 
-from operations.report.model import PROMISED, ReportedBatch, ReportedPoint
+from operations.attention import FRESHNESS
+from operations.report.model import ReportedBatch, ReportedPoint
 from operations.workflows.display import JobState
 
 _WIDE, _NARROW = 1000, 340  # pixels
@@ -45,7 +46,7 @@ def freshness(points: Sequence[ReportedPoint]) -> Chart:
     ages = [max(1.0, point.value) for point in points]
     values = [{"at": _utc(point.at), "seconds": age} for point, age in zip(points, ages, strict=True)]
     least, most = min(ages), max(ages)
-    promised = PROMISED.total_seconds()
+    promised = FRESHNESS.total_seconds()
     bottom = max(tick for tick in _TICKS if tick <= max(1.0, least / 2))
     top = max(promised * 2, most * 1.2)
 

@@ -232,7 +232,7 @@ def _starts_when(trigger: Mapping[str, Any]) -> str:
     if trigger.get("Type") == "SCHEDULED":
         return str(trigger.get("Schedule", ""))
     if trigger.get("Type") == "EVENT":
-        return "a batch is waiting"
+        return "a batch is pending"
     conditions = (trigger.get("Predicate") or {}).get("Conditions") or []
     return " and ".join(f"{one.get('JobName', '')} {str(one.get('State', '')).lower()}" for one in conditions)
 

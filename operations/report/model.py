@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from totesys.lake.manifests import Held
 
 from operations.workflows.display import JobState
-
-PROMISED = timedelta(minutes=30)  # how old a change may get before the warehouse has it
-OVERDUE = timedelta(minutes=10)  # how long a batch may be pending: two ticks of the schedule
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def full() -> Report:
                 (Node("p-ingest", "job", "succeeded", NOW - timedelta(minutes=4), seconds=6.1),),
             )),
             Workflow("p-publish", (
-                (Node("p-publish-start", "trigger", "on event", NOW - timedelta(minutes=4), "a batch is waiting"),),
+                (Node("p-publish-start", "trigger", "on event", NOW - timedelta(minutes=4), "a batch is pending"),),
                 (Node("p-transform", "job", "succeeded", NOW - timedelta(minutes=4), seconds=42.0),),
                 (Node("p-publish-load", "trigger", "activated", NOW - timedelta(minutes=3), "p-transform succeeded"),),
                 (Node("p-load", "job", "failed", NOW - timedelta(minutes=3), failed.reason, 12.0, is_bad=True),),

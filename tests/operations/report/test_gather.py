@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from local_aws.spark import aws_environment
-from tests.local_aws.machine import wait_until
-from tests.stack_fixtures import Stack, local_stack
 from totesys.contracts import load_contracts
 from totesys.lake.manifests import NO_PUBLISH, BatchManifest, Held, PartitionState, PublishManifest, SourceIdentity, TableCapture, commit
 from totesys.lake.store import Bucket
 
+from local_aws.environment import aws_environment
 from operations.aws import aws_session
 from operations.cli.report import report as command
 from operations.deployment.deployment import Deployment
@@ -24,6 +22,8 @@ from operations.report.gather import BATCHES, PUBLISHES, Requests, gather, loade
 from operations.report.model import Report
 from tests.conftest import Database
 from tests.operations.report.conftest import NOW, run
+from tests.support.local_aws.machine import wait_until
+from tests.support.stack import Stack, local_stack
 
 PROJECT = "report-test"
 LANDED = BATCHES + 30
