@@ -27,5 +27,6 @@ def explain(error: BotoCoreError | ClientError) -> str:
     if isinstance(error, EndpointConnectionError):
         return f"{error}: check AWS_ENDPOINT_URL and the network, or for a local stack run scripts/local.sh up"
     if isinstance(error, ClientError):
-        return f"AWS refused {error.operation_name} ({error.response['Error']['Code']}): {error.response['Error']['Message']}"
+        message = " ".join(error.response["Error"]["Message"].split())  # that about a template has a line for each place
+        return f"AWS refused {error.operation_name} ({error.response['Error']['Code']}): {message}"
     return f"AWS could not be reached: {error}"

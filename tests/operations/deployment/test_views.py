@@ -46,14 +46,14 @@ def history(stack: DeployedStack) -> Iterator[DeployedStack]:
         "initial": [version(1, 1, 10), version(2, 1, 20), version(3, 1, 30), version(4, 1, 40)],
         "2026-11-23": [version(1, 12, 12), version(1, 9, 11), version(3, 9, 33), version(4, 9, 44)],
     }
-    mirror = {
+    states = {
         "0": [mirrored(1, is_deleted=False), mirrored(2, is_deleted=False), mirrored(3, is_deleted=True)],
         "1": [mirrored(4, is_deleted=False)],
     }
     with ExitStack() as partitions:
         for day, rows in versions.items():
             partitions.enter_context(stack.partition(star, "fact_sales_order", day, rows, FACT.file_columns))
-        for key_range, rows in mirror.items():
+        for key_range, rows in states.items():
             partitions.enter_context(stack.partition(mirror, "sales_order", key_range, rows, (*ORDER.columns, *MIRROR_LINEAGE)))
         yield stack
 
