@@ -23,7 +23,7 @@ from operations.report.model import Report
 from tests.conftest import Database
 from tests.operations.report.conftest import NOW, run
 from tests.support.local_aws.machine import wait_until
-from tests.support.stack import Stack, local_stack
+from tests.support.stack import DeployedStack, local_stack
 
 PROJECT = "report-test"
 LANDED = BATCHES + 30
@@ -33,7 +33,7 @@ FIXED_REQUESTS = 9 + 1 + 1 + 1 + 1 + 2 + 3 + 2
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]) -> Iterator[Stack]:
+def deployed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]) -> Iterator[DeployedStack]:
     """A deployed stack whose ingest has run once, and has found no row."""
     with local_stack(tmp_path_factory.mktemp("report"), *two_databases(), project=PROJECT) as stack:
         assert stack.first_run.returncode == 0, stack.first_run.stderr
@@ -44,13 +44,13 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[
 
 
 @pytest.fixture
-def environment(deployed: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(deployed: DeployedStack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**aws_environment(deployed.aws.endpoint), "TOTESYS_PROJECT": PROJECT}.items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
-def ask(deployed: Stack, environment: None) -> Callable[[], Report]:
+def ask(deployed: DeployedStack, environment: None) -> Callable[[], Report]:
     def gathered() -> Report:
         session = aws_session()
         requests = Requests(session)
@@ -60,7 +60,7 @@ def ask(deployed: Stack, environment: None) -> Callable[[], Report]:
 
 
 @pytest.fixture
-def many_batches(deployed: Stack) -> Iterator[None]:
+def many_batches(deployed: DeployedStack) -> Iterator[None]:
     """More batches with rows than the report reads, the last of which holds a table; one publish; a metric of its load."""
     buckets = [Bucket(deployed.aws.s3, name) for name in (deployed.deployment.ingestion_bucket, deployed.deployment.processed_bucket)]
     before = {bucket.name: {key for key, _ in bucket.objects("_manifests/")} for bucket in buckets}
