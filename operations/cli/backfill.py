@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from rich.console import Console
 from totesys.lake.manifests import PublishManifest
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
@@ -29,7 +29,7 @@ def backfill(attempt: Attempt, table: str | None, from_batch: int) -> None:
     session = aws_session()
     backfill = BackfillRun(session, Deployment.read(session), console)
     with backfill.display:
-        run_id = backfill.start(Demands(backfill=True, backfill_table=table, backfill_from=from_batch))
+        run_id = backfill.start(RunRequest(backfill=True, backfill_table=table, backfill_from=from_batch))
         attempt.has_started = True
         backfill.finish(run_id)
     print_made_anew(console, backfill.made_anew())

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from totesys.errors import FatalError
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from operations.dead_letters.letters import Letters
 from operations.deployment.deployment import Deployment
@@ -28,7 +28,7 @@ class Replay:
 
     def start(self) -> str:
         """Start the run, and return its id."""
-        return self.tick.start_ingest(Demands(replay=frozenset({self._table})))
+        return self.tick.start_ingest(RunRequest(replay=frozenset({self._table})))
 
     def finish(self, run_id: str) -> TickOutcome | None:
         """Follow the run to its end; RunFailedError when a job fails."""

@@ -10,7 +10,7 @@ from rich.console import Console
 from totesys.ingest.job import news
 from totesys.lake.manifests import Held
 from totesys.runtime.alerts import Alert
-from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 
 from operations.deployment.deployment import Deployment
 from operations.lake import Lake
@@ -45,13 +45,13 @@ class Tick:
         self._known_publishes: set[str] = set()
         self._loaded_before = 0
 
-    def start_ingest(self, demands: Demands = NO_DEMANDS) -> str:
+    def start_ingest(self, request: RunRequest = ORDINARY_RUN) -> str:
         """Starts the ingest workflow once no run of either workflow is in progress, and returns the run's id."""
         while True:
             self._workflows.wait_for_others()
             self._known_publishes = self._workflows.publish_ids()
             self._loaded_before = self._lake.progress().through
-            if run_id := self._workflows.start(self._workflows.ingest, demands):
+            if run_id := self._workflows.start(self._workflows.ingest, request):
                 return run_id
 
     def finish(self, run_id: str) -> TickOutcome | None:

@@ -11,7 +11,7 @@ from totesys.errors import BadDataError
 from totesys.ingest import job
 from totesys.ingest.drift import EVOLVE, HOLD, IGNORE, OUTCOMES
 from totesys.lake import layout
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from tests.ingest.designs import insert, rename
 from tests.ingest.drift_cases import CASES, CURRENCY, PAYMENT, ROWS, DriftCase
@@ -21,7 +21,7 @@ LETTERS = {"scale_changed": [1, 2, 3, 4], "type_changed": [1, 2, 3, 4], "key_cha
 
 @pytest.fixture
 def four(ingest: Any) -> Any:
-    """Ingest of four tables, with rows 1 to 3 of those that drift read already. Foreign keys are none of the matter here."""
+    """Ingest of four tables, with rows 1 to 3 of those that drift read already. Foreign keys are none of the problem here."""
     ingest.only("design", "payment", "transaction", "currency")
     ingest.execute_as_superuser(f"ALTER DATABASE {ingest.source.dbname} SET session_replication_role = 'replica'")
     ingest.execute(insert(1, 2, 3), *(ROWS[table](key) for table in ("payment", "transaction") for key in (1, 2, 3)))
@@ -80,7 +80,7 @@ def test_drift_that_must_fail_stops_the_run_before_anything_is_read(four: Any) -
     four.execute("ALTER TABLE design RENAME file_name TO filename", CURRENCY.format(1))
     before = four.newest()
     with pytest.raises(BadDataError, match=r"design\.file_name: expected text, found no such column, but filename .* Nothing was read"):
-        job.run(four.arguments, four.clients, four.contracts, Demands())
+        job.run(four.arguments, four.clients, four.contracts, RunRequest())
     assert four.newest() == before
 
 

@@ -19,7 +19,7 @@ LEDGER = "CREATE SCHEMA etl; CREATE TABLE etl.load_ledger (load_seq bigint PRIMA
 
 
 class FakeWarehouse:
-    """A warehouse of which only the ledger matters."""
+    """A warehouse of which only the ledger problems."""
 
     def __init__(self, database: Database, ingest: Any) -> None:
         self.database = database
@@ -56,7 +56,7 @@ def loaded(designs: Any, warehouse: Database) -> FakeWarehouse:
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def log_fields(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO)
     return caplog
 

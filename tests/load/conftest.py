@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from totesys.contracts import load_contracts
 from totesys.lake.store import Bucket
 from totesys.load.job import LoadJob
-from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 from totesys.runtime.secrets import Credentials
 
 from local_totesys.postgres import PostgresServer
@@ -93,12 +93,12 @@ def jobs(spark: SparkSession, aws: LocalAws) -> Callable[..., LoadJob]:
     """Makes load jobs from a lake to a warehouse, each with an attempt of its own."""
     attempts = count(1)
 
-    def create(lake: PublishedLake, credentials: Credentials, demands: Demands = NO_DEMANDS) -> LoadJob:
+    def create(lake: PublishedLake, credentials: Credentials, request: RunRequest = ORDINARY_RUN) -> LoadJob:
         # The session may be older than our S3 server, when other tests ran before: the bucket is told its endpoint.
         spark.sparkContext._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.{lake.bucket.name}.endpoint", aws.endpoint)
         return LoadJob(
             project="totesys", events=aws.client("events"), processed=lake.bucket, credentials=credentials, contracts=load_contracts(),
-            spark=lambda: spark, attempt=f"{next(attempts):08x}", demands=demands,
+            spark=lambda: spark, attempt=f"{next(attempts):08x}", request=request,
         )  # fmt: skip
 
     return create
@@ -108,8 +108,8 @@ def jobs(spark: SparkSession, aws: LocalAws) -> Callable[..., LoadJob]:
 def new_job(lake: PublishedLake, warehouse: Database, jobs: Callable[..., LoadJob]) -> Callable[..., LoadJob]:
     """Makes load jobs from the test's lake to its warehouse."""
 
-    def create(credentials: Credentials | None = None, demands: Demands = NO_DEMANDS) -> LoadJob:
-        return jobs(lake, credentials or warehouse.credentials, demands)
+    def create(credentials: Credentials | None = None, request: RunRequest = ORDINARY_RUN) -> LoadJob:
+        return jobs(lake, credentials or warehouse.credentials, request)
 
     return create
 
@@ -117,7 +117,7 @@ def new_job(lake: PublishedLake, warehouse: Database, jobs: Callable[..., LoadJo
 @pytest.fixture
 def load(new_job: Callable[..., LoadJob]) -> Callable[..., Any]:
     """Runs one load job, on demands by their names, and returns what it says the warehouse holds."""
-    return lambda **demands: new_job(demands=Demands(**demands)).run()
+    return lambda **request: new_job(request=RunRequest(**request)).run()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 from totesys.contracts import load_contracts
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from tests.load.conftest import STAGING, LoadHistory
 from tests.load.lake import PublishedLake, location, payment, payment_star, sales_order, sales_star
@@ -296,9 +296,9 @@ def other_loads_first(spark: SparkSession, query: Callable[..., list[tuple]], lo
 def test_a_backfill_that_another_load_comes_before_is_tried_again(new_job, query, state, spark):
     before = state()
     query("UPDATE dim_location SET city = 'Y'")
-    demands = Demands(backfill=True, backfill_table="dim_location")
+    request = RunRequest(backfill=True, backfill_table="dim_location")
 
-    replace(new_job(demands=demands), spark=other_loads_first(spark, query, 1)).run()
+    replace(new_job(request=request), spark=other_loads_first(spark, query, 1)).run()
 
     assert state() == before
 
@@ -306,10 +306,10 @@ def test_a_backfill_that_another_load_comes_before_is_tried_again(new_job, query
 def test_a_backfill_that_other_loads_come_before_twice_is_given_up(new_job, query, state, spark):
     query("UPDATE dim_location SET city = 'Y'")
     before = state()
-    demands = Demands(backfill=True, backfill_table="dim_location")
+    request = RunRequest(backfill=True, backfill_table="dim_location")
 
     with pytest.raises(RetriableError, match=r"nothing was made anew: start scripts/totesys backfill again"):
-        replace(new_job(demands=demands), spark=other_loads_first(spark, query, 2)).run()
+        replace(new_job(request=request), spark=other_loads_first(spark, query, 2)).run()
 
     assert state() == before
     assert query(STAGING) == []

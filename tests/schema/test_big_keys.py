@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from totesys.contracts import load_contracts
 from totesys.lake.manifests import newest_publish
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 from totesys.transform.spark_lake import key_range
 
 from tests.exactness.world import World
@@ -75,9 +75,9 @@ def test_large_keys_that_are_deleted_become_tombstones_and_a_backfill_keeps_them
     landing = LandedBatches(wide.ingestion)
     landing.land({"department": [department(1)], "staff": [staff(key, 1) for key in KEYS]}, full=True)
     landing.land({"staff": [staff(key, 1) for key in KEYS[:-1]]}, full=True, kept_out=[KEYS[3]])
-    for demands in (Demands(), Demands(backfill=True)):
-        wide.transform(demands)
-        wide.load(demands)
+    for request in (RunRequest(), RunRequest(backfill=True)):
+        wide.transform(request)
+        wide.load(request)
         assert query(warehouse.connect, "SELECT source_table, key FROM etl.tombstone") == [("staff", 2**63 - 1)]
     publish = newest_publish(wide.processed)
     assert publish and publish.mirror["staff"].keys() == {str(key // 100_000 % 2**31) for key in KEYS}

@@ -74,7 +74,7 @@ def waits(minutes: int, *, published: int = 6, loaded: int = 6) -> dict[str, Any
 
 def said_of(status: Status) -> list[str]:
     """What needs a person."""
-    return [matter.text for matter in of_status(status, "p", NOW)]
+    return [problem.text for problem in of_status(status, "p", NOW)]
 
 
 def test_nobody_is_needed_when_all_is_well() -> None:
@@ -272,7 +272,7 @@ def test_a_status_can_be_had_as_json(capsys: pytest.CaptureFixture[str], monkeyp
         {"job": "p-load", "state": "FAILED", "started_at": FAILED.started_at.isoformat(), "seconds": 180.0, "error": FAILED.error}
     ]
     assert found["held"] == {"staff": {"since": SNAPSHOT_AT, "reason": HELD.reason, "cure": HELD.cure}}
-    assert [matter["what"] for matter in found["needs_a_person"]] == ["p-load FAILED", "staff is held"]
+    assert [problem["what"] for problem in found["needs_a_person"]] == ["p-load FAILED", "staff is held"]
 
 
 @pytest.mark.parametrize(

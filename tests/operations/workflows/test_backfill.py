@@ -1,4 +1,4 @@
-"""A backfill starts one publish run with its demands, follows it, and says which tables it made anew."""
+"""A backfill starts one publish run with its request, follows it, and says which tables it made anew."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from totesys.errors import RetriableError
 from totesys.lake.manifests import DeadLetters, Held
-from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 
 from operations.cli.console import make_console
 from operations.cli.run import print_outcome
@@ -24,9 +24,9 @@ from tests.support.glue import DEPLOYMENT, INGEST, PUBLISH, SNAPSHOT_AT, FakeLak
 Command = Callable[..., Ended]
 
 
-def tick(glue: Glue, demands: Demands = NO_DEMANDS) -> TickOutcome | None:
+def tick(glue: Glue, request: RunRequest = ORDINARY_RUN) -> TickOutcome | None:
     one = Tick(FakeSession(glue), DEPLOYMENT, make_console())
-    return one.finish(one.start_ingest(demands))
+    return one.finish(one.start_ingest(request))
 
 
 def test_a_tick_with_nothing_new_starts_no_publish(glue: Glue) -> None:
@@ -99,7 +99,7 @@ def test_only_the_first_of_the_runs_that_a_tick_needs_does_what_was_demanded(glu
         lake.land(1)
 
     glue.on_ingest = [lands_beside_a_publish, lambda: glue.publishes(through=1)]
-    tick(glue, Demands(full=True))
+    tick(glue, RunRequest(full=True))
     assert glue.started_with == [{"format": "1", "full": "true"}, {}]
 
 
@@ -300,7 +300,7 @@ def test_json_is_all_that_stdout_has_and_progress_goes_to_stderr(glue: Glue, lak
     assert answer["loaded"] == {
         "first_batch": 1, "through_batch": 1, "rows_read": {"sales_order": 3}, "warehouse_rows": {"fact_sales_order": 3},
     }  # fmt: skip
-    assert [matter["what"] for matter in answer["needs_a_person"]] == ["payment: rows in the dead letter"]
+    assert [problem["what"] for problem in answer["needs_a_person"]] == ["payment: rows in the dead letter"]
     assert "ingest SUCCEEDED" in first.err
     assert second.json == {"loaded": None, "unknown": None, "needs_a_person": []}
 
