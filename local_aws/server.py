@@ -74,7 +74,7 @@ def _serve(listener: socket.socket, local_dir: Path, port: int, schedule: bool, 
     from ministack.app import app
 
     # ministack's own server, hypercorn, takes two thirds of a request's time to read and to answer it. Not uvloop: it reads the next
-    # request before ministack has ended a stack's last step, and the CLI then waits for half a minute before it looks again.
+    # request before ministack has ended a stack's last step, and a waiter then waits for half a minute before it looks again.
     config = uvicorn.Config(
         app, http="httptools", loop="asyncio", timeout_keep_alive=75, timeout_graceful_shutdown=1, log_level="warning", access_log=False,
         server_header=False, date_header=False,

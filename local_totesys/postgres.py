@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own in a folder, listening on loopback only; for local use, never for data that matters."""
+"""A PostgreSQL server of our own in a folder, listening on loopback only; for local use, never for data that problems."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from totesys.errors import RetriableError
 from totesys.lake.manifests import Held
 from totesys.runtime.alerts import Alert
 
-from operations.status.gather import MOST, ON_EVENT, Batch, Job, NotAsked, Status, Warehouse
+from operations.status.gather import MOST, ON_EVENT, Batch, Job, NotAsked, Status, WarehouseStatus
 from operations.values import age, counted
 from operations.workflows.trigger import PAUSED, schedule_trigger
 
@@ -23,25 +23,25 @@ PENDING = timedelta(minutes=10)  # how long a batch may wait: two ticks of the s
 
 
 @dataclass(frozen=True)
-class Matter:
+class Problem:
     """Something that needs a person: `what` in a few words, and in `text` with what to do."""
 
     what: str
     text: str
 
 
-def of_run(tables_held: Mapping[str, Held], news: Sequence[Alert], misses: Mapping[str, int]) -> list[Matter]:
+def of_run(tables_held: Mapping[str, Held], news: Sequence[Alert], misses: Mapping[str, int]) -> list[Problem]:
     """Return the tables that are held, what else the run's batches alerted people of, and the rows that deltas have missed."""
     return [
         *(held(table, why) for table, why in sorted(tables_held.items())),
-        *(Matter(f"{alert.table}: {alert.kind}", alert.text) for alert in news if alert.kind != "table held"),
+        *(Problem(f"{alert.table}: {alert.kind}", alert.text) for alert in news if alert.kind != "table held"),
         *(missed(table, rows) for table, rows in sorted(misses.items())),
     ]
 
 
-def held(table: str, why: Held) -> Matter:
+def held(table: str, why: Held) -> Problem:
     """A table that is held. What it brings is not lost: its capture point stays."""
-    return Matter(f"{table} is held", f"{table} is {held_since(why)}. Nothing of it is lost. What to do: {why.cure}")
+    return Problem(f"{table} is held", f"{table} is {held_since(why)}. Nothing of it is lost. What to do: {why.cure}")
 
 
 def held_since(why: Held) -> str:
@@ -49,9 +49,9 @@ def held_since(why: Held) -> str:
     return f"held since {why.since}: {why.reason}"
 
 
-def dead_letters(table: str, rows: int) -> Matter:
+def dead_letters(table: str, rows: int) -> Problem:
     """Rows of a table in the dead letter, which nobody has discarded."""
-    return Matter(f"{table}: dead letters", f"{table} has {counted(rows)} in the dead letter: {put_right(table)}")
+    return Problem(f"{table}: dead letters", f"{table} has {counted(rows)} in the dead letter: {put_right(table)}")
 
 
 def put_right(table: str) -> str:
@@ -59,19 +59,19 @@ def put_right(table: str) -> str:
     return f"put them right at the source: scripts/totesys deadletters show {table}"
 
 
-def missed(table: str, rows: int) -> Matter:
+def missed(table: str, rows: int) -> Problem:
     """Rows that a full read found, though some delta should have brought them: a fault of ours."""
     what = f"a full read found {counted(rows)} of {table} that no delta had offered"
-    return Matter(what, f"{what}: they are in now; report it")
+    return Problem(what, f"{what}: they are in now; report it")
 
 
-def of_status(status: Status, project: str, now: datetime) -> Iterator[Matter]:
+def of_status(status: Status, project: str, now: datetime) -> Iterator[Problem]:
     """Yield what of a deployment is not as it should be, and what to do about it."""
     for name, state in status.triggers.items():
         if name == schedule_trigger(project) and state in ("DEACTIVATED", "DEACTIVATING"):
-            yield Matter("the schedule is paused", f"the schedule is {PAUSED}")
+            yield Problem("the schedule is paused", f"the schedule is {PAUSED}")
         elif state not in ("ACTIVATED", "ACTIVATING", ON_EVENT):
-            yield Matter(f"trigger {name} is {state}", f"trigger {name} is {state}: scripts/deploy.sh activates it")
+            yield Problem(f"trigger {name} is {state}", f"trigger {name} is {state}: scripts/deploy.sh activates it")
     for job in status.jobs:
         yield from _failures(job, job is status.jobs.load, now)
     yield from _of_the_warehouse(status, now)
@@ -80,10 +80,10 @@ def of_status(status: Status, project: str, now: datetime) -> Iterator[Matter]:
     for table, letters in sorted(status.dead.items()):
         yield dead_letters(table, letters)
     for alarm in status.alarms:
-        yield Matter(f"alarm {alarm}", f"alarm {alarm} rings")
+        yield Problem(f"alarm {alarm}", f"alarm {alarm} rings")
 
 
-def _failures(job: Job, is_load: bool, now: datetime) -> Iterator[Matter]:
+def _failures(job: Job, is_load: bool, now: datetime) -> Iterator[Problem]:
     """Yield the job's last failure if the next run will not end it by itself. One retriable failure may pass; a second in a row does not.
     A failed load is always told: until the next load succeeds, the warehouse lacks what has landed."""
     failures = job.failures
@@ -93,28 +93,28 @@ def _failures(job: Job, is_load: bool, now: datetime) -> Iterator[Matter]:
     is_retriable = f"{RetriableError.__name__}: " in run.error  # Glue puts words of its own before a job's line
     if len(failures) > 1 or is_load or not is_retriable:
         repeated = f", as in each of its last {len(failures)} runs" if len(failures) > 1 else ""
-        yield Matter(f"{job.name} {run.state}", f"{job.name} {run.state}, {age(run.started_at, now)} ago{repeated}: {run.reason}")
+        yield Problem(f"{job.name} {run.state}", f"{job.name} {run.state}, {age(run.started_at, now)} ago{repeated}: {run.reason}")
 
 
-def _of_the_warehouse(status: Status, now: datetime) -> Iterator[Matter]:
+def _of_the_warehouse(status: Status, now: datetime) -> Iterator[Problem]:
     """Yield what the warehouse lacks, where it differs from the source, and why it refuses to answer."""
     if isinstance(status.warehouse, NotAsked) and status.warehouse.is_refused:
-        yield Matter("the warehouse refuses", f"nobody can ask the warehouse what it holds: {status.warehouse.reason}")
+        yield Problem("the warehouse refuses", f"nobody can ask the warehouse what it holds: {status.warehouse.reason}")
     if status.loaded is not None and status.loaded > status.landed:
-        yield Matter(
+        yield Problem(
             "the warehouse and the lake do not belong together",
             f"the warehouse holds batch {status.loaded}, but the newest with rows in the ingestion bucket is batch {status.landed}:"
             " either its secret names the warehouse of another lake, or the bucket has lost batches",
         )
     elif status.loaded == 0:
-        yield Matter("nothing is loaded", "nothing has been loaded yet: scripts/totesys run")
+        yield Problem("nothing is loaded", "nothing has been loaded yet: scripts/totesys run")
     if status.waiting and now - status.waiting[-1].read_at > PENDING:
         what = f"{_batches(status.waiting)} waited for {age(status.waiting[-1].read_at, now)}"
-        yield Matter("batches are pending", f"{what}: {_in_the_way(status, now)}")
+        yield Problem("batches are pending", f"{what}: {_in_the_way(status, now)}")
     elif status.fresh_to and now - status.fresh_to > FRESHNESS:
-        yield Matter("the warehouse is old", f"the warehouse is {age(status.fresh_to, now)} old: scripts/totesys run shows what fails")
-    if isinstance(status.warehouse, Warehouse) and status.warehouse.differences:
-        yield Matter(
+        yield Problem("the warehouse is old", f"the warehouse is {age(status.fresh_to, now)} old: scripts/totesys run shows what fails")
+    if isinstance(status.warehouse, WarehouseStatus) and status.warehouse.differences:
+        yield Problem(
             "the warehouse differs from the source",
             f"the last comparison {compared(status.warehouse, now)}: scripts/totesys reconcile lists them",
         )
@@ -142,7 +142,7 @@ def _in_the_way(status: Status, now: datetime) -> str:
     return f"{job.name} is {run.state.lower()}, started {age(run.started_at, now)} ago"
 
 
-def compared(warehouse: Warehouse, now: datetime) -> str:
+def compared(warehouse: WarehouseStatus, now: datetime) -> str:
     """Say what the last comparison of the warehouse with the source found, and when that was."""
     if warehouse.compared_at is None:
         return "never"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from rich.console import Console
 from totesys.lake.manifests import PublishManifest
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
@@ -13,7 +13,7 @@ from operations.cli.console import make_console, make_table
 from operations.cli.options import any_table, examples
 from operations.deployment.deployment import Deployment
 from operations.lake import span
-from operations.workflows.backfill import Backfill
+from operations.workflows.backfill import BackfillRun
 
 
 @click.command(epilog=examples("scripts/totesys backfill", "scripts/totesys backfill --table fact_payment --from 12"))
@@ -27,9 +27,9 @@ def backfill(attempt: Attempt, table: str | None, from_batch: int) -> None:
     """
     console = make_console()
     session = aws_session()
-    backfill = Backfill(session, Deployment.read(session), console)
+    backfill = BackfillRun(session, Deployment.read(session), console)
     with backfill.display:
-        run_id = backfill.start(Demands(backfill=True, backfill_table=table, backfill_from=from_batch))
+        run_id = backfill.start(RunRequest(backfill=True, backfill_table=table, backfill_from=from_batch))
         attempt.has_started = True
         backfill.finish(run_id)
     print_made_anew(console, backfill.made_anew())

@@ -124,10 +124,10 @@ def replay(attempt: Attempt, table: str) -> None:
         run_id = again.start()
         attempt.has_started = True
         outcome = again.finish(run_id)
-    matters = matters_of(again.tick, outcome)
+    problems = matters_of(again.tick, outcome)
     print_outcome(console, outcome, again.tick.unknown() if outcome is None else "")
-    print_matters(console, matters)
-    tell_matters("deadletters", matters)
+    print_matters(console, problems)
+    tell_matters("deadletters", problems)
     out, left = again.outcome()
     _say(f"{table}: {counted(out)} of {len(again.before):,} out of the dead letter, {left:,} in it now")
 

@@ -11,7 +11,7 @@ from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
 from operations.cli.console import make_console
 from operations.cli.options import examples
-from operations.deployment.deploy import Report, deploy_all
+from operations.deployment.deploy import DeploySummary, deploy_all
 from operations.deployment.deployment import project_name
 from operations.deployment.plan import Plan, has_changes, plan_table
 from operations.deployment.settings import CONFIG, settings
@@ -63,6 +63,6 @@ def deploy(attempt: Attempt, config: str | None, plan: bool) -> None:
         if not has_changes(rows):
             console.print("no changes")
         return
-    report = Report(console)
+    report = DeploySummary(console)
     deployment = deploy_all(session, environment, report)
     console.print(report.table(deployment))

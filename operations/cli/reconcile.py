@@ -11,7 +11,7 @@ from operations.cli.exit_codes import FAILED
 from operations.cli.options import examples, json_option
 from operations.deployment.deployment import Deployment
 from operations.reconcile.moments import describe_agreement, describe_held
-from operations.reconcile.reconcile import Outcome, reconcile_databases
+from operations.reconcile.reconcile import ReconcileOutcome, reconcile_databases
 from operations.reconcile.result import Comparison
 
 
@@ -40,7 +40,7 @@ def reconcile(attempt: Attempt, as_json: bool) -> None:
         attempt.exit_code = FAILED
 
 
-def outcome_as_json(outcome: Outcome) -> dict[str, object]:
+def outcome_as_json(outcome: ReconcileOutcome) -> dict[str, object]:
     """Return an outcome as the help says."""
     held = outcome.held
     return {
@@ -65,7 +65,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def print_outcome(outcome: Outcome) -> None:
+def print_outcome(outcome: ReconcileOutcome) -> None:
     """A line per table, then the differences, then the verdict, and the moments that it speaks of."""
     console = make_console()
     columns = [("table", "left"), ("source", "right"), ("warehouse", "right"), ("deleted at source", "right"), ("differences", "right")]

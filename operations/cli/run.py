@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 import click
 from rich.console import Console
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
-from operations.attention import Matter, of_run
+from operations.attention import Problem, of_run
 from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
 from operations.cli.console import make_console, make_table, print_json
 from operations.cli.options import examples, json_option, source_table
 from operations.deployment.deployment import Deployment
 from operations.lake import span
-from operations.workflows.tick import Outcome, Tick
+from operations.workflows.tick import Tick, TickOutcome
 
 
 @click.command(epilog=examples("scripts/totesys run", "scripts/totesys run --full", "scripts/totesys run --accept-deletes payment"))
@@ -45,24 +45,24 @@ def run(attempt: Attempt, full: bool, accept_deletes: tuple[str, ...], as_json: 
     session = aws_session()
     tick = Tick(session, Deployment.read(session), console)
     with tick.display:
-        run_id = tick.start_ingest(Demands(full=full, accept_deletes=frozenset(accept_deletes)))
+        run_id = tick.start_ingest(RunRequest(full=full, accept_deletes=frozenset(accept_deletes)))
         attempt.has_started = True
         outcome = tick.finish(run_id)
-    unknown, matters = tick.unknown() if outcome is None else "", matters_of(tick, outcome)
+    unknown, problems = tick.unknown() if outcome is None else "", matters_of(tick, outcome)
     if as_json:
-        print_json(outcome_as_json(outcome, unknown, matters))
+        print_json(outcome_as_json(outcome, unknown, problems))
     else:
         print_outcome(console, outcome, unknown)
-        print_matters(console, matters)
-    tell_matters("run", matters)
+        print_matters(console, problems)
+    tell_matters("run", problems)
 
 
-def matters_of(tick: Tick, outcome: Outcome | None) -> list[Matter]:
+def matters_of(tick: Tick, outcome: TickOutcome | None) -> list[Problem]:
     """Return what needs a person after a tick."""
     return of_run(tick.held_tables(), tick.news(), outcome.misses if outcome else {})
 
 
-def outcome_as_json(outcome: Outcome | None, unknown: str, matters: Sequence[Matter]) -> dict[str, object]:
+def outcome_as_json(outcome: TickOutcome | None, unknown: str, problems: Sequence[Problem]) -> dict[str, object]:
     """Return what a tick brought, as the help of `run` says."""
     loaded = outcome and {
         "first_batch": outcome.first_batch,
@@ -70,10 +70,10 @@ def outcome_as_json(outcome: Outcome | None, unknown: str, matters: Sequence[Mat
         "rows_read": {table: rows for table, rows in outcome.landed.items() if rows},
         "warehouse_rows": {table: rows for table, rows in outcome.loaded.items() if rows},
     }
-    return {"loaded": loaded, "unknown": unknown or None, "needs_a_person": [vars(matter) for matter in matters]}
+    return {"loaded": loaded, "unknown": unknown or None, "needs_a_person": [vars(problem) for problem in problems]}
 
 
-def print_outcome(console: Console, outcome: Outcome | None, unknown: str) -> None:
+def print_outcome(console: Console, outcome: TickOutcome | None, unknown: str) -> None:
     """Says what is loaded, with the rows of each table that took any. `unknown`: why the warehouse could not be asked, or empty."""
     if outcome is None:
         known = "nothing new: the warehouse holds every batch"
@@ -85,13 +85,13 @@ def print_outcome(console: Console, outcome: Outcome | None, unknown: str) -> No
     console.print(f"loaded {batches}: {outcome.landed.total():,} rows read, {outcome.loaded.total():,} warehouse rows new or changed")
 
 
-def print_matters(console: Console, matters: Sequence[Matter]) -> None:
+def print_matters(console: Console, problems: Sequence[Problem]) -> None:
     """Lists what needs a person."""
-    for matter in matters:
-        console.print(f"needs a person: {matter.text}", markup=False)
+    for problem in problems:
+        console.print(f"needs a person: {problem.text}", markup=False)
 
 
-def tell_matters(command: str, matters: Sequence[Matter]) -> None:
+def tell_matters(command: str, problems: Sequence[Problem]) -> None:
     """Says on stderr what needs a person: it is seen although the exit code is 0, and wherever the output goes."""
-    if matters:
-        print(f"{command}: needs a person: {'; '.join(matter.what for matter in matters)}", file=sys.stderr)
+    if problems:
+        print(f"{command}: needs a person: {'; '.join(problem.what for problem in problems)}", file=sys.stderr)

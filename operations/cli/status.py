@@ -9,14 +9,14 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from operations.attention import Matter, compared, of_status
+from operations.attention import Problem, compared, of_status
 from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
 from operations.cli.console import make_console, make_table, print_json
 from operations.cli.exit_codes import FAILED
 from operations.cli.options import examples, json_option
 from operations.deployment.deployment import Deployment
-from operations.status.gather import MOST, NotAsked, Status, Warehouse, gather
+from operations.status.gather import MOST, NotAsked, Status, WarehouseStatus, gather
 from operations.values import age
 from operations.workflows.display import JobState
 
@@ -43,28 +43,28 @@ def status(attempt: Attempt, as_json: bool) -> None:
     session = aws_session()
     deployment = Deployment.read(session)
     found, now = gather(session, deployment), datetime.now(timezone.utc)
-    matters = list(of_status(found, deployment.project, now))
+    problems = list(of_status(found, deployment.project, now))
     if as_json:
-        print_json(status_as_json(deployment.project, found, matters))
+        print_json(status_as_json(deployment.project, found, problems))
     else:
         show(make_console(), deployment.project, found, now)
-        print_verdict(found, matters)
-    if matters:
+        print_verdict(found, problems)
+    if problems:
         attempt.exit_code = FAILED
 
 
-def print_verdict(found: Status, matters: Sequence[Matter]) -> None:
+def print_verdict(found: Status, problems: Sequence[Problem]) -> None:
     """Says what needs a person, or that nothing does."""
-    for matter in matters:
-        print(f"needs a person: {matter.text}")
-    if not matters:
-        limits = "" if isinstance(found.warehouse, Warehouse) else f", as far as AWS shows: the warehouse {NOT_ASKED}"
+    for problem in problems:
+        print(f"needs a person: {problem.text}")
+    if not problems:
+        limits = "" if isinstance(found.warehouse, WarehouseStatus) else f", as far as AWS shows: the warehouse {NOT_ASKED}"
         print(f"all is well{limits}")
 
 
-def status_as_json(project: str, found: Status, matters: Sequence[Matter]) -> dict[str, object]:
+def status_as_json(project: str, found: Status, problems: Sequence[Problem]) -> dict[str, object]:
     """Return a status as the help says."""
-    asked = found.warehouse if isinstance(found.warehouse, Warehouse) else None
+    asked = found.warehouse if isinstance(found.warehouse, WarehouseStatus) else None
     return {
         "project": project,
         "version": found.version,
@@ -88,7 +88,7 @@ def status_as_json(project: str, found: Status, matters: Sequence[Matter]) -> di
         "held": {table: {"since": why.since, "reason": why.reason, "cure": why.cure} for table, why in found.held.items()},
         "dead_letters": found.dead,
         "alarms": found.alarms,
-        "needs_a_person": [vars(matter) for matter in matters],
+        "needs_a_person": [vars(problem) for problem in problems],
     }
 
 

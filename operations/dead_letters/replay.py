@@ -6,12 +6,12 @@ from typing import Any
 
 from rich.console import Console
 from totesys.errors import FatalError
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from operations.dead_letters.letters import Letters
 from operations.deployment.deployment import Deployment
 from operations.lake import Lake
-from operations.workflows.tick import Outcome, Tick
+from operations.workflows.tick import Tick, TickOutcome
 
 
 class Replay:
@@ -28,9 +28,9 @@ class Replay:
 
     def start(self) -> str:
         """Start the run, and return its id."""
-        return self.tick.start_ingest(Demands(replay=frozenset({self._table})))
+        return self.tick.start_ingest(RunRequest(replay=frozenset({self._table})))
 
-    def finish(self, run_id: str) -> Outcome | None:
+    def finish(self, run_id: str) -> TickOutcome | None:
         """Follow the run to its end; RunFailedError when a job fails."""
         return self.tick.finish(run_id)
 

@@ -29,7 +29,7 @@ Check = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
-class Database:
+class DatabaseRole:
     """The source or the warehouse: its name in messages, the variables with its URL and with the path of the certificates that it must
     be verified by, its secret, and the rights of the pipeline's role.
 
@@ -45,14 +45,14 @@ class Database:
     check: Check
 
 
-def pipeline_databases(project: str) -> tuple[Database, Database]:
+def pipeline_databases(project: str) -> tuple[DatabaseRole, DatabaseRole]:
     """Source and warehouse of a project."""
     prefix = project.replace("-", "_")
     return (
-        Database(
+        DatabaseRole(
             "source", "TOTESYS_SOURCE_URL", "TOTESYS_SOURCE_CA", f"{project}/source", f"{prefix}_ingest", grant_reading, lambda cursor: None
         ),
-        Database(
+        DatabaseRole(
             "warehouse",
             "TOTESYS_WAREHOUSE_URL",
             "TOTESYS_WAREHOUSE_CA",
@@ -64,7 +64,7 @@ def pipeline_databases(project: str) -> tuple[Database, Database]:
     )
 
 
-def set_credentials(client: Any, database: Database, environment: Mapping[str, str]) -> tuple[Credentials, str]:
+def set_credentials(client: Any, database: DatabaseRole, environment: Mapping[str, str]) -> tuple[Credentials, str]:
     """Makes the secret hold credentials that work; answers them, and created, updated or unchanged.
 
     With a URL that has a password, the pipeline gets a role of its own if the URL's role may make one, else the URL's role itself. With
@@ -92,7 +92,7 @@ def set_credentials(client: Any, database: Database, environment: Mapping[str, s
     return wanted, store(client, database, wanted, current)
 
 
-def store(client: Any, database: Database, wanted: Credentials, current: Credentials | None) -> str:
+def store(client: Any, database: DatabaseRole, wanted: Credentials, current: Credentials | None) -> str:
     """Put the credentials into the secret, and return created or updated. FatalError with the way back when the secret was deleted."""
     try:
         client.put_secret_value(SecretId=database.secret, SecretString=json.dumps(asdict(wanted)))
@@ -106,7 +106,7 @@ def store(client: Any, database: Database, wanted: Credentials, current: Credent
     return "updated" if current else "created"
 
 
-def planned_credentials(current: Credentials | None, database: Database, environment: Mapping[str, str]) -> Credentials | None:
+def planned_credentials(current: Credentials | None, database: DatabaseRole, environment: Mapping[str, str]) -> Credentials | None:
     """What a deploy begins with, without looking at the database: what the secret holds, or what the URL says; None when neither says."""
     given = given_credentials(current, database, environment) if environment.get(database.variable) else None
     if given is None or (current and not given.password and current.place == given.place):
@@ -116,7 +116,7 @@ def planned_credentials(current: Credentials | None, database: Database, environ
     return given
 
 
-def given_credentials(current: Credentials | None, database: Database, environment: Mapping[str, str]) -> Credentials:
+def given_credentials(current: Credentials | None, database: DatabaseRole, environment: Mapping[str, str]) -> Credentials:
     """What the URL says. Certificates that the secret holds for the same database stay until others are given, or the URL has an
     sslmode."""
     url = environment[database.variable]
@@ -126,7 +126,7 @@ def given_credentials(current: Credentials | None, database: Database, environme
     return given
 
 
-def given_certificates(database: Database, environment: Mapping[str, str]) -> str:
+def given_certificates(database: DatabaseRole, environment: Mapping[str, str]) -> str:
     """The certificates of the file that the environment names; empty for none."""
     path = environment.get(database.ca_variable)
     return read_certificates(path, database.ca_variable) if path else ""
@@ -154,7 +154,7 @@ def read_secret(client: Any, secret: str) -> Credentials | None:
         return None
 
 
-def pipeline_credentials(database: Database, admin: Credentials, current: Credentials | None) -> Credentials:
+def pipeline_credentials(database: DatabaseRole, admin: Credentials, current: Credentials | None) -> Credentials:
     """The pipeline's role with its rights as they should be; its password is kept while it works."""
     connection = connect(database, admin)
     try:
@@ -178,7 +178,7 @@ def pipeline_credentials(database: Database, admin: Credentials, current: Creden
     return own
 
 
-def connect(database: Database, credentials: Credentials) -> Any:
+def connect(database: DatabaseRole, credentials: Credentials) -> Any:
     """Return a connection. A PipelineError that says what to do when the server cannot be reached or refuses."""
     try:
         return psycopg2.connect(**credentials.libpq())
@@ -192,7 +192,7 @@ def connect(database: Database, credentials: Credentials) -> Any:
         raise server(database, credentials, hints).error(error) from error
 
 
-def refuse_other_certificates(database: Database, credentials: Credentials) -> None:
+def refuse_other_certificates(database: DatabaseRole, credentials: Credentials) -> None:
     """Raise FatalError when the server refuses the credentials, or its certificate does not come from those that are to be trusted.
 
     A server that cannot be reached from here is trusted to fit: the jobs may reach it.
@@ -213,6 +213,6 @@ def works(credentials: Credentials) -> bool:
     return True
 
 
-def server(database: Database, credentials: Credentials, hints: Mapping[str, str]) -> Server:
+def server(database: DatabaseRole, credentials: Credentials, hints: Mapping[str, str]) -> Server:
     """The database as errors name it."""
     return Server(f"the {database.name}, {credentials.place},", credentials.username, hints)

@@ -30,7 +30,7 @@ from operations.workflows.heartbeat import heartbeat_alarm
 from operations.workflows.trigger import PAUSED, is_paused, schedule_trigger
 
 
-class Report:
+class DeploySummary:
     """Says what runs and since when, and keeps each step's outcome for the table at the end."""
 
     def __init__(self, console: Console) -> None:
@@ -55,7 +55,7 @@ class Report:
         return make_table([("step", "left"), ("outcome", "left"), ("seconds", "right")], rows, title=f"{deployment.project} on {where}")
 
 
-def deploy_all(session: boto3.Session, environment: Mapping[str, str], report: Report) -> Deployment:
+def deploy_all(session: boto3.Session, environment: Mapping[str, str], report: DeploySummary) -> Deployment:
     """Everything in the order in which it depends on each other."""
     project = project_name(environment)
     chosen = chosen_parameters(environment)

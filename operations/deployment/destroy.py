@@ -15,7 +15,7 @@ from operations.deployment.buckets import delete_bucket, empty_bucket
 from operations.deployment.deployment import Deployment
 from operations.deployment.stacks import STACKS, delete_stack, describe_stack
 from operations.workflows.display import RunDisplay
-from operations.workflows.runs import Workflows
+from operations.workflows.runs import WorkflowRuns
 from operations.workflows.trigger import deactivate, schedule_trigger
 
 KEPT = ("storage", "secrets", "catalog")  # with --keep-data: the catalog says which of the buckets' files are the current ones
@@ -53,7 +53,7 @@ class Destroying:
         glue = self._session.client("glue")
         deactivate(glue, schedule_trigger(self.project))
         with RunDisplay(self._console) as display:
-            Workflows(glue, Deployment.read(self._session, self.project), display).wait_for_others()
+            WorkflowRuns(glue, Deployment.read(self._session, self.project), display).wait_for_others()
 
     def _delete_logs(self) -> None:
         """Deletes Glue's log groups, if our stack made them and no other job of the account writes to them."""

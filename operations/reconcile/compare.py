@@ -13,7 +13,7 @@ from operations.reconcile.cursors import read_all_rows, scalar, stream
 from operations.reconcile.dates import compare_dates
 from operations.reconcile.kept_out import KeptOut
 from operations.reconcile.keys import check_keys
-from operations.reconcile.live import LiveTable, read_tables
+from operations.reconcile.live import WarehouseTable, read_tables
 from operations.reconcile.result import Comparison
 from operations.reconcile.rows import compare_rows
 from operations.reconcile.sql import TOMBSTONES, count_rows
@@ -44,7 +44,7 @@ def compare_all(contracts: Contracts, source: Any, warehouse: Any, kept_out: Kep
         yield comparison
 
 
-def _check_names(comparison: Comparison, table: LiveTable, warehouse: Any) -> None:
+def _check_names(comparison: Comparison, table: WarehouseTable, warehouse: Any) -> None:
     """Adds the currencies whose name is not the one that Unicode CLDR gives their code; the code itself stands for a name it lacks."""
     columns = ("currency_id", "currency_code", "currency_name")
     if not table.texts.keys() >= {*columns}:

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg2 import sql
 
 from operations.reconcile.cursors import scalar, stream
-from operations.reconcile.live import LiveTable
+from operations.reconcile.live import WarehouseTable
 from operations.reconcile.result import Comparison
 from operations.reconcile.sql import count_rows
 
@@ -27,7 +27,7 @@ _DESCRIPTION = {
 }
 
 
-def compare_dates(comparison: Comparison, table: LiveTable, tables: Mapping[str, LiveTable], warehouse: Any) -> None:
+def compare_dates(comparison: Comparison, table: WarehouseTable, tables: Mapping[str, WarehouseTable], warehouse: Any) -> None:
     """Adds the days that the facts' dates ask for and the calendar lacks, those that it should not have, and those described wrongly."""
     if not table.exists:
         return
@@ -49,7 +49,7 @@ def compare_dates(comparison: Comparison, table: LiveTable, tables: Mapping[str,
         comparison.add("wrong", key=wrong, detail=", ".join(columns))
 
 
-def _span_of(fact: LiveTable) -> sql.Composed | None:
+def _span_of(fact: WarehouseTable) -> sql.Composed | None:
     """The first and the last date of one fact, in one pass over it; None for what is no fact, or has no date that can be read."""
     dates = [fact.values[column.name] for column in fact.contract.columns if column.references == "dim_date" and column.name in fact.values]
     if not dates:
@@ -63,7 +63,7 @@ def _span_of(fact: LiveTable) -> sql.Composed | None:
     )
 
 
-def _missing_days(table: LiveTable, day: sql.Composable, used: sql.Composed) -> sql.Composed:
+def _missing_days(table: WarehouseTable, day: sql.Composable, used: sql.Composed) -> sql.Composed:
     return sql.SQL("""
         SELECT wanted.day::date::text
         FROM ({}) AS used CROSS JOIN generate_series(first, last + interval '1 year - 1 day', interval '1 day') AS wanted (day)
@@ -71,7 +71,7 @@ def _missing_days(table: LiveTable, day: sql.Composable, used: sql.Composed) -> 
     """).format(used, day, table.name)
 
 
-def _extra_days(table: LiveTable, day: sql.Composable, used: sql.Composed) -> sql.Composed:
+def _extra_days(table: WarehouseTable, day: sql.Composable, used: sql.Composed) -> sql.Composed:
     """The days of years that are neither used nor whole: a calendar may have years to spare."""
     return sql.SQL("""
         SELECT held.day::text
@@ -85,7 +85,7 @@ def _extra_days(table: LiveTable, day: sql.Composable, used: sql.Composed) -> sq
     """).format(day=day, table=table.name, used=used)
 
 
-def _wrong_days(table: LiveTable, day: sql.Composable) -> sql.Composed:
+def _wrong_days(table: WarehouseTable, day: sql.Composable) -> sql.Composed:
     checks = [
         sql.SQL("CASE WHEN {} IS DISTINCT FROM ({})::text THEN {} END").format(
             table.texts[name], sql.SQL(expected).format(day), sql.Literal(name)

@@ -11,14 +11,14 @@ from typing import Any
 from psycopg2 import sql
 
 from operations.reconcile.cursors import stream
-from operations.reconcile.live import LiveKey, LiveTable
+from operations.reconcile.live import LiveKey, WarehouseTable
 from operations.reconcile.result import Comparison
 from operations.values import shorten
 
 _NOTHING = sql.SQL("NULL")
 
 
-def check_keys(comparison: Comparison, table: LiveTable, tables: Mapping[str, LiveTable], warehouse: Any) -> None:
+def check_keys(comparison: Comparison, table: WarehouseTable, tables: Mapping[str, WarehouseTable], warehouse: Any) -> None:
     """Adds the rows of one table whose keys are null, repeated, or the key of no row of the table that they refer to."""
     contract = table.contract
     for name in dict.fromkeys((contract.key, contract.lake_key)):
@@ -38,18 +38,18 @@ def check_keys(comparison: Comparison, table: LiveTable, tables: Mapping[str, Li
             comparison.add("broken key", key=key, detail=f"record {record_id}: {', '.join(map(shorten, dangling))}")
 
 
-def _nulls(table: LiveTable, name: str) -> sql.Composed:
+def _nulls(table: WarehouseTable, name: str) -> sql.Composed:
     return sql.SQL("SELECT count(*) FROM {} WHERE {} IS NULL HAVING count(*) > 0").format(table.name, sql.Identifier(name))
 
 
-def _duplicates(table: LiveTable) -> sql.Composed:
+def _duplicates(table: WarehouseTable) -> sql.Composed:
     return sql.SQL("""
         SELECT key::text, count(*) FROM (SELECT {} AS key FROM {}) AS rows WHERE key IS NOT NULL
         GROUP BY rows.key HAVING count(*) > 1 ORDER BY rows.key
     """).format(_form(table, table.contract.key), table.name)
 
 
-def _dangling(table: LiveTable, references: list[tuple[str, LiveTable]]) -> sql.Composed:
+def _dangling(table: WarehouseTable, references: list[tuple[str, WarehouseTable]]) -> sql.Composed:
     """(key, record id, what is wrong) of every version with a reference to no row, in one pass over the fact."""
     joins, wrongs, conditions = [], [], []
     for number, (name, parent) in enumerate(references):
@@ -74,7 +74,7 @@ def _dangling(table: LiveTable, references: list[tuple[str, LiveTable]]) -> sql.
     )
 
 
-def _comparable(table: LiveTable, name: str, parent: LiveTable) -> tuple[sql.Composable, sql.Composable]:
+def _comparable(table: WarehouseTable, name: str, parent: WarehouseTable) -> tuple[sql.Composable, sql.Composable]:
     """A reference and the key that it refers to, as values of one type: the contracts', or text where one of them is something else."""
     key = parent.contract.key
     if name in table.values and key in parent.values:
@@ -82,5 +82,5 @@ def _comparable(table: LiveTable, name: str, parent: LiveTable) -> tuple[sql.Com
     return table.texts[name], parent.texts[key]
 
 
-def _form(table: LiveTable, name: str) -> sql.Composable:
+def _form(table: WarehouseTable, name: str) -> sql.Composable:
     return table.values.get(name, table.texts.get(name, _NOTHING))

@@ -29,7 +29,7 @@ WHERE n.nspname = %s AND c.relname = ANY(%s) AND k.contype IN ('p', 'f')
 
 
 @dataclass(frozen=True)
-class LiveColumn:
+class WarehouseColumn:
     """A column's type as PostgreSQL writes it (for a domain, its base type), and whether the column refuses nulls."""
 
     type: str
@@ -46,7 +46,7 @@ class LiveKey:
 
 
 @dataclass(frozen=True)
-class LiveTable:
+class WarehouseTable:
     """A warehouse table as it is. Without columns, it does not exist.
 
     keys    primary and foreign keys, and whether PostgreSQL has checked the rows against each
@@ -55,7 +55,7 @@ class LiveTable:
     """
 
     contract: Contract
-    columns: Mapping[str, LiveColumn]
+    columns: Mapping[str, WarehouseColumn]
     keys: Mapping[LiveKey, bool]
     values: Mapping[str, sql.Composable]
     texts: Mapping[str, sql.Composable]
@@ -69,16 +69,16 @@ class LiveTable:
         return sql.Identifier(PUBLIC_SCHEMA, self.contract.table)
 
 
-def read_tables(warehouse: Any, contracts: Contracts) -> dict[str, LiveTable]:
+def read_tables(warehouse: Any, contracts: Contracts) -> dict[str, WarehouseTable]:
     """Every table of the contracts, as it is in the transaction of a psycopg2 connection."""
     names = list(contracts.warehouse)
-    columns: dict[str, dict[str, LiveColumn]] = {name: {} for name in names}
+    columns: dict[str, dict[str, WarehouseColumn]] = {name: {} for name in names}
     keys: dict[str, dict[LiveKey, bool]] = {name: {} for name in names}
     with warehouse.cursor() as cursor:
         cursor.execute(live_types.COLUMNS)
         for schema, table, column, type_, _, is_not_null in cursor:
             if schema == PUBLIC_SCHEMA and table in columns:
-                columns[table][column] = LiveColumn(type_, is_not_null)
+                columns[table][column] = WarehouseColumn(type_, is_not_null)
         cursor.execute(_KEYS, (PUBLIC_SCHEMA, names))
         for table, is_validated, parent, own, referred in cursor:
             if len(own) == 1:
@@ -87,7 +87,7 @@ def read_tables(warehouse: Any, contracts: Contracts) -> dict[str, LiveTable]:
     return {name: _live_table(warehouse, contract, columns[name], keys[name]) for name, contract in contracts.warehouse.items()}
 
 
-def _live_table(warehouse: Any, contract: Contract, columns: dict[str, LiveColumn], keys: dict[LiveKey, bool]) -> LiveTable:
+def _live_table(warehouse: Any, contract: Contract, columns: dict[str, WarehouseColumn], keys: dict[LiveKey, bool]) -> WarehouseTable:
     values: dict[str, sql.Composable] = {}
     texts: dict[str, sql.Composable] = {}
     for column in contract.columns:
@@ -107,7 +107,7 @@ def _live_table(warehouse: Any, contract: Contract, columns: dict[str, LiveColum
             )
         else:
             texts[column.name] = _AS_IS.format(name)
-    return LiveTable(contract, columns, keys, values, texts)
+    return WarehouseTable(contract, columns, keys, values, texts)
 
 
 def type_name(column: Column) -> str:

@@ -18,7 +18,7 @@ from operations.reconcile.result import Comparison
 
 
 @dataclass(frozen=True)
-class Held:
+class WarehouseMoment:
     """What the warehouse holds of the source: everything up to a snapshot, but less of tables that are held.
 
     held_back  source table -> the snapshot that it is of
@@ -61,7 +61,7 @@ def record(warehouse: Any, reconciliation: Reconciliation, comparisons: list[Com
         cursor.execute(statement, (reconciliation.looked_at, reconciliation.through_batch_seq, len(comparisons), differences))
 
 
-def read_held(ingestion: Bucket, through_batch_seq: int) -> Held | None:
+def read_held(ingestion: Bucket, through_batch_seq: int) -> WarehouseMoment | None:
     """Of which snapshot a warehouse is that holds batches up to a number; None while there is nothing in it.
 
     Batches without rows move the moment on, though nothing of them is ever loaded: it is the last batch before the first that waits.
@@ -71,14 +71,14 @@ def read_held(ingestion: Bucket, through_batch_seq: int) -> Held | None:
         return None
     waiting = batches_after(ingestion, through_batch_seq)
     last = newest if not waiting else read_batch(ingestion, waiting[0].seq - 1)
-    return Held(
+    return WarehouseMoment(
         last.seq,
         datetime.fromisoformat(last.snapshot_at),
         {table: datetime.fromisoformat(capture.captured_at) for table, capture in last.tables.items() if table in last.held},
     )
 
 
-def describe_held(held: Held | None, now: datetime) -> str:
+def describe_held(held: WarehouseMoment | None, now: datetime) -> str:
     """The moment in one line, and its age."""
     if held is None:
         return "the warehouse holds nothing of the source yet"

@@ -17,16 +17,16 @@ from operations.deployment.deployment import Deployment
 from operations.reconcile.compare import compare_all
 from operations.reconcile.databases import session_with, snapshot
 from operations.reconcile.kept_out import read_kept_out
-from operations.reconcile.moments import Held, Reconciliation, read_held, read_reconciliation, record
+from operations.reconcile.moments import Reconciliation, WarehouseMoment, read_held, read_reconciliation, record
 from operations.reconcile.result import Comparison
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReconcileOutcome:
     """What was found, and of which moments it speaks."""
 
     comparisons: list[Comparison]
-    held: Held | None
+    held: WarehouseMoment | None
     reconciliation: Reconciliation
 
     @property
@@ -34,7 +34,7 @@ class Outcome:
         return all(comparison.matches for comparison in self.comparisons)
 
 
-def reconcile_databases(session: boto3.Session, deployment: Deployment) -> Outcome:
+def reconcile_databases(session: boto3.Session, deployment: Deployment) -> ReconcileOutcome:
     """Compares every table, by the credentials that the pipeline itself uses, and writes down in the warehouse what came of it."""
     secrets = session.client("secretsmanager")
     of_source, of_warehouse = (read_credentials(secrets, secret) for secret in (deployment.source_secret, deployment.warehouse_secret))
@@ -48,4 +48,4 @@ def reconcile_databases(session: boto3.Session, deployment: Deployment) -> Outco
     held = read_held(ingestion, reconciliation.through_batch_seq)
     with session_with(of_warehouse, "warehouse") as writing, writing:
         record(writing, reconciliation, comparisons)
-    return Outcome(comparisons, held, reconciliation)
+    return ReconcileOutcome(comparisons, held, reconciliation)

@@ -15,7 +15,7 @@ from totesys.contracts import Contracts
 from operations.reconcile import sql
 from operations.reconcile.cursors import scalar, stream
 from operations.reconcile.kept_out import KeptOut
-from operations.reconcile.live import LiveTable
+from operations.reconcile.live import WarehouseTable
 from operations.reconcile.result import Comparison
 from operations.values import LONGEST, shorten
 
@@ -43,7 +43,9 @@ class Row(NamedTuple):
     is_deleted: bool
 
 
-def compare_rows(comparison: Comparison, table: LiveTable, contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut) -> None:
+def compare_rows(
+    comparison: Comparison, table: WarehouseTable, contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut
+) -> None:
     """Adds the rows that differ, and counts what each side holds, over two psycopg2 connections in transactions of one snapshot each.
 
     A row that is deleted at the source, and known as deleted, is kept history and no difference. A row that is not brought in, or whose
@@ -66,7 +68,7 @@ def compare_rows(comparison: Comparison, table: LiveTable, contracts: Contracts,
             comparison.warehouse_rows = scalar(warehouse, sql.count_rows(table.name))
 
 
-def _compare(comparison: Comparison, lacks: Add, table: LiveTable, contracts: Contracts, source: Any, warehouse: Any) -> None:
+def _compare(comparison: Comparison, lacks: Add, table: WarehouseTable, contracts: Contracts, source: Any, warehouse: Any) -> None:
     contract = table.contract
     wanted = sql.source_rows(table, contracts)
     if not {contract.key, contract.lake_key} <= table.values.keys():
@@ -83,7 +85,9 @@ def _compare(comparison: Comparison, lacks: Add, table: LiveTable, contracts: Co
             comparison.add("duplicate version", key=key, detail=f"record {record_id} repeats the version before it")
 
 
-def _naming_causes(comparison: Comparison, table: LiveTable, contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut) -> Add:
+def _naming_causes(
+    comparison: Comparison, table: WarehouseTable, contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut
+) -> Add:
     """Adds a row that differs, by its cause where there is one: its table is held, it is a dead letter, or a version of it waits."""
     contract = table.contract
     held = _held_inputs(table, kept_out)
@@ -108,7 +112,7 @@ def _naming_causes(comparison: Comparison, table: LiveTable, contracts: Contract
     return add
 
 
-def _held_inputs(table: LiveTable, kept_out: KeptOut) -> list[str]:
+def _held_inputs(table: WarehouseTable, kept_out: KeptOut) -> list[str]:
     return [name for name in table.contract.inputs if name in kept_out.held]
 
 
@@ -122,7 +126,7 @@ def _execute(connection: Any, statement: str) -> None:
 
 
 def _compare_current(
-    comparison: Comparison, lacks: Add, table: LiveTable, source: Any, wanted: Composed, warehouse: Any, held: Composed
+    comparison: Comparison, lacks: Add, table: WarehouseTable, source: Any, wanted: Composed, warehouse: Any, held: Composed
 ) -> None:
     with ThreadPoolExecutor(1, thread_name_prefix="source") as pool:  # two servers can work at the same time
         asked = pool.submit(_digests, source, wanted)

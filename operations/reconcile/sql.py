@@ -10,7 +10,7 @@ from psycopg2 import sql
 from totesys.contracts import Column, Contract, Contracts
 from totesys.warehouse.models import reinserted_version_table, tombstone_table, waiting_table
 
-from operations.reconcile.live import LiveTable, to_text
+from operations.reconcile.live import WarehouseTable, to_text
 
 BUCKET_SIZE = 10_000  # keys per digest: small enough to drill into, large enough that all keys an integer can have give few digests
 SOURCE_SCHEMA = "public"
@@ -18,12 +18,12 @@ TOMBSTONES = sql.Identifier(tombstone_table().schema, tombstone_table().name)
 REINSERTED = sql.Identifier(reinserted_version_table().schema, reinserted_version_table().name)
 
 
-def compared_columns(table: LiveTable) -> list[Column]:
+def compared_columns(table: WarehouseTable) -> list[Column]:
     """The columns that the warehouse has and whose values are a source column's: neither derived nor assigned by the warehouse."""
     return [column for column in table.contract.columns if _is_copied(column) and column.name in table.texts]
 
 
-def source_rows(table: LiveTable, contracts: Contracts) -> sql.Composed:
+def source_rows(table: WarehouseTable, contracts: Contracts) -> sql.Composed:
     """The rows that the source wants in a warehouse table, from the table of its key joined with its other inputs."""
     base = contracts.source[key_origin(table.contract)]
     texts = [_source_text(column, contracts) for column in compared_columns(table)]
@@ -33,7 +33,7 @@ def source_rows(table: LiveTable, contracts: Contracts) -> sql.Composed:
     )
 
 
-def warehouse_rows(table: LiveTable) -> sql.Composed:
+def warehouse_rows(table: WarehouseTable) -> sql.Composed:
     """The rows that a warehouse table holds now: of a fact, the version with the highest record id."""
     contract = table.contract
     key = table.values[contract.lake_key]
@@ -71,7 +71,7 @@ def count_rows(rows: sql.Composable) -> sql.Composed:
     return sql.SQL("SELECT count(*) FROM {} AS r").format(rows)
 
 
-def lost_rows(table: LiveTable) -> sql.Composed:
+def lost_rows(table: WarehouseTable) -> sql.Composed:
     """The keys that the lake knows as deleted and of which the warehouse has no row: it keeps what it has ever had."""
     return sql.SQL("""
         SELECT tombstone.key FROM {} AS tombstone
@@ -100,7 +100,7 @@ def joined_key(contract: Contract, contracts: Contracts, other: str, key: int) -
     )
 
 
-def duplicate_versions(table: LiveTable) -> sql.Composed:
+def duplicate_versions(table: WarehouseTable) -> sql.Composed:
     """(key, record id) of each version of a fact that says the same as the version before it, beyond those whose row was put back."""
     return sql.SQL("""
         SELECT key, record_id
@@ -148,7 +148,7 @@ def _source_text(column: Column, contracts: Contracts) -> sql.Composed:
     return text if column.null_becomes is None else sql.SQL("coalesce({}, {})").format(text, sql.Literal(column.null_becomes))
 
 
-def _warehouse_texts(table: LiveTable) -> sql.Composed:
+def _warehouse_texts(table: WarehouseTable) -> sql.Composed:
     return sql.SQL("ARRAY[{}]::text[]").format(sql.SQL(", ").join(table.texts[column.name] for column in compared_columns(table)))
 
 

@@ -44,7 +44,7 @@ class Overview:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ContractDifference:
     """What differs between a table's registered contract and its file, and between the registered one and the live source.
 
     `at_source` is None of a warehouse table.
@@ -60,7 +60,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Draft:
+class ContractDraft:
     """The next contract, drafted from the live source. `notes` say what was changed in it, `left_out` what was not brought in."""
 
     path: Path
@@ -115,7 +115,7 @@ class Registry:
         """Return the registered versions of a table's contract, newest first. FatalError when there is none."""
         return registered_versions(self.session.client("glue"), self._database(table), table)
 
-    def difference(self, table: str) -> Difference:
+    def difference(self, table: str) -> ContractDifference:
         """Return what differs, file against registered and registered against live."""
         contracts = load_contracts()
         registered = self.versions(table)[0].contract
@@ -126,7 +126,7 @@ class Registry:
         at_source = None
         if table in contracts.source:
             at_source = [f"{finding.text}: {finding.outcome}" for finding in findings(registered, self._live([table]).get(table))]
-        return Difference(registered.version, in_file, at_source)
+        return ContractDifference(registered.version, in_file, at_source)
 
     def history(self, table: str) -> list[tuple[Version, list[str]]]:
         """Return each version with what it changed, newest first."""
@@ -136,7 +136,7 @@ class Registry:
             for version, before in zip(versions, [*versions[1:], None], strict=True)
         ]
 
-    def draft(self, table: str) -> Draft:
+    def draft(self, table: str) -> ContractDraft:
         """Return the next contract of a source table. FatalError when the source has no such table."""
         live = self._live([table]).get(table)
         if live is None or not live.is_table:
@@ -147,7 +147,7 @@ class Registry:
         if notes:
             check_schema(draft)
             parse_contract(draft)
-        return Draft(path, json.dumps(draft, indent=2, ensure_ascii=False) + "\n", notes, left_out)
+        return ContractDraft(path, json.dumps(draft, indent=2, ensure_ascii=False) + "\n", notes, left_out)
 
     def _database(self, table: str) -> str:
         return self.deployment.ingestion_database if table in load_contracts().source else self.deployment.star_database

@@ -102,7 +102,7 @@ def _warehouse_table(contract: Contract) -> str:
     facts = [
         ("Grain", contract.grain),
         ("Key", key),
-        ("Load", _LOAD[contract.load or "merge"]),
+        ("Load", _LOAD["append" if contract.version_of else "merge"]),
         ("Made from", ", ".join(f"[`{table}`](#{table})" for table in contract.inputs) or "no source table: it is generated"),
         ("Partition in the lake", f"`{contract.partition.name}`: {contract.partition.description}"),
         ("Contract", f"version {contract.version}"),

@@ -14,7 +14,8 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup, escape
 
-from operations.report.model import PROMISED, Batch, Point
+from operations.attention import FRESHNESS
+from operations.report.model import ReportedBatch, ReportedPoint
 from operations.workflows.display import JobState
 
 _WIDE, _NARROW = 1000, 340  # pixels
@@ -40,12 +41,12 @@ class Chart:
     alt: str
 
 
-def freshness(points: Sequence[Point]) -> Chart:
+def freshness(points: Sequence[ReportedPoint]) -> Chart:
     """How old a change could be when its load committed, load by load."""
     ages = [max(1.0, point.value) for point in points]
     values = [{"at": _utc(point.at), "seconds": age} for point, age in zip(points, ages, strict=True)]
     least, most = min(ages), max(ages)
-    promised = PROMISED.total_seconds()
+    promised = FRESHNESS.total_seconds()
     bottom = max(tick for tick in _TICKS if tick <= max(1.0, least / 2))
     top = max(promised * 2, most * 1.2)
 
@@ -70,7 +71,7 @@ def freshness(points: Sequence[Point]) -> Chart:
     return _chart(draw, f"Freshness of {len(values)} loads: at worst {_spoken(most)}; {late} of them later than the promised 30 minutes.")
 
 
-def rows(batches: Sequence[Batch], tables: Sequence[str]) -> Chart:
+def rows(batches: Sequence[ReportedBatch], tables: Sequence[str]) -> Chart:
     """Rows by table and batch, as a grid whose columns are batches, the oldest on the left."""
     oldest_first = list(reversed(batches))
 
@@ -108,7 +109,7 @@ def rows(batches: Sequence[Batch], tables: Sequence[str]) -> Chart:
     return _chart(draw, words)
 
 
-def seconds(runs: Mapping[str, Sequence[JobState]], work: Mapping[str, Sequence[Point]]) -> Chart:
+def seconds(runs: Mapping[str, Sequence[JobState]], work: Mapping[str, Sequence[ReportedPoint]]) -> Chart:
     """How long each run of a job took, and below it what the job itself took without its start."""
     ran = {job: of_job for job, of_job in runs.items() if of_job}
     first = min(run.started_at for of_job in ran.values() for run in of_job)

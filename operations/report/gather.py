@@ -20,7 +20,7 @@ from operations.deployment.deployment import Deployment
 from operations.deployment.stacks import describe_stack
 from operations.registry.changes import changes
 from operations.registry.registered import registered_versions
-from operations.report.model import Asked, Batch, Dead, Node, Point, Registered, Report, Workflow
+from operations.report.model import Asked, Dead, Node, Registered, Report, ReportedBatch, ReportedPoint, Workflow
 from operations.status.gather import alarms, moment, stage
 from operations.workflows.display import JobState
 from operations.workflows.runs import job_state
@@ -147,16 +147,16 @@ def loaded_as_aws_shows(publishes: Iterator[PublishManifest], loads: Sequence[Jo
     return None
 
 
-def shown(batch: BatchManifest, published: int, loaded: int | None) -> Batch:
+def shown(batch: BatchManifest, published: int, loaded: int | None) -> ReportedBatch:
     """Return what the page shows of a batch. A table that is held brought nothing: its entry is of an earlier batch."""
     captured = {table: capture for table, capture in batch.tables.items() if table not in batch.held and capture.rows}
-    return Batch(
+    return ReportedBatch(
         batch.seq, moment(batch), {table: capture.rows for table, capture in captured.items()}, tuple(sorted(batch.held)),
         tuple(table for table, capture in captured.items() if capture.mode == "full"), stage(batch.seq, published, loaded),
     )  # fmt: skip
 
 
-def points(cloudwatch: Any, project: str, since: datetime, now: datetime) -> dict[str, tuple[Point, ...]]:
+def points(cloudwatch: Any, project: str, since: datetime, now: datetime) -> dict[str, tuple[ReportedPoint, ...]]:
     """Return the values of the pipeline's metrics since then, oldest first, usually in one request; of StageSeconds by job."""
     period = next((seconds for kept, seconds in _KEPT_FOR if now - since < kept), _COARSEST)
     wanted: dict[str, tuple[str, str | None]] = {"Freshness": ("Freshness", None), "WaitingRows": ("WaitingRows", None)}
@@ -173,13 +173,13 @@ def points(cloudwatch: Any, project: str, since: datetime, now: datetime) -> dic
         }
         for name, (metric, job) in wanted.items()
     ]
-    found: dict[str, list[Point]] = {name: [] for name in wanted}
+    found: dict[str, list[ReportedPoint]] = {name: [] for name in wanted}
     pages = cloudwatch.get_paginator("get_metric_data").paginate(
         MetricDataQueries=queries, StartTime=since - timedelta(seconds=period), EndTime=now + timedelta(seconds=period)
     )
     for page in pages:
         for result in page["MetricDataResults"]:
-            found[result["Label"]] += [Point(at, value) for at, value in zip(result["Timestamps"], result["Values"], strict=True)]
+            found[result["Label"]] += [ReportedPoint(at, value) for at, value in zip(result["Timestamps"], result["Values"], strict=True)]
     return {name: tuple(sorted(values, key=lambda point: point.at)) for name, values in found.items()}
 
 
@@ -232,7 +232,7 @@ def _starts_when(trigger: Mapping[str, Any]) -> str:
     if trigger.get("Type") == "SCHEDULED":
         return str(trigger.get("Schedule", ""))
     if trigger.get("Type") == "EVENT":
-        return "a batch is waiting"
+        return "a batch is pending"
     conditions = (trigger.get("Predicate") or {}).get("Conditions") or []
     return " and ".join(f"{one.get('JobName', '')} {str(one.get('State', '')).lower()}" for one in conditions)
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from totesys.lake.manifests import Held
 
 from operations.workflows.display import JobState
-
-PROMISED = timedelta(minutes=30)  # how old a change may get before the warehouse has it
-OVERDUE = timedelta(minutes=10)  # how long a batch may be pending: two ticks of the schedule
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Workflow:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ReportedBatch:
     """A batch with rows. `rows` has an entry for each source table that brought some; `stage` is landed, published or loaded."""
 
     seq: int
@@ -88,7 +85,7 @@ class Registered:
 
 
 @dataclass(frozen=True)
-class Point:
+class ReportedPoint:
     """A value of a metric."""
 
     at: datetime
@@ -125,10 +122,10 @@ class Report:
     landed: int
     published: int
     loaded: int | None
-    batches: tuple[Batch, ...]
-    freshness: tuple[Point, ...]
+    batches: tuple[ReportedBatch, ...]
+    freshness: tuple[ReportedPoint, ...]
     runs: Mapping[str, tuple[JobState, ...]]
-    work: Mapping[str, tuple[Point, ...]]
+    work: Mapping[str, tuple[ReportedPoint, ...]]
     held: Mapping[str, Held]
     drift: Mapping[str, tuple[str, ...]]
     dead: tuple[Dead, ...]
@@ -138,12 +135,12 @@ class Report:
     asked: Asked = field(default=Asked(0, 0))
 
     @property
-    def pending(self) -> tuple[Batch, ...]:
+    def pending(self) -> tuple[ReportedBatch, ...]:
         """The batches shown that the warehouse does not hold, newest first; none when it is not known."""
         return () if self.loaded is None else tuple(batch for batch in self.batches if batch.seq > self.loaded)
 
     @property
-    def oldest_pending(self) -> Batch | None:
+    def oldest_pending(self) -> ReportedBatch | None:
         return self.pending[-1] if self.pending else None
 
     @property

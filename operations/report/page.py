@@ -10,9 +10,10 @@ from statistics import median
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from totesys.contracts import load_contracts
 
+from operations.attention import FRESHNESS, PENDING
 from operations.report import charts
 from operations.report.gather import BATCHES
-from operations.report.model import OVERDUE, PROMISED, Report
+from operations.report.model import Report
 from operations.values import age
 from operations.workflows.display import JobState
 
@@ -62,7 +63,6 @@ def render(report: Report) -> str:
         durations=charts.seconds(report.runs, report.work) if has_runs else None,
         most_batches=BATCHES,
         narrow_batches=charts.NARROW_BATCHES,
-        promised=PROMISED,
     )
 
 
@@ -83,7 +83,7 @@ def _freshness(report: Report) -> Tile:
     if not report.freshness:
         return Tile("freshness", "not known", "no load has reported it", "freshness")
     newest = report.freshness[-1]
-    is_late = newest.value > PROMISED.total_seconds()
+    is_late = newest.value > FRESHNESS.total_seconds()
     return Tile("freshness", seconds(newest.value), f"at the load {age(newest.at, report.made_at)} ago", "freshness", is_late)
 
 
@@ -96,7 +96,7 @@ def _pending(report: Report) -> Tile:
     waited = report.made_at - report.oldest_pending.read_at
     most = " or more" if len(report.pending) == BATCHES else ""
     value = f"{count(len(report.pending), 'batch', 'batches')}{most}"
-    return Tile("pending", value, f"the oldest for {age(report.oldest_pending.read_at, report.made_at)}", "care", waited > OVERDUE)
+    return Tile("pending", value, f"the oldest for {age(report.oldest_pending.read_at, report.made_at)}", "care", waited > PENDING)
 
 
 def _failed(report: Report) -> str:

@@ -14,7 +14,7 @@ from totesys.errors import FatalError
 from totesys.runtime.secrets import Credentials
 from totesys.warehouse.models import ETL_SCHEMA, PUBLIC_SCHEMA
 
-from operations.deployment.databases import Database, connect, given_credentials, pipeline_databases, server
+from operations.deployment.databases import DatabaseRole, connect, given_credentials, pipeline_databases, server
 from operations.deployment.rights import join, present_tables
 
 
@@ -97,7 +97,7 @@ class Databases:
             raise server(database, owner, {}).error(error, "smoke-testing") from error
 
 
-def _owner(database: Database, environment: Mapping[str, str]) -> Credentials:
+def _owner(database: DatabaseRole, environment: Mapping[str, str]) -> Credentials:
     owner = given_credentials(None, database, environment) if environment.get(database.variable) else None
     if owner is None or not owner.password:
         raise FatalError(f"{database.variable} is not set, or has no password: set it to postgresql://user:password@host:port/dbname")

@@ -59,7 +59,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Jobs:
+class PipelineJobs:
     """The three jobs, in the order in which a change goes through them."""
 
     ingest: Job
@@ -71,7 +71,7 @@ class Jobs:
 
 
 @dataclass(frozen=True)
-class Warehouse:
+class WarehouseStatus:
     """What the warehouse says of itself.
 
     through      the newest batch that it holds; 0 before the first load
@@ -110,11 +110,11 @@ class Status:
     version: str
     deployed_at: datetime
     triggers: dict[str, str]
-    jobs: Jobs
+    jobs: PipelineJobs
     read_at: datetime | None
     landed: int
     published: int
-    warehouse: Warehouse | NotAsked
+    warehouse: WarehouseStatus | NotAsked
     loaded: int | None
     batches: list[Batch]
     waiting: list[Batch]
@@ -168,7 +168,7 @@ def resources(session: boto3.Session, deployment: Deployment, kind: str) -> list
     return [resource["PhysicalResourceId"] for stack in described for resource in stack if resource["ResourceType"] == kind]
 
 
-def last_runs(glue: Any, deployment: Deployment) -> Jobs:
+def last_runs(glue: Any, deployment: Deployment) -> PipelineJobs:
     """Return the last runs of each job, usually with one request per job. Glue returns the newest first, but a page may be shorter."""
 
     def of(job: str, workflow: str) -> Job:
@@ -176,7 +176,7 @@ def last_runs(glue: Any, deployment: Deployment) -> Jobs:
         newest = islice((run for page in pages for run in page["JobRuns"]), _RUNS)
         return Job(job, tuple(job_state(workflow, job, run) for run in newest))
 
-    return Jobs(
+    return PipelineJobs(
         of(deployment.ingest_job, deployment.ingest_workflow),
         of(deployment.transform_job, deployment.publish_workflow),
         of(deployment.load_job, deployment.publish_workflow),
@@ -251,7 +251,7 @@ def _tells_of_silence(alarm: Mapping[str, Any]) -> bool:
     return alarm["StateValue"] == "INSUFFICIENT_DATA" and alarm["ActionsEnabled"] and bool(alarm["InsufficientDataActions"])
 
 
-def ask_warehouse(session: boto3.Session, deployment: Deployment) -> Warehouse | NotAsked:
+def ask_warehouse(session: boto3.Session, deployment: Deployment) -> WarehouseStatus | NotAsked:
     """Return what the warehouse says, or why it cannot be asked, such as from outside its network."""
     try:
         credentials = read_credentials(session.client("secretsmanager"), deployment.warehouse_secret)
@@ -260,7 +260,7 @@ def ask_warehouse(session: boto3.Session, deployment: Deployment) -> Warehouse |
         return NotAsked(str(error), is_refused=not isinstance(error, RetriableError))
 
 
-def read_warehouse(credentials: Credentials) -> Warehouse:
+def read_warehouse(credentials: Credentials) -> WarehouseStatus:
     """Ask the warehouse. PipelineError when it does not answer."""
     through = loaded_through(credentials)
     arguments = {**credentials.libpq(), "connect_timeout": _PATIENCE, "options": f"-c statement_timeout={_PATIENCE}s"}
@@ -268,8 +268,8 @@ def read_warehouse(credentials: Credentials) -> Warehouse:
     try:
         with engine.connect() as connection:
             if not _is_prepared(connection):
-                return Warehouse(through)
-            return Warehouse(through, count_waiting(connection, load_contracts()), *_last_comparison(connection))
+                return WarehouseStatus(through)
+            return WarehouseStatus(through, count_waiting(connection, load_contracts()), *_last_comparison(connection))
     except (psycopg2.Error, SQLAlchemyError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise RetriableError(f"the warehouse does not say how many rows wait in it and when it was last compared: {reason}") from error

@@ -7,24 +7,24 @@ from typing import Any
 from rich.console import Console
 from totesys.errors import FatalError
 from totesys.lake.manifests import NO_PUBLISH, PublishManifest, read_publish
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from operations.deployment.deployment import Deployment
 from operations.lake import Lake
 from operations.workflows.display import RunDisplay
-from operations.workflows.runs import Workflows
+from operations.workflows.runs import WorkflowRuns
 
 
-class Backfill:
+class BackfillRun:
     """One backfill of one deployment. `display` shows every job that it waits for."""
 
     def __init__(self, session: Any, deployment: Deployment, console: Console) -> None:
         self.display = RunDisplay(console)
-        self._workflows = Workflows(session.client("glue"), deployment, self.display)
+        self._workflows = WorkflowRuns(session.client("glue"), deployment, self.display)
         self._lake = Lake.open(session, deployment)
         self._before = NO_PUBLISH
 
-    def start(self, demands: Demands) -> str:
+    def start(self, request: RunRequest) -> str:
         """Starts the publish workflow once no run of either workflow is in progress, and returns the run's id.
 
         FatalError, before it waits for anything, when no such batch has landed.
@@ -33,14 +33,14 @@ class Backfill:
         newest = batch.data_seq if batch else 0
         if not newest:
             raise FatalError("no batch with rows has landed yet, and there is nothing to make anew: scripts/totesys run brings the first")
-        if demands.backfill_from > newest:
+        if request.backfill_from > newest:
             raise FatalError(
-                f"batch {demands.backfill_from} has not landed: the newest with rows is batch {newest}, --from takes 1 to {newest}"
+                f"batch {request.backfill_from} has not landed: the newest with rows is batch {newest}, --from takes 1 to {newest}"
             )
         while True:
             self._workflows.wait_for_others()
             self._before = self._lake.newest_publish()
-            if run_id := self._workflows.start(self._workflows.publish, demands):
+            if run_id := self._workflows.start(self._workflows.publish, request):
                 return run_id
 
     def finish(self, run_id: str) -> None:

@@ -11,7 +11,7 @@ from operations.deployment.deployment import Deployment
 from operations.lake import Lake
 from operations.workflows.display import RunDisplay
 from operations.workflows.heartbeat import heartbeat_alarm, ignore_alarm
-from operations.workflows.runs import Workflows
+from operations.workflows.runs import WorkflowRuns
 from operations.workflows.trigger import deactivate, schedule_trigger
 
 
@@ -23,7 +23,7 @@ class Pausing:
         self._cloudwatch = session.client("cloudwatch")
         self._project = deployment.project
         self._display = RunDisplay(console)
-        self._workflows = Workflows(self._glue, deployment, self._display)
+        self._workflows = WorkflowRuns(self._glue, deployment, self._display)
         self._lake = Lake.open(session, deployment)
 
     def pause(self) -> None:

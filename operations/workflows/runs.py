@@ -8,7 +8,7 @@ from collections.abc import Callable, Container
 from typing import Any
 
 from totesys.errors import PipelineError
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from operations.deployment.deployment import Deployment
 from operations.workflows.display import JobState, RunDisplay
@@ -23,7 +23,7 @@ class RunFailedError(PipelineError):
     """A run that had started did not end well; the message is the failed job's."""
 
 
-class Workflows:
+class WorkflowRuns:
     """The workflows of one deployment; `display` shows the jobs of every run that is followed."""
 
     def __init__(self, glue: Any, deployment: Deployment, display: RunDisplay) -> None:
@@ -47,10 +47,10 @@ class Workflows:
             self._display.say(f"{workflow} is running already: waiting for it")
             self.follow_to_end(workflow, run_id)
 
-    def start(self, workflow: str, demands: Demands) -> str | None:
+    def start(self, workflow: str, request: RunRequest) -> str | None:
         """Starts a run and returns its id; None when somebody was quicker and another is in progress."""
         try:
-            return str(self._glue.start_workflow_run(Name=workflow, RunProperties=demands.properties())["RunId"])
+            return str(self._glue.start_workflow_run(Name=workflow, RunProperties=request.properties())["RunId"])
         except self._glue.exceptions.ConcurrentRunsExceededException:
             time.sleep(_FIRST_POLL)  # the other may take that long to be seen
             return None

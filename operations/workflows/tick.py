@@ -10,18 +10,18 @@ from rich.console import Console
 from totesys.ingest.job import news
 from totesys.lake.manifests import Held
 from totesys.runtime.alerts import Alert
-from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 
 from operations.deployment.deployment import Deployment
 from operations.lake import Lake
 from operations.workflows.display import RunDisplay
-from operations.workflows.runs import RunFailedError, Workflows
+from operations.workflows.runs import RunFailedError, WorkflowRuns
 
 _ANNOUNCEMENTS = 5  # ticks in a row that leave work waiting without a failure, before we give up
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TickOutcome:
     """What a tick brought: the batches, and the rows that each table of the lake and of the warehouse took from them.
 
     `misses` are rows of a source table that a full read among them found, and that no delta had offered.
@@ -39,22 +39,22 @@ class Tick:
 
     def __init__(self, session: Any, deployment: Deployment, console: Console) -> None:
         self.display = RunDisplay(console)
-        self._workflows = Workflows(session.client("glue"), deployment, self.display)
+        self._workflows = WorkflowRuns(session.client("glue"), deployment, self.display)
         self._lake = Lake.open(session, deployment)
         self._batch_before = self._lake.newest_batch()
         self._known_publishes: set[str] = set()
         self._loaded_before = 0
 
-    def start_ingest(self, demands: Demands = NO_DEMANDS) -> str:
+    def start_ingest(self, request: RunRequest = ORDINARY_RUN) -> str:
         """Starts the ingest workflow once no run of either workflow is in progress, and returns the run's id."""
         while True:
             self._workflows.wait_for_others()
             self._known_publishes = self._workflows.publish_ids()
             self._loaded_before = self._lake.progress().through
-            if run_id := self._workflows.start(self._workflows.ingest, demands):
+            if run_id := self._workflows.start(self._workflows.ingest, request):
                 return run_id
 
-    def finish(self, run_id: str) -> Outcome | None:
+    def finish(self, run_id: str) -> TickOutcome | None:
         """Follows the ingest run, and every publish that its work needs; None when nothing was new. RunFailedError when a job fails."""
         loaded_before = self._loaded_before
         for _ in range(_ANNOUNCEMENTS):
@@ -92,7 +92,7 @@ class Tick:
         elif self._lake.is_pending():
             raise RunFailedError(f"a batch waits, and {workflow} did not start: run scripts/deploy.sh, which activates its trigger")
 
-    def _outcome(self, loaded_before: int) -> Outcome | None:
+    def _outcome(self, loaded_before: int) -> TickOutcome | None:
         """Adds up the publishes that were not loaded before this tick, and the batches in them."""
         landed: Counter[str] = Counter()
         loaded: Counter[str] = Counter()
@@ -106,4 +106,4 @@ class Tick:
             return None
         for seq in batches:
             landed.update({table: capture.rows for table, capture in self._lake.batch(seq).tables.items()})
-        return Outcome(min(batches), max(batches), landed, loaded, misses)
+        return TickOutcome(min(batches), max(batches), landed, loaded, misses)

@@ -45,7 +45,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Stack:
+class RunningStack:
     """A deployed local stack of this session's own."""
 
     folder: Path
@@ -108,7 +108,7 @@ def run(command: list[str], environment: dict[str, str]) -> Done:
     return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
 
-def tick(stack: Stack, command: str = "run") -> Round:
+def tick(stack: RunningStack, command: str = "run") -> Round:
     """One run of a command, and what the warehouse holds after it."""
     done = stack.totesys(command)
     glue = stack.client("glue")
@@ -152,7 +152,7 @@ def watched_commands() -> Iterator[set[str]]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """Up with 800 orders and deployed; taken down at the end of the session."""
     folder = tmp_path_factory.mktemp("acceptance") / "stack"
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TOTESYS_", "PYTHON"))}
@@ -165,13 +165,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         deployed = run([str(ROOT / "scripts/deploy.sh")], environment)
         assert deployed.code == 0, deployed.out + deployed.err
         with watched_commands() as commands:
-            yield Stack(folder, environment, commands)
+            yield RunningStack(folder, environment, commands)
     finally:
         run([str(ROOT / "scripts/local.sh"), "down"], environment)
 
 
 @pytest.fixture(scope="session")
-def failures(stack: Stack) -> dict[str, Done]:
+def failures(stack: RunningStack) -> dict[str, Done]:
     """totesys run with one part of the pipeline broken at a time, before any batch exists; everything is mended again.
 
     And totesys reconcile ("nothing loaded"), whose warehouse has no tables yet; and totesys status after the last failure ("status").
@@ -201,7 +201,7 @@ def failures(stack: Stack) -> dict[str, Done]:
     }
 
 
-def make_again(stack: Stack, bucket: str, policy: str) -> None:
+def make_again(stack: RunningStack, bucket: str, policy: str) -> None:
     """An empty bucket as the deploy makes it, as far as the deploy looks for it."""
     s3 = stack.client("s3")
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": stack.environment["AWS_REGION"]})
@@ -220,7 +220,7 @@ class Orders:
 
 
 @pytest.fixture(scope="session")
-def orders(stack: Stack, failures: dict[str, Done]) -> Orders:
+def orders(stack: RunningStack, failures: dict[str, Done]) -> Orders:
     """Five sales orders; and rows with awkward values, before any run has seen the source."""
     stack.at_source(
         "UPDATE staff SET first_name = 'Christy', last_name = 'O''Hara' WHERE staff_id = 1",
@@ -240,7 +240,7 @@ def change(order_id: int, column: str = "units_sold = units_sold + 1, last_updat
 
 
 @pytest.fixture(scope="session")
-def first(stack: Stack, orders: Orders) -> Iterator[Round]:
+def first(stack: RunningStack, orders: Orders) -> Iterator[Round]:
     """The first run, while two transactions are open at the source that have changed an order already. They commit after it."""
     late, under_savepoint = (
         psycopg2.connect(stack.environment["TOTESYS_SOURCE_URL"]),
@@ -260,7 +260,7 @@ def first(stack: Stack, orders: Orders) -> Iterator[Round]:
 
 
 @pytest.fixture(scope="session")
-def without_warehouse(stack: Stack, orders: Orders, first: Round) -> Done:
+def without_warehouse(stack: RunningStack, orders: Orders, first: Round) -> Done:
     """A run with changes to bring and no warehouse to bring them to: the late transactions have committed; an order was changed twice, one
     touched, one edited silently; a payment went."""
     stack.at_source(
@@ -278,13 +278,13 @@ def without_warehouse(stack: Stack, orders: Orders, first: Round) -> Done:
 
 
 @pytest.fixture(scope="session")
-def second(stack: Stack, without_warehouse: Done) -> Round:
+def second(stack: RunningStack, without_warehouse: Done) -> Round:
     """The run after that: the warehouse is back."""
     return tick(stack)
 
 
 @pytest.fixture(scope="session")
-def quiet(stack: Stack, second: Round) -> Round:
+def quiet(stack: RunningStack, second: Round) -> Round:
     """A tick with nothing new."""
     return tick(stack)
 
@@ -300,7 +300,7 @@ class Resumed:
 
 
 @pytest.fixture(scope="session")
-def resumed(stack: Stack, orders: Orders, quiet: Round) -> Resumed:
+def resumed(stack: RunningStack, orders: Orders, quiet: Round) -> Resumed:
     """Transform is killed by SIGKILL. Its workflow run is resumed, as by the Glue console, and a deploy is made meanwhile."""
     stack.at_source(change(orders.updated))
     with ThreadPoolExecutor(1) as pool:
@@ -321,7 +321,7 @@ def resumed(stack: Stack, orders: Orders, quiet: Round) -> Resumed:
     return Resumed(killed, deployed, str(status), tick(stack))
 
 
-def job_process(stack: Stack, script: str) -> int | None:
+def job_process(stack: RunningStack, script: str) -> int | None:
     """The process of this stack that runs a job's script."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -334,7 +334,7 @@ def job_process(stack: Stack, script: str) -> int | None:
 
 
 @pytest.fixture(scope="session")
-def rebuilt(stack: Stack, resumed: Resumed) -> Round:
+def rebuilt(stack: RunningStack, resumed: Resumed) -> Round:
     """The processed bucket is emptied, the warehouse's tables are dropped, and totesys backfill makes both anew."""
     s3 = stack.client("s3")
     bucket = next(bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if bucket["Name"].startswith("totesys-processed"))
@@ -349,7 +349,7 @@ def rebuilt(stack: Stack, resumed: Resumed) -> Round:
 
 
 @dataclass(frozen=True)
-class KeptOut:
+class KeptOutRows:
     """A run beside which two payments and a table were kept out; what was said of them; a replay after all was put right."""
 
     payment: int
@@ -363,7 +363,7 @@ class KeptOut:
 
 
 @pytest.fixture(scope="session")
-def kept_out(stack: Stack, orders: Orders, rebuilt: Round) -> KeptOut:
+def kept_out(stack: RunningStack, orders: Orders, rebuilt: Round) -> KeptOutRows:
     """Two payments get dates that are none, a column of design gets another name, an order is changed; then all is put right."""
     one, other = (key for (key,) in stack.rows("SELECT payment_id FROM payment ORDER BY 1 LIMIT 2", "source"))
     dates = f"UPDATE payment SET payment_date = '{{}}' WHERE payment_id IN ({one}, {other})"
@@ -373,4 +373,4 @@ def kept_out(stack: Stack, orders: Orders, rebuilt: Round) -> KeptOut:
     discarded = stack.totesys(command, "discard", "payment", "--key", str(one), "--reason", "a test")
     stack.at_source(dates.format("2024-02-29"), "ALTER TABLE design RENAME filename TO file_name")
     replayed = stack.totesys(command, "replay", "payment")
-    return KeptOut(one, after, listed, shown, discarded, replayed, stack.totesys("reconcile"), stack.totesys(command, "list"))
+    return KeptOutRows(one, after, listed, shown, discarded, replayed, stack.totesys("reconcile"), stack.totesys(command, "list"))

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.acceptance.conftest import FACTS, Done, KeptOut, Orders, Resumed, Round, Stack
+from tests.acceptance.conftest import FACTS, Done, KeptOutRows, Orders, Resumed, Round, RunningStack
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_comparison_with_a_warehouse_that_has_no_tables_says_what_to_do(failur
     assert re.fullmatch(wanted, done.err), done.err
 
 
-def test_the_first_run_after_failures_brings_everything_in(stack: Stack, first: Round) -> None:
+def test_the_first_run_after_failures_brings_everything_in(stack: RunningStack, first: Round) -> None:
     assert first.run.code == 0, first.run.err
     assert "loaded batch 1:" in first.run.out
     sales, purchases, payments = (len(first.facts[fact]) for fact in FACTS)
@@ -63,7 +63,7 @@ def test_the_first_run_after_failures_brings_everything_in(stack: Stack, first: 
     assert first.reconciled.code == 0, first.reconciled.out
 
 
-def test_awkward_values_arrive_exactly(stack: Stack, first: Round) -> None:
+def test_awkward_values_arrive_exactly(stack: RunningStack, first: Round) -> None:
     assert stack.rows("SELECT first_name, last_name, location FROM dim_staff WHERE staff_id = 1") == [("Christy", "O'Hara", "")]
     address = ('O\'Keefe "Row", \\n 1', None, "", "08841", "Democratic People's Republic of Korea")
     columns = "address_line_1, address_line_2, district, postal_code, country"
@@ -82,7 +82,7 @@ def test_an_uncommitted_change_is_not_in_the_run_that_it_was_open_in(first: Roun
 
 
 @pytest.mark.parametrize("workflow", ["totesys-ingest", "totesys-publish"])
-def test_the_graph_of_a_workflow_run_has_nodes_and_edges(stack: Stack, first: Round, workflow: str) -> None:
+def test_the_graph_of_a_workflow_run_has_nodes_and_edges(stack: RunningStack, first: Round, workflow: str) -> None:
     glue = stack.client("glue")
     run_id = glue.get_workflow_runs(Name=workflow)["Runs"][0]["WorkflowRunId"]
     graph = glue.get_workflow_run(Name=workflow, RunId=run_id, IncludeGraph=True)["Run"]["Graph"]
@@ -116,7 +116,7 @@ def test_a_silent_edit_arrives(second: Round, orders: Orders) -> None:
     assert date(2027, 12, 31) in after
 
 
-def test_a_deleted_payment_stays_in_the_warehouse_and_is_no_difference(stack: Stack, second: Round) -> None:
+def test_a_deleted_payment_stays_in_the_warehouse_and_is_no_difference(stack: RunningStack, second: Round) -> None:
     ((kept,),) = stack.rows("SELECT max(payment_id) FROM fact_payment")
     assert stack.rows(f"SELECT * FROM payment WHERE payment_id = {kept}", "source") == []
     (line,) = (line for line in second.reconciled.out.splitlines() if "fact_payment " in line)
@@ -153,7 +153,7 @@ def test_the_processed_bucket_and_the_warehouse_are_made_anew_from_landed_batche
 
 
 @pytest.mark.parametrize("script", ["psql", "totesys query"])
-def test_the_current_state_leaves_out_what_was_deleted(stack: Stack, rebuilt: Round, script: str) -> None:
+def test_the_current_state_leaves_out_what_was_deleted(stack: RunningStack, rebuilt: Round, script: str) -> None:
     statement = "SELECT count(*), count(DISTINCT payment_id), max(payment_id) FROM current_payment"
     newest = stack.rows("SELECT max(payment_id) FROM payment", "source")[0][0]
     if script == "psql":
@@ -168,14 +168,14 @@ def test_versions_once_loaded_never_change(first: Round, second: Round, resumed:
         assert resumed.after.facts[fact][: len(second.facts[fact])] == second.facts[fact]
 
 
-def test_a_late_commit_is_in_one_batch_only(stack: Stack, second: Round, orders: Orders) -> None:
+def test_a_late_commit_is_in_one_batch_only(stack: RunningStack, second: Round, orders: Orders) -> None:
     keys = f"{orders.late}, {orders.late_under_savepoint}"
     statement = f"SELECT sales_order_id, count(*) AS landed FROM sales_order WHERE sales_order_id IN ({keys}) GROUP BY 1 ORDER BY 1"
     answer = stack.totesys("query", "--database", "ingestion", statement).out.split()
     assert answer[-6:] == [str(orders.late), "2", str(orders.late_under_savepoint), "2", "2", "rows"]
 
 
-def test_a_query_joins_the_processed_tables(stack: Stack, second: Round) -> None:
+def test_a_query_joins_the_processed_tables(stack: RunningStack, second: Round) -> None:
     statement = (
         "SELECT s.last_name, l.address_line_2, f.unit_price FROM fact_sales_order f"
         " JOIN dim_staff s ON s.staff_id = 1 JOIN dim_location l ON l.location_id = 1 WHERE f.sales_order_id = 1"
@@ -187,13 +187,13 @@ def test_a_query_joins_the_processed_tables(stack: Stack, second: Round) -> None
     assert "99999999.99" in answer.out
 
 
-def test_a_query_that_athena_refuses_says_why(stack: Stack, first: Round) -> None:
+def test_a_query_that_athena_refuses_says_why(stack: RunningStack, first: Round) -> None:
     answer = stack.totesys("query", "SELECT nothing_of_the_kind FROM dim_staff")
     assert answer.code == 1
     assert "nothing_of_the_kind" in answer.err
 
 
-def test_a_difference_in_the_warehouse_is_found_by_reconcile(stack: Stack, second: Round) -> None:
+def test_a_difference_in_the_warehouse_is_found_by_reconcile(stack: RunningStack, second: Round) -> None:
     with closing(stack.connect("warehouse")) as connection, connection.cursor() as cursor:
         cursor.execute("UPDATE dim_staff SET last_name = 'OHara' WHERE staff_id = 1")
         try:
@@ -205,14 +205,14 @@ def test_a_difference_in_the_warehouse_is_found_by_reconcile(stack: Stack, secon
     assert "warehouse does not match source: 10 of 11 tables\n" in done.out
 
 
-def test_a_run_that_cannot_start_says_so(stack: Stack) -> None:
-    elsewhere = Stack(stack.folder, {**stack.environment, "TOTESYS_PROJECT": "nowhere"})
+def test_a_run_that_cannot_start_says_so(stack: RunningStack) -> None:
+    elsewhere = RunningStack(stack.folder, {**stack.environment, "TOTESYS_PROJECT": "nowhere"})
     done = elsewhere.totesys("run")
     assert done.code == 2
     assert done.err == "run: could not start: stack nowhere-storage is not deployed in eu-west-2: run scripts/deploy.sh\n"
 
 
-def test_bad_rows_and_a_changed_table_stay_out_and_everything_else_goes_in(kept_out: KeptOut, rebuilt: Round, orders: Orders) -> None:
+def test_bad_rows_and_a_changed_table_stay_out_and_everything_else_goes_in(kept_out: KeptOutRows, rebuilt: Round, orders: Orders) -> None:
     run, order = kept_out.after.run, ("fact_sales_order", orders.updated)
     assert run.code == 0, run.err
     assert len(kept_out.after.versions(*order)) == len(rebuilt.versions(*order)) + 1
@@ -220,7 +220,7 @@ def test_bad_rows_and_a_changed_table_stay_out_and_everything_else_goes_in(kept_
     assert "2 rows break the contract and stay out, the others go on: scripts/totesys deadletters show payment" in run.out
 
 
-def test_a_comparison_names_what_is_kept_out_as_what_it_is(kept_out: KeptOut) -> None:
+def test_a_comparison_names_what_is_kept_out_as_what_it_is(kept_out: KeptOutRows) -> None:
     out = kept_out.after.reconciled.out
     assert kept_out.after.reconciled.code == 1
     key = kept_out.payment
@@ -229,7 +229,7 @@ def test_a_comparison_names_what_is_kept_out_as_what_it_is(kept_out: KeptOut) ->
     assert "warehouse does not match source: 9 of 11 tables" in out
 
 
-def test_what_is_kept_out_is_listed_shown_and_discarded(kept_out: KeptOut) -> None:
+def test_what_is_kept_out_is_listed_shown_and_discarded(kept_out: KeptOutRows) -> None:
     listed = kept_out.listed
     assert listed.code == 0, listed.err
     assert re.search(r"design +held since .*\(column_renamed\).*scripts/totesys schema propose design", listed.out), listed.out
@@ -241,7 +241,7 @@ def test_what_is_kept_out_is_listed_shown_and_discarded(kept_out: KeptOut) -> No
     )
 
 
-def test_what_was_put_right_comes_in_and_nothing_is_kept_out(kept_out: KeptOut) -> None:
+def test_what_was_put_right_comes_in_and_nothing_is_kept_out(kept_out: KeptOutRows) -> None:
     assert kept_out.replayed.code == 0, kept_out.replayed.err
     assert kept_out.replayed.out.endswith("payment: 1 row of 1 out of the dead letter, 0 in it now\n")
     assert kept_out.reconciled.code == 0, kept_out.reconciled.out

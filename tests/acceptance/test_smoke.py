@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Stack, run, wait_until
+from tests.acceptance.conftest import RunningStack, run, wait_until
 from tests.support.local_aws.machine import ROOT
 
 
 @pytest.fixture(scope="module")
-def undeployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def undeployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A local stack with 300 orders, to which nothing is deployed."""
     folder = tmp_path_factory.mktemp("smoke") / "stack"
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TOTESYS_", "PYTHON"))}
@@ -28,12 +28,12 @@ def undeployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         assert up.code == 0, up.err
         exports = run([str(ROOT / "scripts/local.sh"), "env"], environment).out
         environment |= dict(word.split("=", 1) for word in shlex.split(exports) if "=" in word)
-        yield Stack(folder, environment)
+        yield RunningStack(folder, environment)
     finally:
         run([str(ROOT / "scripts/local.sh"), "down"], environment)
 
 
-def left_behind(stack: Stack) -> list[object]:
+def left_behind(stack: RunningStack) -> list[object]:
     """Whatever a smoke test may leave: stacks, buckets, roles and tables; and the first design's name, when it is another."""
     stacks = stack.client("cloudformation").list_stacks()["StackSummaries"]
     return [
@@ -50,7 +50,7 @@ def left_behind(stack: Stack) -> list[object]:
     ]
 
 
-def test_it_proves_every_step_and_leaves_nothing_behind(undeployed: Stack) -> None:
+def test_it_proves_every_step_and_leaves_nothing_behind(undeployed: RunningStack) -> None:
     done = undeployed.script("smoke.sh", "--yes")
     assert done.code == 0, done.out + done.err
     assert "the new name is in the warehouse: yes" in done.out
@@ -63,7 +63,7 @@ def test_it_proves_every_step_and_leaves_nothing_behind(undeployed: Stack) -> No
         assert password not in done.out + done.err
 
 
-def test_an_interrupted_one_removes_everything_as_well(undeployed: Stack, tmp_path: Path) -> None:
+def test_an_interrupted_one_removes_everything_as_well(undeployed: RunningStack, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -77,7 +77,7 @@ def test_an_interrupted_one_removes_everything_as_well(undeployed: Stack, tmp_pa
     assert left_behind(undeployed) == []
 
 
-def test_a_warehouse_in_use_is_refused_before_anything_is_done(undeployed: Stack) -> None:
+def test_a_warehouse_in_use_is_refused_before_anything_is_done(undeployed: RunningStack) -> None:
     with closing(undeployed.connect("warehouse")) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE fact_payment (id int)")
         done = undeployed.script("smoke.sh", "--yes")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.conftest import Stack
+from tests.acceptance.conftest import RunningStack
 
 
-def test_everything_is_deleted_and_made_again_from_a_live_source(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_is_deleted_and_made_again_from_a_live_source(stack: RunningStack, capsys: pytest.CaptureFixture[str]) -> None:
     destroyed = stack.script("destroy.sh", "--yes")
     assert destroyed.code == 0, destroyed.err
     assert stack.client("s3").list_buckets()["Buckets"] == []
@@ -27,7 +27,7 @@ def test_everything_is_deleted_and_made_again_from_a_live_source(stack: Stack, c
     assert complaints or status.out.endswith("all is well\n"), status.out + status.err
 
 
-def empty_warehouse(stack: Stack) -> None:
+def empty_warehouse(stack: RunningStack) -> None:
     """Takes the old lake's rows out, as a person does: destroy.sh leaves the warehouse as it is."""
     tables = [table for (table,) in stack.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
     with stack.connect("warehouse") as connection, connection.cursor() as cursor:

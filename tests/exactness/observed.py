@@ -13,7 +13,7 @@ from totesys.contracts import load_contracts
 from totesys.lake.manifests import PartitionState, PublishManifest
 from totesys.lake.store import Bucket
 
-from tests.exactness.oracle import DIMENSIONS, FACTS, SOURCE_TABLES, Difference, Truth, calendar_row, compare, lake_names
+from tests.exactness.oracle import DIMENSIONS, FACTS, SOURCE_TABLES, RowDifference, Truth, calendar_row, compare, lake_names
 
 
 def loaded_through(connection: Any) -> int:
@@ -27,7 +27,7 @@ def loaded_through(connection: Any) -> int:
         return int(newest[0]) if newest else 0
 
 
-def warehouse_differences(connection: Any, truth: Truth, through: int) -> Iterator[Difference]:
+def warehouse_differences(connection: Any, truth: Truth, through: int) -> Iterator[RowDifference]:
     """How the warehouse, with what waits in it, differs from the truth after batch `through`.
 
     The record ids of a key follow its versions, and those that wait are its latest. Whatever waits has a cause.
@@ -55,7 +55,7 @@ def warehouse_differences(connection: Any, truth: Truth, through: int) -> Iterat
     yield from _calendar_differences("warehouse", _warehouse_rows(connection, "dim_date"), used)
 
 
-def lake_differences(processed: Bucket, publish: PublishManifest, truth: Truth, through: int) -> Iterator[Difference]:
+def lake_differences(processed: Bucket, publish: PublishManifest, truth: Truth, through: int) -> Iterator[RowDifference]:
     """How the lake differs from the truth after batch `through`, by the files that the publish names."""
     used: set[datetime.date] = set()
     for fact in FACTS:
@@ -81,7 +81,7 @@ def waiting_rows(connection: Any, fact: str) -> list[tuple[tuple[Any, ...], set[
     return [(row[:-1], set(row[-1])) for row in rows]
 
 
-def _causeless(fact: str, waiting: list[tuple[tuple[Any, ...], set[str]]], present: dict[str, set[Any]]) -> Iterator[Difference]:
+def _causeless(fact: str, waiting: list[tuple[tuple[Any, ...], set[str]]], present: dict[str, set[Any]]) -> Iterator[RowDifference]:
     """Versions that wait though all their parents are there and no earlier version of their key waits, or that name other parents."""
     columns = {column.name: column.references for column in load_contracts().warehouse[fact].columns if column.references}
     causeless, behind = [], set()
@@ -93,27 +93,27 @@ def _causeless(fact: str, waiting: list[tuple[tuple[Any, ...], set[str]]], prese
             causeless.append(row)
         behind.add(key)
     if causeless:
-        yield Difference("warehouse, without a cause waiting for", fact, unknown=tuple(causeless))
+        yield RowDifference("warehouse, without a cause waiting for", fact, unknown=tuple(causeless))
 
 
-def _dimension_differences(place: str, dimension: str, truth: Truth, through: int, rows: list[tuple[Any, ...]]) -> Iterator[Difference]:
+def _dimension_differences(place: str, dimension: str, truth: Truth, through: int, rows: list[tuple[Any, ...]]) -> Iterator[RowDifference]:
     """A row whose parent is not there is as it was when it was whole, or lacks."""
     maybe = [[row for row in rows if row in states][:1] for states in truth.once_whole(dimension, through).values() if states]
     yield from compare(place, dimension, [*truth.dimension(dimension, through), *(row for some in maybe for row in some)], rows)
 
 
-def _calendar_differences(place: str, rows: list[tuple[Any, ...]], used: Iterable[datetime.date]) -> Iterator[Difference]:
+def _calendar_differences(place: str, rows: list[tuple[Any, ...]], used: Iterable[datetime.date]) -> Iterator[RowDifference]:
     """Every day that a fact uses is there once, and every row that is there is right."""
     days = {row[0] for row in rows} | set(used)
     yield from compare(place, "dim_date", map(calendar_row, days), rows)
 
 
-def _order_differences(fact: str, expected: list[tuple[Any, ...]], rows: list[tuple[Any, ...]]) -> Iterator[Difference]:
+def _order_differences(fact: str, expected: list[tuple[Any, ...]], rows: list[tuple[Any, ...]]) -> Iterator[RowDifference]:
     """Of keys that have the right rows: those whose record ids do not follow the order of their versions."""
     wanted, found = _by_key(fact, expected), _by_key(fact, rows)
     disordered = [(key,) for key, versions in found.items() if versions != wanted[key] and sorted(versions) == sorted(wanted[key])]
     if disordered:
-        yield Difference("warehouse, order of record ids of", fact, unknown=tuple(disordered))
+        yield RowDifference("warehouse, order of record ids of", fact, unknown=tuple(disordered))
 
 
 def _by_key(fact: str, rows: Iterable[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]]:

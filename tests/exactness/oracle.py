@@ -70,7 +70,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Version:
+class RowVersion:
     """A fact row: a state of a key that differs, in what the fact keeps, from the one before it."""
 
     batch_seq: int
@@ -141,7 +141,7 @@ class Truth:
     """The batches that are committed, in order, and what follows from them."""
 
     mirrors: dict[int, dict[str, dict[int, Kept]]] = field(default_factory=dict)  # batch -> source table -> key -> row
-    versions: dict[str, list[Version]] = field(default_factory=lambda: {table: [] for table in FACTS})
+    versions: dict[str, list[RowVersion]] = field(default_factory=lambda: {table: [] for table in FACTS})
     dead: dict[str, set[int]] = field(default_factory=lambda: {table: set() for table in SOURCE_TABLES})  # keys that are kept out now
     _keys: dict[str, set[int]] = field(default_factory=lambda: {table: set() for table in SOURCE_TABLES})  # that the source had, read last
 
@@ -166,11 +166,11 @@ class Truth:
                     values = _values(fact, make(kept.row))
                     known = before[table].get(key)
                     if known is None or known.is_deleted or values != _values(fact, make(known.row)):
-                        self.versions[fact].append(Version(batch_seq, key, values))
+                        self.versions[fact].append(RowVersion(batch_seq, key, values))
         self.mirrors[batch_seq] = mirror
         return held
 
-    def facts(self, table: str, through: int) -> list[Version]:
+    def facts(self, table: str, through: int) -> list[RowVersion]:
         """The fact's rows after batch `through`, in the order of batches."""
         return [version for version in self.versions[table] if version.batch_seq <= through]
 
@@ -220,7 +220,7 @@ def _values(table: str, row: Row) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
-class Difference:
+class RowDifference:
     """How the rows of one table differ from the truth: rows that are lost, rows that are there once too often, rows that nobody knows."""
 
     place: str
@@ -235,13 +235,13 @@ class Difference:
         return f"{self.place} {self.table}: {'; '.join(told)}"
 
 
-def compare(place: str, table: str, expected: Iterable[tuple[Any, ...]], actual: Iterable[tuple[Any, ...]]) -> Iterator[Difference]:
+def compare(place: str, table: str, expected: Iterable[tuple[Any, ...]], actual: Iterable[tuple[Any, ...]]) -> Iterator[RowDifference]:
     """One difference, or none: both sides as multisets."""
     wanted, found = Counter(expected), Counter(actual)
     lost, beyond = wanted - found, found - wanted
     if lost or beyond:
         duplicated, unknown = ([row for row in beyond.elements() if (row in wanted) is known] for known in (True, False))
-        yield Difference(place, table, tuple(lost.elements()), tuple(duplicated), tuple(unknown))
+        yield RowDifference(place, table, tuple(lost.elements()), tuple(duplicated), tuple(unknown))
 
 
 def calendar_row(day: datetime.date) -> tuple[Any, ...]:

@@ -10,12 +10,12 @@ from random import Random
 
 from totesys.lake.manifests import newest_batch, newest_publish
 from totesys.lake.store import Bucket
-from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 
 from tests.exactness.faults import Effect, Fault
 from tests.exactness.histories import History
 from tests.exactness.observed import lake_differences, loaded_through, waiting_rows, warehouse_differences
-from tests.exactness.oracle import DIMENSIONS, FACTS, SOURCE_TABLES, Difference, State, Truth, committed_state
+from tests.exactness.oracle import DIMENSIONS, FACTS, SOURCE_TABLES, RowDifference, State, Truth, committed_state
 from tests.exactness.proxies import proxied_world
 from tests.exactness.sessions import Sessions
 from tests.exactness.stage import Stage
@@ -54,7 +54,7 @@ class Tally:
 class NotExactError(AssertionError):
     """The lake or the warehouse is not what it must be. The message names the seed that shows it again, and a history that it befell."""
 
-    def __init__(self, seed: int, differences: list[Difference], story: list[str]) -> None:
+    def __init__(self, seed: int, differences: list[RowDifference], story: list[str]) -> None:
         self.differences = differences
         again = f"world {seed} is not exact; again: scripts/totesys soak --seed {seed}"
         super().__init__("\n".join([again, *story, *map(str, differences)]))
@@ -112,7 +112,7 @@ class RandomWorld:
         self.events.bring_back()
         self.events.put_right()
         for job in ("ingest", "transform", "load"):
-            self._run(job, Demands(accept_deletes=frozenset(SOURCE_TABLES)))
+            self._run(job, RunRequest(accept_deletes=frozenset(SOURCE_TABLES)))
         newest = newest_batch(self._ingestion)
         assert newest and newest.seq == max(self.truth.mirrors)
         self._check_lake(through=newest.seq)
@@ -131,8 +131,8 @@ class RandomWorld:
     def _runs(self, is_first: bool) -> None:
         accepts = not self.holds or self.random.random() < 0.2
         accepted = frozenset(SOURCE_TABLES if accepts else ())
-        self._maybe_with_a_fault("ingest", Demands(full=self.random.random() < 0.1, accept_deletes=accepted))
-        backfill = Demands() if is_first or self.random.random() < 0.94 else self._backfill()
+        self._maybe_with_a_fault("ingest", RunRequest(full=self.random.random() < 0.1, accept_deletes=accepted))
+        backfill = RunRequest() if is_first or self.random.random() < 0.94 else self._backfill()
         if is_first or backfill.backfill or self.random.random() < 0.25:
             self._maybe_with_a_fault("transform", backfill)
             if self.random.random() < 0.1:
@@ -142,13 +142,13 @@ class RandomWorld:
             if self.random.random() < 0.2:
                 self._run("load")
 
-    def _backfill(self) -> Demands:
+    def _backfill(self) -> RunRequest:
         self.tally.backfills += 1
         table = self.random.choice((None, None, *SOURCE_TABLES, *FACTS, *DIMENSIONS))
-        return Demands(backfill=True, backfill_table=table, backfill_from=self.random.randint(1, max(self.truth.mirrors)))
+        return RunRequest(backfill=True, backfill_table=table, backfill_from=self.random.randint(1, max(self.truth.mirrors)))
 
-    def _maybe_with_a_fault(self, job: str, demands: Demands) -> None:
-        self._run(job, demands, self._fault(job) if self.chance.random() < 0.6 else None)
+    def _maybe_with_a_fault(self, job: str, request: RunRequest) -> None:
+        self._run(job, request, self._fault(job) if self.chance.random() < 0.6 else None)
 
     def _fault(self, job: str) -> Fault | None:
         """A fault at a call that the job has made before; which it may not make this time."""
@@ -159,14 +159,14 @@ class RandomWorld:
         effects = _SQL_EFFECTS if call.startswith(("source", "warehouse")) else _AWS_EFFECTS
         return Fault(call, self.chance.randint(1, known[call]), self.chance.choice(effects))
 
-    def _run(self, job: str, demands: Demands = NO_DEMANDS, fault: Fault | None = None) -> None:
+    def _run(self, job: str, request: RunRequest = ORDINARY_RUN, fault: Fault | None = None) -> None:
         self.tally.runs[job] += 1
         state = self._committed_state() if job == "ingest" else {}
         calls = self.proxied.calls
         calls.arm(fault)
         outcome = "done"
         try:
-            self._start(job, demands)
+            self._start(job, request)
         except Exception as error:  # whether it is one of the pipeline's own is the sweep's to check
             if not calls.has_fired:
                 raise
@@ -176,28 +176,28 @@ class RandomWorld:
             self.calls[job] |= Counter(calls.seen)
         calls.arm(None)
         struck = f", {fault.effect.value} at {fault.call} ({fault.occurrence})" if fault and has_fired else ""
-        self._note(f"{job} {demands.properties() or ''}{struck}: {outcome}")
+        self._note(f"{job} {request.properties() or ''}{struck}: {outcome}")
         if has_fired:
             self.tally.faults += 1
             self.proxied.forget_the_dead()
         if job == "ingest":
-            self._batch_is_committed(state, demands.accept_deletes)
+            self._batch_is_committed(state, request.accept_deletes)
         elif job == "transform":
             self._check_lake()
         else:
             # A backfill brings a dimension to the lake's newest state. If the run then dies, the ledger is behind until a load succeeds.
-            self.is_ahead = outcome != "done" and (self.is_ahead or demands.backfill)
+            self.is_ahead = outcome != "done" and (self.is_ahead or request.backfill)
             if not self.is_ahead:
                 self._check_warehouse()
 
-    def _start(self, job: str, demands: Demands) -> None:
+    def _start(self, job: str, request: RunRequest) -> None:
         world = self.proxied.world
         if job == "ingest":
-            world.ingest(full=demands.full, accept_deletes=demands.accept_deletes)
+            world.ingest(full=request.full, accept_deletes=request.accept_deletes)
         elif job == "transform":
-            world.transform(demands)
+            world.transform(request)
         else:
-            world.load(demands)
+            world.load(request)
 
     def _note(self, what: str) -> None:
         for history in self.histories:
@@ -236,13 +236,13 @@ class RandomWorld:
             self._check(warehouse_differences(connection, self.truth, loaded))
             self.tally.waited += sum(len(waiting_rows(connection, fact)) for fact in FACTS if loaded)
 
-    def _check(self, found: Iterator[Difference]) -> None:
+    def _check(self, found: Iterator[RowDifference]) -> None:
         self.tally.comparisons += 1
         differences = list(found)
         if differences:
             raise NotExactError(self.seed, differences, self._story(differences))
 
-    def _story(self, differences: list[Difference]) -> list[str]:
+    def _story(self, differences: list[RowDifference]) -> list[str]:
         """What the history did whose row differs first."""
         rows = [row for one in differences for row in (*one.lost, *one.duplicated, *one.unknown)]
         for history in self.histories:

@@ -31,7 +31,7 @@ _TURNS_BETWEEN_KILLS = 4  # a kill needs a job in a process of its own, which ta
 
 
 @dataclass
-class Report:
+class SoakReport:
     """What the soak has done and found."""
 
     tried: Tally = field(default_factory=Tally)
@@ -72,9 +72,9 @@ class Soak:
         self.seed = seed
         self.until = until
         self.say = say
-        self.report = Report()
+        self.report = SoakReport()
 
-    def run(self) -> Report:
+    def run(self) -> SoakReport:
         begun = time.monotonic()
         if self.until is None:
             self._world(self.seed, lambda: True)

@@ -30,7 +30,7 @@ _DECIDES = re.compile(r"s3 PUT (ingestion|processed) _manifests|warehouse COMMIT
 
 
 @dataclass(frozen=True)
-class Point:
+class FaultPoint:
     """One call of one job, and what becomes of it. `commits` tells calls that commit from those that only prepare.
 
     Of the merge's statements only the first counts as one that commits when it is refused: by then the server has done just what it has
@@ -71,7 +71,7 @@ class Swept:
             self.inexact = [*swept, *found.problems]
 
 
-def points_of(job: str, calls: Sequence[str]) -> list[Point]:
+def points_of(job: str, calls: Sequence[str]) -> list[FaultPoint]:
     """Every point of a job's clean run."""
     merge = _merge(calls) if job == "load" else range(0)
     asks = _asks_the_warehouse(calls)
@@ -82,7 +82,7 @@ def points_of(job: str, calls: Sequence[str]) -> list[Point]:
         for effect in _effects(call):
             is_told_apart = effect is not Effect.REFUSED or number == merge.start
             commits = bool(_COMMITS.fullmatch(call)) or (number in merge and is_told_apart)
-            points.append(Point(job, call, counts[call], effect, commits, is_survived=job == "ingest" and number >= asks))
+            points.append(FaultPoint(job, call, counts[call], effect, commits, is_survived=job == "ingest" and number >= asks))
     return points
 
 
@@ -114,14 +114,14 @@ class Sweep:
         self.world = proxied.world
         self.deltas = deltas
         self.checker = Checker(self.world, proxied.aws.client, proxied.source, proxied.warehouse)
-        self._misses: Counter[Point] = Counter()
+        self._misses: Counter[FaultPoint] = Counter()
         self.world.run()
         # The second delta of a day is like all later ones: the first makes the day's partitions.
         self.deltas.apply()
         self.recover()
         self.points = self._record()
 
-    def _record(self) -> list[Point]:
+    def _record(self) -> list[FaultPoint]:
         self.deltas.apply()
         points = []
         for job in JOBS:
@@ -136,7 +136,7 @@ class Sweep:
         while self.world.tick():
             pass
 
-    def strike(self, points: Iterable[Point], crashes: int = 1) -> Swept:
+    def strike(self, points: Iterable[FaultPoint], crashes: int = 1) -> Swept:
         """Sweeps the points: in each turn and job up to `crashes`, one right after the other. Stops at the first turn that is not exact."""
         waiting = {job: [point for point in points if point.job == job] for job in JOBS}
         self._misses.clear()
@@ -160,7 +160,7 @@ class Sweep:
             outcome.note(struck, found)
         return outcome
 
-    def _strike_job(self, job: str, waiting: list[Point], crashes: int) -> Iterator[tuple[Point, Exception | None]]:
+    def _strike_job(self, job: str, waiting: list[FaultPoint], crashes: int) -> Iterator[tuple[FaultPoint, Exception | None]]:
         """Takes points from those that wait. Each with what the job raised."""
         done: set[str] = set()
         for _ in range(crashes):
@@ -180,7 +180,7 @@ class Sweep:
             if not error or (point.effect is not Effect.REFUSED and _DECIDES.fullmatch(point.call)):
                 return  # the job's work of this turn is done
 
-    def _run_with(self, point: Point) -> tuple[bool, Exception | None, list[str]]:
+    def _run_with(self, point: FaultPoint) -> tuple[bool, Exception | None, list[str]]:
         """Runs the point's job with the fault. Whether the point came by, what the job raised, and the calls up to then."""
         calls, error = self.proxied.calls, None
         with calls.armed(Fault(point.call, point.occurrence, point.effect)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from tests.exactness.conftest import SharedWorld
 from tests.exactness.orders import design, order, query
@@ -33,8 +33,8 @@ def test_an_order_with_a_bad_date_keeps_its_good_version_until_it_is_put_right(s
         world.run()
         assert shared.orders(first) == [(one, 10), (two, 10), (two, 12), (three, 10), (one, 11), (four, 10)]
 
-    world.transform(Demands(backfill=True))
-    world.load(Demands(backfill=True))
+    world.transform(RunRequest(backfill=True))
+    world.load(RunRequest(backfill=True))
 
     assert shared.orders(first) == [(one, 10), (two, 10), (two, 12), (three, 10), (one, 11), (four, 10)]
     assert shared.differences() == []

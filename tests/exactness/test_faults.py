@@ -123,7 +123,7 @@ def test_an_unavailable_service_asks_to_slow_down(way: Way) -> None:
 
 
 @dataclass(frozen=True)
-class Session:
+class WarehouseSession:
     """A way to a database through a proxy, and one past it."""
 
     calls: Calls
@@ -141,10 +141,10 @@ class Session:
 
 
 @pytest.fixture
-def session(source: Database) -> Iterator[Session]:
+def session(source: Database) -> Iterator[WarehouseSession]:
     calls = Calls()
     with closing(PostgresProxy(("127.0.0.1", source.server.port), "source", calls)) as proxy:
-        yield Session(calls, proxy, source)
+        yield WarehouseSession(calls, proxy, source)
 
 
 INSERT = "INSERT INTO currency (currency_code, last_updated) VALUES (%s, now())"
@@ -160,7 +160,7 @@ def test_statements_are_named_without_values() -> None:
     assert statement_name("DROP TABLE etl.staging_0123abcd_dim_staff") == "DROP TABLE etl.staging_dim_staff"
 
 
-def test_a_copy_comes_whole_through_the_proxy(session: Session) -> None:
+def test_a_copy_comes_whole_through_the_proxy(session: WarehouseSession) -> None:
     lines = "".join(f"{number:03}\t2026-03-02\n" for number in range(1000)) * 100
     with closing(session.connect()) as connection, connection.cursor() as cursor:
         cursor.copy_expert("COPY currency (currency_code, last_updated) FROM STDIN", io.StringIO(lines))
@@ -171,7 +171,7 @@ def test_a_copy_comes_whole_through_the_proxy(session: Session) -> None:
     assert session.calls.seen == ["source BEGIN", "source COPY currency", "source COPY"]
 
 
-def test_a_refused_statement_never_arrives_and_no_later_connection_does(session: Session) -> None:
+def test_a_refused_statement_never_arrives_and_no_later_connection_does(session: WarehouseSession) -> None:
     session.calls.arm(Fault("source COMMIT", 1, Effect.REFUSED))
 
     with closing(session.connect()) as connection, pytest.raises(psycopg2.OperationalError), connection.cursor() as cursor:
@@ -183,7 +183,7 @@ def test_a_refused_statement_never_arrives_and_no_later_connection_does(session:
     assert session.codes() == []
 
 
-def test_a_statement_whose_answer_is_lost_is_done(session: Session) -> None:
+def test_a_statement_whose_answer_is_lost_is_done(session: WarehouseSession) -> None:
     session.calls.arm(Fault("source COMMIT", 1, Effect.ANSWER_LOST))
 
     with closing(session.connect()) as connection, pytest.raises(psycopg2.OperationalError), connection.cursor() as cursor:
@@ -196,7 +196,7 @@ def test_a_statement_whose_answer_is_lost_is_done(session: Session) -> None:
         assert connection.status == psycopg2.extensions.STATUS_READY
 
 
-def test_the_death_of_a_process_ends_its_connections_to_databases_too(session: Session) -> None:
+def test_the_death_of_a_process_ends_its_connections_to_databases_too(session: WarehouseSession) -> None:
     session.calls.arm(Fault("s3 PUT somewhere", 1, Effect.REFUSED))
     with closing(session.connect()) as connection, connection.cursor() as cursor:
         cursor.execute(INSERT, ("GBP",))

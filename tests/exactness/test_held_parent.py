@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from tests.exactness.orders import PARENTS, design, order, query
 from tests.exactness.world import World
@@ -33,9 +33,9 @@ def test_an_order_of_a_held_tables_new_row_waits_until_the_hold_is_settled(world
     assert query(warehouse, WAITING) == []
 
     for first in (3, 2):
-        world.transform(Demands(backfill=True, backfill_from=first))
-        world.load(Demands(backfill=True, backfill_from=first))
-    world.transform(Demands(backfill=True))
-    world.load(Demands(backfill=True))
+        world.transform(RunRequest(backfill=True, backfill_from=first))
+        world.load(RunRequest(backfill=True, backfill_from=first))
+    world.transform(RunRequest(backfill=True))
+    world.load(RunRequest(backfill=True))
 
     assert query(warehouse, ORDERS) == [(1, 10), (2, 10), (3, 10), (2, 11)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.exactness.oracle import SOURCE_TABLES, Difference, State, Truth, compare
+from tests.exactness.oracle import SOURCE_TABLES, RowDifference, State, Truth, compare
 
 AT = datetime.datetime(2026, 3, 2, 9, 30, 15, 123_000)
 
@@ -113,5 +113,5 @@ def test_staff_of_a_deleted_department_without_a_place_keep_its_name() -> None:
 
 def test_lost_duplicated_and_unknown_rows_are_told_apart() -> None:
     found = list(compare("warehouse", "fact_payment", expected=[(1,), (2,), (2,)], actual=[(2,), (2,), (2,), (3,)]))
-    assert found == [Difference("warehouse", "fact_payment", lost=((1,),), duplicated=((2,),), unknown=((3,),))]
+    assert found == [RowDifference("warehouse", "fact_payment", lost=((1,),), duplicated=((2,),), unknown=((3,),))]
     assert list(compare("warehouse", "fact_payment", expected=[(1,), (1,)], actual=[(1,), (1,)])) == []

@@ -15,7 +15,7 @@ from tests.exactness.world import World
 
 
 @dataclass(frozen=True)
-class Case:
+class OutcomeCase:
     """A change of a table, work of the application after it, and what the next run makes of both. `work` is given the first of the keys
     that it may use, and orders so many; `arrives` and `waits` count from there."""
 
@@ -31,7 +31,7 @@ class Case:
 
 
 CASES = {
-    "ignore": Case(
+    "ignore": OutcomeCase(
         table="department",
         change="ALTER TABLE department ADD note text NOT NULL DEFAULT ''",
         work=lambda first: ("UPDATE department SET note = 'moved', location = 'Ripon', last_updated = now()", order(first, 1)),
@@ -42,7 +42,7 @@ CASES = {
         alert="source changed",
         settle=("ALTER TABLE department DROP note",),
     ),
-    "evolve": Case(
+    "evolve": OutcomeCase(
         table="sales_order",
         change="ALTER TABLE sales_order ALTER unit_price TYPE numeric(14,2)",
         work=lambda first: (order(first, 1), order(first + 1, 1).replace("3.10", "123456789012.50")),
@@ -53,7 +53,7 @@ CASES = {
         alert="source changed",
         settle=("UPDATE sales_order SET unit_price = 3.10", "ALTER TABLE sales_order ALTER unit_price TYPE numeric(10,2)"),
     ),
-    "hold": Case(
+    "hold": OutcomeCase(
         table="design",
         change="ALTER TABLE design RENAME file_name TO filename",
         work=lambda first: (design(first).replace("file_name", "filename"), order(first, first), order(first + 1, 1)),

@@ -20,7 +20,7 @@ from totesys.lake.manifests import PublishManifest, newest_batch
 from totesys.lake.store import Bucket
 from totesys.load.job import LoadJob
 from totesys.runtime.arguments import IngestArguments, TransformArguments
-from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 from totesys.runtime.secrets import Credentials
 from totesys.transform.job import TransformClients, TransformJob
 from totesys.warehouse.state import loaded_through
@@ -76,26 +76,26 @@ class World:
 
     def ingest(self, *, full: bool = False, accept_deletes: Collection[str] = (), replay: Collection[str] = ()) -> None:
         """One tick of the ingest job."""
-        demands = Demands(full=full, accept_deletes=frozenset(accept_deletes), replay=frozenset(replay))
-        run_ingest(self.ingest_arguments, self.clients, self.registered, demands)
+        request = RunRequest(full=full, accept_deletes=frozenset(accept_deletes), replay=frozenset(replay))
+        run_ingest(self.ingest_arguments, self.clients, self.registered, request)
 
-    def transform(self, demands: Demands = NO_DEMANDS, now: datetime | None = None) -> PublishManifest | None:
+    def transform(self, request: RunRequest = ORDINARY_RUN, now: datetime | None = None) -> PublishManifest | None:
         """One run of the transform job, at a UTC time."""
         now = now or datetime.now(timezone.utc)
         clients = TransformClients(self.clients.s3, self.clients.glue, self.clients.events)
-        return TransformJob(lambda: self.spark, clients, self.transform_arguments, demands, secrets.token_hex(4), now).run()
+        return TransformJob(lambda: self.spark, clients, self.transform_arguments, request, secrets.token_hex(4), now).run()
 
-    def load(self, demands: Demands = NO_DEMANDS) -> None:
+    def load(self, request: RunRequest = ORDINARY_RUN) -> None:
         """One run of the load job."""
         LoadJob(
             project=self.name, events=self.clients.events,
             processed=self.processed, credentials=self.warehouse, contracts=load_contracts(), spark=lambda: self.spark,
-            attempt=secrets.token_hex(4), demands=demands,
+            attempt=secrets.token_hex(4), request=request,
         ).run()  # fmt: skip
 
-    def run(self, **demands: Any) -> None:
+    def run(self, **request: Any) -> None:
         """An ordinary run: ingest, transform, load."""
-        self.ingest(**demands)
+        self.ingest(**request)
         self.transform()
         self.load()
 

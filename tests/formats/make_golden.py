@@ -19,7 +19,7 @@ from pathlib import Path
 from totesys.lake import layout
 from totesys.lake.manifests import newest_batch
 from totesys.lake.store import Bucket
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from local_totesys.postgres import run
 from operations.dead_letters.discard import discard
@@ -32,7 +32,9 @@ from tests.exactness.world import World
 GOLDEN = Path(__file__).parent / "golden"
 SUMS = GOLDEN / "SHA256SUMS"
 RELEASE = GOLDEN / "0.2.0"  # the release whose files these are
-DEMANDS = Demands(full=True, accept_deletes=frozenset({"design", "payment"}), backfill=True, backfill_table="dim_staff", backfill_from=3)
+RUN_REQUEST = RunRequest(
+    full=True, accept_deletes=frozenset({"design", "payment"}), backfill=True, backfill_table="dim_staff", backfill_from=3
+)
 
 _PAYMENT = (
     f"INSERT INTO payment_type VALUES (1, 'SALES_RECEIPT', {STAMPS})",
@@ -119,7 +121,7 @@ def singles(world: World) -> dict[str, bytes]:
         "key_set.roaring64": world.ingestion.get(orders.key_set),
         "seen_versions.parquet": world.ingestion.get(orders.seen),
         "open_letters.parquet": world.ingestion.get(orders.dead_letters.open_letters),
-        "run_properties.json": json.dumps(DEMANDS.properties(), indent=1).encode(),
+        "run_properties.json": json.dumps(RUN_REQUEST.properties(), indent=1).encode(),
     }
 
 

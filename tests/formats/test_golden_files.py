@@ -20,11 +20,11 @@ from totesys.ingest.seen import load_seen
 from totesys.lake import layout
 from totesys.lake.manifests import BatchManifest, PublishManifest, TableCapture, newest_batch, newest_publish
 from totesys.lake.store import Bucket
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from operations.dead_letters.discard import discard
 from operations.dead_letters.letters import Letter, Letters
-from tests.formats.make_golden import DEMANDS, GOLDEN, SUMS, sums
+from tests.formats.make_golden import GOLDEN, RUN_REQUEST, SUMS, sums
 
 RELEASES = sorted(path for path in GOLDEN.iterdir() if path.is_dir())
 NEWER = "was written by a newer version of the pipeline (format 2, this code reads up to 1): deploy that version again"
@@ -112,7 +112,7 @@ def test_dead_letters_and_what_a_person_said_of_them_are_read(bucket: Bucket, go
 
 
 def test_demands_are_read(golden: Path) -> None:
-    assert Demands.parse(json.loads((golden / "run_properties.json").read_bytes())) == DEMANDS
+    assert RunRequest.parse(json.loads((golden / "run_properties.json").read_bytes())) == RUN_REQUEST
 
 
 @pytest.mark.parametrize(("name", "read"), [("batch_manifest.json", newest_batch), ("publish_manifest.json", newest_publish)])
@@ -156,14 +156,14 @@ def test_a_newer_object_beside_a_manifest_is_refused_in_one_line(bucket: Bucket,
 
 def test_newer_demands_are_refused_in_one_line() -> None:
     with pytest.raises(FatalError) as refused:
-        Demands.parse({"format": "2", "backfill": "true", "only": "payment"})
-    assert str(refused.value) == f"what this run demands {NEWER}"
+        RunRequest.parse({"format": "2", "backfill": "true", "only": "payment"})
+    assert str(refused.value) == f"the run request {NEWER}"
 
 
 def test_an_ordinary_run_has_no_properties_and_others_may_stand_among_them() -> None:
-    assert Demands().properties() == {}
-    assert Demands.parse({"aws:eventIds": "[]"}) == Demands()
-    assert Demands.parse({"full": "true"}) == Demands(full=True), "as a person writes it in the console"
+    assert RunRequest().properties() == {}
+    assert RunRequest.parse({"aws:eventIds": "[]"}) == RunRequest()
+    assert RunRequest.parse({"full": "true"}) == RunRequest(full=True), "as a person writes it in the console"
 
 
 FIRST = RELEASES[-1]

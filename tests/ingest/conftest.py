@@ -23,7 +23,7 @@ from totesys.lake import layout
 from totesys.lake.manifests import BatchManifest, newest_batch
 from totesys.lake.store import Bucket
 from totesys.runtime.arguments import IngestArguments
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 from totesys.runtime.secrets import Credentials
 
 from local_totesys.postgres import PostgresServer
@@ -79,8 +79,8 @@ class Ingest:
 
     def tick(self, *, full: bool = False, accept_deletes: Collection[str] = (), replay: Collection[str] = ()) -> BatchManifest:
         """One run; the newest batch after it."""
-        demands = Demands(full=full, accept_deletes=frozenset(accept_deletes), replay=frozenset(replay))
-        run(self.arguments, self.clients, self.contracts, demands)
+        request = RunRequest(full=full, accept_deletes=frozenset(accept_deletes), replay=frozenset(replay))
+        run(self.arguments, self.clients, self.contracts, request)
         return self.newest()
 
     def newest(self) -> BatchManifest:

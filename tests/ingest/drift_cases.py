@@ -21,7 +21,7 @@ ROWS = {"design": insert, "payment": PAYMENT.format, "transaction": TRANSACTION.
 
 
 @dataclass(frozen=True)
-class Case:
+class DriftCase:
     """A change of a table's structure, what it is, and how it is taken back."""
 
     kind: str
@@ -32,38 +32,38 @@ class Case:
 
 
 CASES = [
-    Case(
+    DriftCase(
         "column_added", "design", ("ALTER TABLE design ADD note text",), ("ALTER TABLE design DROP note",), "found text, which is not read"
     ),
-    Case(
+    DriftCase(
         "column_added_required",
         "design",
         ("ALTER TABLE design ADD note text NOT NULL DEFAULT ''",),
         ("ALTER TABLE design DROP note",),
         "found text NOT NULL, which is not read",
     ),
-    Case(
+    DriftCase(
         "columns_reordered",
         "design",
         ("ALTER TABLE design DROP created_at", "ALTER TABLE design ADD created_at timestamp(3) NOT NULL DEFAULT CURRENT_TIMESTAMP"),
         (),
         "found design_id, last_updated, design_name, file_location, file_name, created_at",
     ),
-    Case(
+    DriftCase(
         "default_changed",
         "design",
         ("ALTER TABLE design ALTER file_name SET DEFAULT 'x'",),
         ("ALTER TABLE design ALTER file_name DROP DEFAULT",),
         "expected the default null, found 'x'::text",
     ),
-    Case(
+    DriftCase(
         "nullability_tightened",
         "transaction",
         ("ALTER TABLE transaction ALTER sales_order_id SET NOT NULL",),
         ("ALTER TABLE transaction ALTER sales_order_id DROP NOT NULL",),
         "expected that nulls are allowed, found NOT NULL",
     ),
-    Case(
+    DriftCase(
         "enum_value_removed",
         "transaction",
         (
@@ -74,101 +74,101 @@ CASES = [
         ("ALTER TYPE transaction_type ADD VALUE 'PURCHASE'",),
         "expected the labels SALE, PURCHASE, found no PURCHASE",
     ),
-    Case(
+    DriftCase(
         "enum_value_added",
         "transaction",
         ("ALTER TYPE transaction_type ADD VALUE 'GIFT'",),
         (),
         "expected the labels SALE, PURCHASE, found also GIFT",
     ),
-    Case(
+    DriftCase(
         "type_widened",
         "design",
         ("ALTER TABLE design ALTER design_id TYPE bigint",),
         ("ALTER TABLE design ALTER design_id TYPE integer",),
         "expected integer, found bigint",
     ),
-    Case(
+    DriftCase(
         "type_narrowed",
         "design",
         ("ALTER TABLE design ALTER design_name TYPE varchar(50)",),
         ("ALTER TABLE design ALTER design_name TYPE text",),
         "expected text, found character varying(50)",
     ),
-    Case(
+    DriftCase(
         "precision_changed",
         "payment",
         ("ALTER TABLE payment ALTER payment_amount TYPE numeric(14,2)",),
         ("ALTER TABLE payment ALTER payment_amount TYPE numeric(10,2)",),
         "expected numeric(10,2), found numeric(14,2)",
     ),
-    Case(
+    DriftCase(
         "nullability_loosened",
         "design",
         ("ALTER TABLE design ALTER file_name DROP NOT NULL",),
         ("ALTER TABLE design ALTER file_name SET NOT NULL",),
         "expected NOT NULL, found that nulls are allowed",
     ),
-    Case(
+    DriftCase(
         "scale_changed",
         "payment",
         ("ALTER TABLE payment ALTER payment_amount TYPE numeric(12,4)",),
         ("ALTER TABLE payment ALTER payment_amount TYPE numeric(10,2)",),
         "expected numeric(10,2), found numeric(12,4)",
     ),
-    Case(
+    DriftCase(
         "type_changed",
         "payment",
         ("ALTER TABLE payment ALTER paid TYPE text",),
         ("ALTER TABLE payment ALTER paid TYPE boolean USING paid::boolean",),
         "expected boolean, found text",
     ),
-    Case(
+    DriftCase(
         "column_renamed",
         "design",
         ("ALTER TABLE design RENAME file_name TO filename",),
         ("ALTER TABLE design RENAME filename TO file_name",),
         "expected text, found no such column, but filename of that type",
     ),
-    Case(
+    DriftCase(
         "column_dropped",
         "payment",
         ("ALTER TABLE payment DROP paid",),
         ("ALTER TABLE payment ADD paid boolean NOT NULL DEFAULT true",),
         "expected boolean, found no such column",
     ),
-    Case(
+    DriftCase(
         "key_changed",
         "payment",
         ("ALTER TABLE payment DROP CONSTRAINT payment_pkey CASCADE",),
         ("ALTER TABLE payment ADD PRIMARY KEY (payment_id)",),
         "expected the primary key payment_id, found no primary key",
     ),
-    Case(
+    DriftCase(
         "table_missing", "payment", ("ALTER TABLE payment RENAME TO payments",), ("ALTER TABLE payments RENAME TO payment",), "found none"
     ),
-    Case(
+    DriftCase(
         "not_a_table",
         "payment",
         ("ALTER TABLE payment RENAME TO payments", "CREATE VIEW payment AS SELECT * FROM payments"),
         ("DROP VIEW payment", "ALTER TABLE payments RENAME TO payment"),
         "expected a table, found a view",
     ),
-    Case(
+    DriftCase(
         "table_unreadable",
         "payment",
         ("REVOKE SELECT ON payment FROM ingest_reader",),
         ("GRANT SELECT ON payment TO ingest_reader",),
         "expected SELECT for our role, found no such right",
     ),
-    Case(
+    DriftCase(
         "column_unreadable",
         "payment",
         ("REVOKE SELECT ON payment FROM ingest_reader", "GRANT SELECT (payment_id, paid) ON payment TO ingest_reader"),
         ("GRANT SELECT ON payment TO ingest_reader",),
         "payment.company_ac_number: expected SELECT for our role, found no such right",
     ),
-    Case(
+    DriftCase(
         "rows_hidden",
         "design",
         ("ALTER TABLE design ENABLE ROW LEVEL SECURITY",),

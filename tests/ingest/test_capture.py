@@ -11,7 +11,7 @@ from totesys.ingest.capture import FARTHEST, Draft, behind_reason, full_wanted_r
 from totesys.ingest.drift import LiveTable
 from totesys.ingest.source import Snapshot
 from totesys.lake.manifests import BatchManifest, SourceIdentity, TableCapture
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 CONTRACT = load_contracts().source["design"]
 IDENTITY = SourceIdentity("7", 1, 16384)
@@ -24,7 +24,7 @@ PREVIOUS = BatchManifest(4, "b", "", "", BEFORE.captured_at, IDENTITY, 4, 3, {"d
 NOW = Snapshot(
     f"{BEFORE.capture_xmin}:{BEFORE.capture_xmin}:", "2024-01-05T09:05:00.000000+00:00", IDENTITY, lsn_before=1000, lsn_after=1040
 )
-DRAFT = Draft("a", "", NOW, PREVIOUS, Demands())
+DRAFT = Draft("a", "", NOW, PREVIOUS, RunRequest())
 
 
 def at(**changes: Any) -> Draft:
@@ -46,7 +46,7 @@ def test_a_table_that_the_previous_batch_read_gets_a_delta() -> None:
     [
         (replace(DRAFT, previous=None), 99, "first read"),
         (replace(DRAFT, previous=replace(PREVIOUS, tables={})), 99, "first read"),
-        (replace(DRAFT, demands=Demands(full=True)), 99, "demanded"),
+        (replace(DRAFT, request=RunRequest(full=True)), 99, "requested"),
         (DRAFT, 100, "not the table of the previous batch"),
         (at(identity=replace(IDENTITY, system_identifier="8")), 99, "not the table of the previous batch"),
         (at(text=f"{BEFORE.capture_xmin - 1}:{BEFORE.capture_xmin}:"), 99, "too far from the previous snapshot"),

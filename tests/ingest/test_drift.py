@@ -11,17 +11,17 @@ from totesys.errors import BadDataError
 from totesys.ingest import job
 from totesys.ingest.drift import EVOLVE, HOLD, IGNORE, OUTCOMES
 from totesys.lake import layout
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from tests.ingest.designs import insert, rename
-from tests.ingest.drift_cases import CASES, CURRENCY, PAYMENT, ROWS, Case
+from tests.ingest.drift_cases import CASES, CURRENCY, PAYMENT, ROWS, DriftCase
 
 LETTERS = {"scale_changed": [1, 2, 3, 4], "type_changed": [1, 2, 3, 4], "key_changed": [4]}  # a change of type writes every row anew
 
 
 @pytest.fixture
 def four(ingest: Any) -> Any:
-    """Ingest of four tables, with rows 1 to 3 of those that drift read already. Foreign keys are none of the matter here."""
+    """Ingest of four tables, with rows 1 to 3 of those that drift read already. Foreign keys are none of the problem here."""
     ingest.only("design", "payment", "transaction", "currency")
     ingest.execute_as_superuser(f"ALTER DATABASE {ingest.source.dbname} SET session_replication_role = 'replica'")
     ingest.execute(insert(1, 2, 3), *(ROWS[table](key) for table in ("payment", "transaction") for key in (1, 2, 3)))
@@ -34,7 +34,7 @@ def test_every_kind_of_drift_is_tried() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind)
-def test_drift_has_its_outcome_while_the_others_go_on_and_nothing_is_missing_in_the_end(four: Any, case: Case) -> None:
+def test_drift_has_its_outcome_while_the_others_go_on_and_nothing_is_missing_in_the_end(four: Any, case: DriftCase) -> None:
     outcome, (key,) = OUTCOMES[case.kind], [four.contracts[case.table].key]
     four.execute(*case.change)
     if case.kind not in ("table_missing", "not_a_table", "column_dropped", "column_renamed"):
@@ -80,7 +80,7 @@ def test_drift_that_must_fail_stops_the_run_before_anything_is_read(four: Any) -
     four.execute("ALTER TABLE design RENAME file_name TO filename", CURRENCY.format(1))
     before = four.newest()
     with pytest.raises(BadDataError, match=r"design\.file_name: expected text, found no such column, but filename .* Nothing was read"):
-        job.run(four.arguments, four.clients, four.contracts, Demands())
+        job.run(four.arguments, four.clients, four.contracts, RunRequest())
     assert four.newest() == before
 
 

@@ -10,7 +10,7 @@ from totesys.errors import FatalError, PipelineError, RetriableError
 from totesys.ingest import job, source
 from totesys.ingest.source import Counted, TableError
 from totesys.lake import layout
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from local_totesys.postgres import free_port
 
@@ -21,7 +21,7 @@ def failure(ingest: Any, kind: type[PipelineError]) -> str:
     """The message of a run that fails, which leaves no new batch."""
     before = ingest.raw.first_key("_manifests/", layout.is_manifest)
     with pytest.raises(kind) as raised:
-        job.run(ingest.arguments, ingest.clients, ingest.contracts, Demands())
+        job.run(ingest.arguments, ingest.clients, ingest.contracts, RunRequest())
     assert before == ingest.raw.first_key("_manifests/", layout.is_manifest)
     assert raised.value.__suppress_context__ or not isinstance(raised.value.__context__, source.psycopg2.Error)
     return str(raised.value)
@@ -43,7 +43,7 @@ def test_a_source_that_is_down_is_tried_again_later(ingest: Any) -> None:
 def test_a_missing_bucket_is_named(ingest: Any) -> None:
     ingest.arguments = replace(ingest.arguments, ingestion_bucket="no-such-bucket")
     with pytest.raises(FatalError, match=r"s3://no-such-bucket/.*NoSuchBucket.*scripts/deploy\.sh"):
-        job.run(ingest.arguments, ingest.clients, ingest.contracts, Demands())
+        job.run(ingest.arguments, ingest.clients, ingest.contracts, RunRequest())
 
 
 def test_a_missing_secret_is_named(ingest: Any) -> None:

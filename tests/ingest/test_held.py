@@ -12,7 +12,7 @@ from totesys.ingest import job
 from totesys.ingest.keys import load_keys
 from totesys.ingest.source import Source
 from totesys.lake.store import AlreadyThereError
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from tests.ingest.designs import delete, insert, rename, transaction
 
@@ -204,7 +204,7 @@ def test_a_held_table_stays_held_on_a_restored_server_until_its_rows_are_there(t
     assert ten.keys(ten.tick(), "design") == ALL
 
 
-def test_who_loses_the_race_tries_again_until_what_was_demanded_is_done(ten: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_loses_the_race_tries_again_until_what_was_asked_is_done(ten: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ten.execute(delete(1, 2, 3))
     commit = job.commit
 
@@ -223,8 +223,8 @@ def test_who_loses_every_race_says_that_the_demand_is_not_done(ten: Any, monkeyp
         raise AlreadyThereError
 
     monkeypatch.setattr(job, "commit", lose)
-    with pytest.raises(RetriableError, match="what was demanded is not done: start the run again"):
-        job.run(ten.arguments, ten.clients, ten.contracts, Demands(full=True))
+    with pytest.raises(RetriableError, match="what was asked of this run is not done: start the run again"):
+        job.run(ten.arguments, ten.clients, ten.contracts, RunRequest(full=True))
 
 
 def test_an_alert_says_what_happened_and_what_to_do_and_no_value(ten: Any) -> None:

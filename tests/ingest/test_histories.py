@@ -16,7 +16,7 @@ from totesys.ingest.job import read_batch
 from totesys.ingest.source import open_source
 from totesys.lake.manifests import BatchManifest
 from totesys.lake.store import Bucket
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 SESSIONS = 3
 STAMP = "'2024-01-05 09:00:00.123'"
@@ -33,7 +33,7 @@ steps = st.one_of(
 )
 
 
-class Sessions:
+class WriterSessions:
     """Open transactions at the source. Each has keys of its own, so that none waits for another."""
 
     def __init__(self, source: Any) -> None:
@@ -93,7 +93,7 @@ class Oracle:
 
     def tick(self) -> None:
         with open_source(self.source.credentials) as session:
-            self.batch = read_batch(session, self.bucket, self.contracts, self.batch, Demands(accept_deletes=frozenset({"design"})))
+            self.batch = read_batch(session, self.bucket, self.contracts, self.batch, RunRequest(accept_deletes=frozenset({"design"})))
         capture = self.batch.tables["design"]
         bodies = [self.bucket.get(landed.key) for landed in capture.files]
         rows = [row for body in bodies for row in pq.ParquetFile(io.BytesIO(body)).read().to_pylist()]
@@ -124,7 +124,7 @@ def test_batches_in_order_are_the_source_and_no_delta_lands_a_version_twice(orac
     with closing(oracle.source.connect()) as connection, connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM design")
     oracle.tick()
-    sessions = Sessions(oracle.source)
+    sessions = WriterSessions(oracle.source)
     try:
         for action, *rest in history:
             if action == "tick":

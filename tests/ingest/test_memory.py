@@ -23,7 +23,7 @@ SELECT n, md5(n::text), repeat(md5((n + 1)::text), 4), md5((n + 2)::text), now()
 CHILD = """
 import json, pathlib, shutil, sys
 from totesys.contracts import load_contracts
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 from totesys.ingest.job import read_batch
 from totesys.ingest.source import open_source
 from totesys.runtime.secrets import Credentials
@@ -43,7 +43,7 @@ batch, landed = None, []
 for _ in range(2):
     with open_source(Credentials(**given["credentials"])) as source:
         contracts = {"design": load_contracts().source["design"]}
-        batch = read_batch(source, Folder(None, given["folder"]), contracts, batch, Demands())
+        batch = read_batch(source, Folder(None, given["folder"]), contracts, batch, RunRequest())
     landed.append(batch.tables["design"].rows)
 status = pathlib.Path("/proc/self/status").read_text().splitlines()
 peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))

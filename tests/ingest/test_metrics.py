@@ -14,7 +14,7 @@ import pytest
 from moto import mock_aws
 from totesys.runtime import metrics
 from totesys.runtime.entry import run_job
-from totesys.runtime.logs import said
+from totesys.runtime.logs import log_fields
 
 from tests.ingest.designs import insert, transaction
 
@@ -44,10 +44,10 @@ def found(cloudwatch: Any) -> dict[tuple[str, ...], float]:
 def test_what_a_job_logs_is_counted_and_put_when_it_ends(cloudwatch: Any) -> None:
     def main(argv: Sequence[str]) -> None:
         for table, seconds in (("payment", 400.0), ("design", 100.0)):
-            log.info("fresh", extra=said("table merged", {"Freshness": seconds}, table=table))
+            log.info("fresh", extra=log_fields("table merged", {"Freshness": seconds}, table=table))
         for rows in (3, 4):
-            log.info("in", extra=said("load committed", {"RowsWritten": rows}))
-        log.info("no metric", extra=said("nothing new", {"CaughtUp": 1, "WaitingRows": 0}))
+            log.info("in", extra=log_fields("load committed", {"RowsWritten": rows}))
+        log.info("no metric", extra=log_fields("nothing new", {"CaughtUp": 1, "WaitingRows": 0}))
 
     run_job("load", main, ["--project", "p"])
     values = found(cloudwatch)
@@ -80,7 +80,7 @@ def test_a_job_that_cannot_reach_cloudwatch_ends_within_seconds(
 
 def test_a_job_that_fails_puts_nothing(cloudwatch: Any) -> None:
     def main(argv: Sequence[str]) -> None:
-        log.info("caught up", extra=said("nothing new", {"CaughtUp": 1}))
+        log.info("caught up", extra=log_fields("nothing new", {"CaughtUp": 1}))
         raise KeyError("design")
 
     with pytest.raises(SystemExit):

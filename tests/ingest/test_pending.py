@@ -18,8 +18,8 @@ from tests.ingest.designs import insert
 LEDGER = "CREATE SCHEMA etl; CREATE TABLE etl.load_ledger (load_seq bigint PRIMARY KEY, through_batch_seq bigint NOT NULL)"
 
 
-class Warehouse:
-    """A warehouse of which only the ledger matters."""
+class FakeWarehouse:
+    """A warehouse of which only the ledger problems."""
 
     def __init__(self, database: Database, ingest: Any) -> None:
         self.database = database
@@ -45,18 +45,18 @@ class Warehouse:
 
 
 @pytest.fixture
-def loaded(designs: Any, warehouse: Database) -> Warehouse:
+def loaded(designs: Any, warehouse: Database) -> FakeWarehouse:
     """The warehouse after batch 1 with designs, and batch 2 with another; all is loaded, and no announcement is left."""
     designs.execute(insert(4))
     designs.tick()
     designs.announced()
-    loaded = Warehouse(warehouse, designs)
+    loaded = FakeWarehouse(warehouse, designs)
     loaded.load(1, 2)
     return loaded
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def log_fields(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO)
     return caplog
 
@@ -70,12 +70,14 @@ def warnings(said: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in said.records if record.levelno == logging.WARNING]
 
 
-def test_a_tick_whose_batches_are_all_loaded_announces_nothing(designs: Any, loaded: Warehouse, said: pytest.LogCaptureFixture) -> None:
+def test_a_tick_whose_batches_are_all_loaded_announces_nothing(designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture) -> None:
     designs.tick()
     assert (designs.announced(), is_caught_up(said)) == ([], True)
 
 
-def test_waiting_work_is_announced_by_every_run_until_it_is_loaded(designs: Any, loaded: Warehouse, said: pytest.LogCaptureFixture) -> None:
+def test_waiting_work_is_announced_by_every_run_until_it_is_loaded(
+    designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture
+) -> None:
     designs.execute(insert(5))
     designs.tick()
     designs.tick()
@@ -87,7 +89,7 @@ def test_waiting_work_is_announced_by_every_run_until_it_is_loaded(designs: Any,
 
 @pytest.mark.parametrize("loss", ["DELETE FROM etl.load_ledger WHERE load_seq > 1", "DROP SCHEMA etl CASCADE"], ids=["restored", "lost"])
 def test_what_a_restored_or_lost_warehouse_lacks_is_announced_though_the_source_is_quiet(
-    designs: Any, loaded: Warehouse, said: pytest.LogCaptureFixture, loss: str
+    designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture, loss: str
 ) -> None:
     loaded.execute(loss)
     assert not designs.tick().has_rows
@@ -95,7 +97,7 @@ def test_what_a_restored_or_lost_warehouse_lacks_is_announced_though_the_source_
 
 
 def test_while_the_warehouse_is_down_a_batch_is_committed_registered_and_announced_until_the_lake_has_it(
-    designs: Any, loaded: Warehouse, said: pytest.LogCaptureFixture
+    designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture
 ) -> None:
     loaded.go_down()
     designs.execute(insert(5))
@@ -114,7 +116,7 @@ def test_while_the_warehouse_is_down_a_batch_is_committed_registered_and_announc
 
 
 def test_why_the_warehouse_could_not_be_asked_is_one_line_without_the_password(
-    designs: Any, loaded: Warehouse, said: pytest.LogCaptureFixture
+    designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture
 ) -> None:
     loaded.go_down()
     designs.tick()
@@ -124,14 +126,16 @@ def test_why_the_warehouse_could_not_be_asked_is_one_line_without_the_password(
     assert loaded.database.credentials.password not in warning
 
 
-def test_a_secret_without_a_value_keeps_no_batch_from_its_commit(designs: Any, loaded: Warehouse, said: pytest.LogCaptureFixture) -> None:
+def test_a_secret_without_a_value_keeps_no_batch_from_its_commit(
+    designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture
+) -> None:
     designs.arguments = replace(designs.arguments, warehouse_secret="no/such/secret")
     assert designs.tick().seq == 3
     assert "secret no/such/secret" in warnings(said)[0]
 
 
 def test_a_warehouse_that_is_ahead_of_the_landed_batches_is_named_and_nothing_is_well(
-    designs: Any, loaded: Warehouse, said: pytest.LogCaptureFixture
+    designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture
 ) -> None:
     loaded.load(1, 2, 9)
     commit(designs.processed, replace(NO_PUBLISH, seq=1, through_batch_seq=2))

@@ -67,10 +67,10 @@ class Replica:
             assert time.monotonic() < deadline, condition
             time.sleep(0.01)
 
-    def tick(self, **demands: Any) -> Any:
+    def tick(self, **request: Any) -> Any:
         """A batch from the standby, as it is; the keys that it landed."""
         self.ingest.read_from(self.server)
-        return self.ingest.keys(self.ingest.tick(**demands), "design")
+        return self.ingest.keys(self.ingest.tick(**request), "design")
 
     def tick_of(self, server: PostgresServer) -> Any:
         self.ingest.read_from(server)

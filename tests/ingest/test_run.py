@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from totesys.ingest import job
 from totesys.lake.manifests import newest_batch
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 ADDRESS = (
     "INSERT INTO address (address_id, address_line_1, city, postal_code, country, phone, created_at, last_updated) "
@@ -89,7 +89,7 @@ def test_of_two_ingests_at_once_one_commits_and_the_other_steps_back(ingest: Any
         job.commit(bucket, batch)
 
     monkeypatch.setattr(job, "commit", commit_after_another)
-    job.run(ingest.arguments, ingest.clients, ingest.contracts, Demands())
+    job.run(ingest.arguments, ingest.clients, ingest.contracts, RunRequest())
     assert ingest.newest() == winners[0]
     assert list(ingest.partitions("address")) == [(winners[0].ingest_date, winners[0].batch_id)]
 
@@ -123,5 +123,5 @@ def test_another_identity_of_the_source_makes_saved_transactions_meaningless(ing
     first = ingest.tick()
     earlier = replace(first, source=replace(first.source, timeline=first.source.timeline - 1))
     monkeypatch.setattr(job, "newest_batch", lambda _: earlier)
-    job.run(ingest.arguments, ingest.clients, ingest.contracts, Demands())
+    job.run(ingest.arguments, ingest.clients, ingest.contracts, RunRequest())
     assert ingest.newest().tables["address"].mode == "full"

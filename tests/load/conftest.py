@@ -13,22 +13,22 @@ from pyspark.sql import SparkSession
 from totesys.contracts import load_contracts
 from totesys.lake.store import Bucket
 from totesys.load.job import LoadJob
-from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 from totesys.runtime.secrets import Credentials
 
 from local_totesys.postgres import PostgresServer
 from tests.conftest import Database
-from tests.load.lake import Lake, sales_order, sales_star
+from tests.load.lake import PublishedLake, sales_order, sales_star
 from tests.support.local_aws.machine import LocalAws, wait_until
 
 STAGING = "SELECT tablename FROM pg_tables WHERE schemaname = 'etl' AND tablename LIKE 'staging%'"
 
 
 @dataclass(frozen=True)
-class History:
+class LoadHistory:
     """A lake, and the name of a warehouse that loads have brought it to. Tests go on from copies of both."""
 
-    lake: Lake
+    lake: PublishedLake
     dbname: str
 
 
@@ -39,19 +39,19 @@ def new_history(
     new_database: Callable[[str], str],
     warehouse_template: str,
     jobs: Callable[..., LoadJob],
-) -> Callable[[Callable[[Lake, Callable[[], Any]], None]], History]:
+) -> Callable[[Callable[[PublishedLake, Callable[[], Any]], None]], LoadHistory]:
     """Makes a history: by a function of an empty lake, and of what loads that lake into an empty warehouse."""
 
-    def create(happen: Callable[[Lake, Callable[[], Any]], None]) -> History:
-        lake, dbname = Lake(new_bucket()), new_database(warehouse_template)
+    def create(happen: Callable[[PublishedLake, Callable[[], Any]], None]) -> LoadHistory:
+        lake, dbname = PublishedLake(new_bucket()), new_database(warehouse_template)
         happen(lake, lambda: jobs(lake, Database(postgres, dbname).credentials).run())
-        return History(lake, dbname)
+        return LoadHistory(lake, dbname)
 
     return create
 
 
 @pytest.fixture
-def history(request: pytest.FixtureRequest) -> History | None:
+def history(request: pytest.FixtureRequest) -> LoadHistory | None:
     """What the test goes on from: the fixture that it names, or nothing."""
     return request.getfixturevalue(request.param) if hasattr(request, "param") else None
 
@@ -62,10 +62,10 @@ def goes_on_from(fixture: str) -> pytest.MarkDecorator:
 
 
 @pytest.fixture(scope="session")
-def one_order(new_history: Callable[..., History]) -> History:
+def one_order(new_history: Callable[..., LoadHistory]) -> LoadHistory:
     """Batch 1 with sales order 1 and its parents, loaded."""
 
-    def happen(lake: Lake, load: Callable[[], Any]) -> None:
+    def happen(lake: PublishedLake, load: Callable[[], Any]) -> None:
         lake.publish(1, sales_star(sales_order(1)))
         load()
 
@@ -73,14 +73,14 @@ def one_order(new_history: Callable[..., History]) -> History:
 
 
 @pytest.fixture
-def lake(history: History | None, new_bucket: Callable[[], Bucket]) -> Lake:
+def lake(history: LoadHistory | None, new_bucket: Callable[[], Bucket]) -> PublishedLake:
     """The history's processed bucket; one without a publish where the test begins with nothing."""
-    return history.lake.copied(new_bucket()) if history else Lake(new_bucket())
+    return history.lake.copied(new_bucket()) if history else PublishedLake(new_bucket())
 
 
 @pytest.fixture
 def warehouse(
-    history: History | None, postgres: PostgresServer, new_database: Callable[[str], str], warehouse_template: str
+    history: LoadHistory | None, postgres: PostgresServer, new_database: Callable[[str], str], warehouse_template: str
 ) -> Iterator[Database]:
     """The history's warehouse, or an empty one."""
     database = Database(postgres, new_database(history.dbname if history else warehouse_template))
@@ -93,23 +93,23 @@ def jobs(spark: SparkSession, aws: LocalAws) -> Callable[..., LoadJob]:
     """Makes load jobs from a lake to a warehouse, each with an attempt of its own."""
     attempts = count(1)
 
-    def create(lake: Lake, credentials: Credentials, demands: Demands = NO_DEMANDS) -> LoadJob:
+    def create(lake: PublishedLake, credentials: Credentials, request: RunRequest = ORDINARY_RUN) -> LoadJob:
         # The session may be older than our S3 server, when other tests ran before: the bucket is told its endpoint.
         spark.sparkContext._jsc.hadoopConfiguration().set(f"fs.s3a.bucket.{lake.bucket.name}.endpoint", aws.endpoint)
         return LoadJob(
             project="totesys", events=aws.client("events"), processed=lake.bucket, credentials=credentials, contracts=load_contracts(),
-            spark=lambda: spark, attempt=f"{next(attempts):08x}", demands=demands,
+            spark=lambda: spark, attempt=f"{next(attempts):08x}", request=request,
         )  # fmt: skip
 
     return create
 
 
 @pytest.fixture
-def new_job(lake: Lake, warehouse: Database, jobs: Callable[..., LoadJob]) -> Callable[..., LoadJob]:
+def new_job(lake: PublishedLake, warehouse: Database, jobs: Callable[..., LoadJob]) -> Callable[..., LoadJob]:
     """Makes load jobs from the test's lake to its warehouse."""
 
-    def create(credentials: Credentials | None = None, demands: Demands = NO_DEMANDS) -> LoadJob:
-        return jobs(lake, credentials or warehouse.credentials, demands)
+    def create(credentials: Credentials | None = None, request: RunRequest = ORDINARY_RUN) -> LoadJob:
+        return jobs(lake, credentials or warehouse.credentials, request)
 
     return create
 
@@ -117,7 +117,7 @@ def new_job(lake: Lake, warehouse: Database, jobs: Callable[..., LoadJob]) -> Ca
 @pytest.fixture
 def load(new_job: Callable[..., LoadJob]) -> Callable[..., Any]:
     """Runs one load job, on demands by their names, and returns what it says the warehouse holds."""
-    return lambda **demands: new_job(demands=Demands(**demands)).run()
+    return lambda **request: new_job(request=RunRequest(**request)).run()
 
 
 @pytest.fixture

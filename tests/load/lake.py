@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 @dataclass
-class Lake:
+class PublishedLake:
     """The processed bucket as a history of publishes."""
 
     bucket: Bucket
@@ -72,7 +72,7 @@ class Lake:
                     self._write(contract, value, some)
         return self._commit(0, through, new_rows)
 
-    def copied(self, bucket: Bucket) -> Lake:
+    def copied(self, bucket: Bucket) -> PublishedLake:
         """The same history in another bucket, to be carried on there."""
         for key, _ in self.bucket.objects(""):
             bucket.put(key, self.bucket.get(key))

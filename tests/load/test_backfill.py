@@ -12,10 +12,10 @@ import pytest
 from pyspark.sql import SparkSession
 from totesys.contracts import load_contracts
 from totesys.errors import BadDataError, FatalError, RetriableError
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
-from tests.load.conftest import STAGING, History
-from tests.load.lake import Lake, location, payment, payment_star, sales_order, sales_star
+from tests.load.conftest import STAGING, LoadHistory
+from tests.load.lake import PublishedLake, location, payment, payment_star, sales_order, sales_star
 from tests.support.local_aws.machine import wait_until
 
 State = dict[str, list[tuple]]
@@ -23,10 +23,10 @@ SALES = "SELECT sales_record_id, xmin::text FROM fact_sales_order ORDER BY 1"
 
 
 @pytest.fixture(scope="module")
-def four_batches(new_history: Callable[..., History]) -> History:
+def four_batches(new_history: Callable[..., LoadHistory]) -> LoadHistory:
     """A lake with four batches, and a warehouse that three loads brought them into: 1, 2 with 3, 4."""
 
-    def happen(lake: Lake, load: Callable[[], Any]) -> None:
+    def happen(lake: PublishedLake, load: Callable[[], Any]) -> None:
         lake.publish(
             1,
             sales_star(*map(sales_order, (3, 1, 2))) | payment_star(payment(1), payment(2)),
@@ -51,7 +51,7 @@ def four_batches(new_history: Callable[..., History]) -> History:
 
 
 @pytest.fixture
-def history(four_batches: History) -> History:
+def history(four_batches: LoadHistory) -> LoadHistory:
     """What all these tests go on from."""
     return four_batches
 
@@ -296,9 +296,9 @@ def other_loads_first(spark: SparkSession, query: Callable[..., list[tuple]], lo
 def test_a_backfill_that_another_load_comes_before_is_tried_again(new_job, query, state, spark):
     before = state()
     query("UPDATE dim_location SET city = 'Y'")
-    demands = Demands(backfill=True, backfill_table="dim_location")
+    request = RunRequest(backfill=True, backfill_table="dim_location")
 
-    replace(new_job(demands=demands), spark=other_loads_first(spark, query, 1)).run()
+    replace(new_job(request=request), spark=other_loads_first(spark, query, 1)).run()
 
     assert state() == before
 
@@ -306,10 +306,10 @@ def test_a_backfill_that_another_load_comes_before_is_tried_again(new_job, query
 def test_a_backfill_that_other_loads_come_before_twice_is_given_up(new_job, query, state, spark):
     query("UPDATE dim_location SET city = 'Y'")
     before = state()
-    demands = Demands(backfill=True, backfill_table="dim_location")
+    request = RunRequest(backfill=True, backfill_table="dim_location")
 
     with pytest.raises(RetriableError, match=r"nothing was made anew: start scripts/totesys backfill again"):
-        replace(new_job(demands=demands), spark=other_loads_first(spark, query, 2)).run()
+        replace(new_job(request=request), spark=other_loads_first(spark, query, 2)).run()
 
     assert state() == before
     assert query(STAGING) == []

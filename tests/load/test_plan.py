@@ -6,9 +6,9 @@ import pytest
 from totesys.contracts import load_contracts
 from totesys.errors import FatalError, RetriableError
 from totesys.lake.manifests import PartitionState, PublishManifest
-from totesys.load.backfill import demanded_tables, plan_backfill
+from totesys.load.backfill import plan_backfill, requested_tables
 from totesys.load.plan import LakeRows, Loaded, LoadPlan, plan_load
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 Tables = dict[str, dict[str, PartitionState]]
 
@@ -118,25 +118,25 @@ def test_a_first_load_makes_all_tombstones_anew():
     ],
 )
 def test_a_backfill_is_about_the_warehouse_tables_that_are_made_of_the_demanded_one(demanded, tables):
-    assert demanded_tables(load_contracts(), demanded) == tables
+    assert requested_tables(load_contracts(), demanded) == tables
 
 
 def test_a_backfill_of_an_unknown_table_names_those_that_there_are():
     with pytest.raises(FatalError, match=r"no table fact_refund .* fact_payment"):
-        demanded_tables(load_contracts(), "fact_refund")
+        requested_tables(load_contracts(), "fact_refund")
 
 
 @pytest.mark.parametrize(
     ("newest", "error"), [(publish(9, lake_id="another"), FatalError), (publish(4), RetriableError)], ids=["another lake", "lake behind"]
 )
 def test_a_part_of_the_warehouse_is_not_made_anew_from_a_lake_that_does_not_fit(newest, error):
-    for demands in (Demands(backfill=True, backfill_table="dim_staff"), Demands(backfill=True, backfill_from=4)):
+    for request in (RunRequest(backfill=True, backfill_table="dim_staff"), RunRequest(backfill=True, backfill_from=4)):
         with pytest.raises(error):
-            plan_backfill(newest, loaded(5), earlier_load(1, 3), frozenset(), load_contracts(), demands)
+            plan_backfill(newest, loaded(5), earlier_load(1, 3), frozenset(), load_contracts(), request)
 
 
 def test_all_of_the_warehouse_may_be_made_anew_from_another_lake_or_an_older_one():
     for newest in (publish(9, lake_id="another"), publish(4)):
-        work = plan_backfill(newest, loaded(5), Loaded(), frozenset(), load_contracts(), Demands(backfill=True))
+        work = plan_backfill(newest, loaded(5), Loaded(), frozenset(), load_contracts(), RunRequest(backfill=True))
         assert work
         assert work.plan.publish == newest

@@ -15,7 +15,7 @@ from operations.reconcile.result import Comparison
 from operations.reconcile.structure import check_structure
 from tests.conftest import Database
 from tests.load.conftest import goes_on_from
-from tests.load.lake import Lake, sales_order, sales_star
+from tests.load.lake import PublishedLake, sales_order, sales_star
 
 Query = Callable[..., list[tuple]]
 SEQUENCE = "public.fact_sales_order_sales_record_id_seq"
@@ -25,7 +25,7 @@ HIGHEST_INT = 2147483647
 
 
 @goes_on_from("one_order")
-def test_after_a_restart_of_the_sequence_the_new_version_is_the_current_one(lake: Lake, load: Any, query: Query) -> None:
+def test_after_a_restart_of_the_sequence_the_new_version_is_the_current_one(lake: PublishedLake, load: Any, query: Query) -> None:
     load(backfill=True)
     query(f"ALTER SEQUENCE {SEQUENCE} RESTART")
     lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=43)]})
@@ -37,7 +37,7 @@ def test_after_a_restart_of_the_sequence_the_new_version_is_the_current_one(lake
 
 
 @goes_on_from("one_order")
-def test_a_sequence_that_would_give_an_id_again_is_set_above_the_highest(lake: Lake, load: Any, query: Query) -> None:
+def test_a_sequence_that_would_give_an_id_again_is_set_above_the_highest(lake: PublishedLake, load: Any, query: Query) -> None:
     query(f"ALTER SEQUENCE {SEQUENCE} RESTART")
     lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=43), sales_order(2, units_sold=1)]})
 
@@ -56,7 +56,7 @@ def test_a_backfill_gives_new_ids_after_a_restart_too(load: Any, query: Query) -
 
 
 @goes_on_from("one_order")
-def test_ids_go_on_above_the_last_load_although_its_rows_were_deleted_by_hand(lake: Lake, load: Any, query: Query) -> None:
+def test_ids_go_on_above_the_last_load_although_its_rows_were_deleted_by_hand(lake: PublishedLake, load: Any, query: Query) -> None:
     query("DELETE FROM fact_sales_order")
     query(f"ALTER SEQUENCE {SEQUENCE} RESTART")
     lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=43)]})
@@ -76,7 +76,7 @@ def test_ids_go_on_above_the_last_load_although_its_rows_were_deleted_by_hand(la
     ids=["identity", "cached identity", "another sequence"],
 )
 @goes_on_from("one_order")
-def test_whatever_sequence_gives_the_ids_is_set(lake: Lake, load: Any, query: Query, identity: str) -> None:
+def test_whatever_sequence_gives_the_ids_is_set(lake: PublishedLake, load: Any, query: Query, identity: str) -> None:
     query("CREATE SCHEMA ids; CREATE SEQUENCE ids.of_orders")
     query("ALTER TABLE fact_sales_order ALTER COLUMN sales_record_id DROP DEFAULT")
     query(f"ALTER TABLE fact_sales_order {identity}")
@@ -88,7 +88,7 @@ def test_whatever_sequence_gives_the_ids_is_set(lake: Lake, load: Any, query: Qu
 
 
 @goes_on_from("one_order")
-def test_values_that_a_session_has_cached_are_not_used(lake: Lake, load: Any, query: Query, run_until_merge: Any) -> None:
+def test_values_that_a_session_has_cached_are_not_used(lake: PublishedLake, load: Any, query: Query, run_until_merge: Any) -> None:
     """The first load's session holds cached ids, waits, and goes on after another load: then its cached ids are too low."""
     query(f"ALTER SEQUENCE {SEQUENCE} CACHE 10")
     lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=43)]})
@@ -105,7 +105,7 @@ def test_values_that_a_session_has_cached_are_not_used(lake: Lake, load: Any, qu
 
 
 @goes_on_from("one_order")
-def test_a_load_that_is_rolled_back_leaves_a_sequence_that_the_next_one_can_use(lake: Lake, load: Any, query: Query) -> None:
+def test_a_load_that_is_rolled_back_leaves_a_sequence_that_the_next_one_can_use(lake: PublishedLake, load: Any, query: Query) -> None:
     query(f"ALTER SEQUENCE {SEQUENCE} RESTART")
     query("ALTER TABLE fact_sales_order ADD CONSTRAINT few CHECK (units_sold < 43)")
     lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=43)]})
@@ -124,7 +124,9 @@ def cure(error: Any) -> list[str]:
 
 
 @goes_on_from("one_order")
-def test_a_sequence_without_numbers_left_is_named_and_its_cure_works(lake: Lake, load: Any, query: Query, warehouse: Database) -> None:
+def test_a_sequence_without_numbers_left_is_named_and_its_cure_works(
+    lake: PublishedLake, load: Any, query: Query, warehouse: Database
+) -> None:
     query(f"UPDATE fact_sales_order SET sales_record_id = {HIGHEST_INT - 1}")
     query(f"SELECT setval('{SEQUENCE}', {HIGHEST_INT - 1})")
     lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=43), sales_order(2, units_sold=1)]})
@@ -144,7 +146,7 @@ def test_a_sequence_without_numbers_left_is_named_and_its_cure_works(lake: Lake,
 
 
 @goes_on_from("one_order")
-def test_a_column_that_cannot_hold_what_a_bigint_sequence_gives_is_named(lake: Lake, load: Any, query: Query) -> None:
+def test_a_column_that_cannot_hold_what_a_bigint_sequence_gives_is_named(lake: PublishedLake, load: Any, query: Query) -> None:
     query(f"ALTER SEQUENCE {SEQUENCE} AS bigint")
     query(f"SELECT setval('{SEQUENCE}', {HIGHEST_INT})")
     lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=43)]})
@@ -154,7 +156,7 @@ def test_a_column_that_cannot_hold_what_a_bigint_sequence_gives_is_named(lake: L
 
 
 @goes_on_from("one_order")
-def test_a_sequence_that_was_set_to_its_end_by_mistake_can_be_set_back(lake: Lake, load: Any, query: Query) -> None:
+def test_a_sequence_that_was_set_to_its_end_by_mistake_can_be_set_back(lake: PublishedLake, load: Any, query: Query) -> None:
     query(f"SELECT setval('{SEQUENCE}', {HIGHEST_INT})")
     lake.publish(2, {"fact_sales_order": [sales_order(1, units_sold=43)]})
 
@@ -167,7 +169,7 @@ def test_a_sequence_that_was_set_to_its_end_by_mistake_can_be_set_back(lake: Lak
 
 
 @goes_on_from("one_order")
-def test_ids_that_do_not_grow_are_refused(lake: Lake, load: Any, query: Query) -> None:
+def test_ids_that_do_not_grow_are_refused(lake: PublishedLake, load: Any, query: Query) -> None:
     """An order that only nextval's result shows: PostgreSQL knows no sequence behind this default."""
     query("CREATE FUNCTION downwards() RETURNS int LANGUAGE sql AS 'SELECT -nextval(''fact_sales_order_sales_record_id_seq'')::int'")
     query("ALTER TABLE fact_sales_order ALTER COLUMN sales_record_id SET DEFAULT downwards()")
@@ -179,7 +181,7 @@ def test_ids_that_do_not_grow_are_refused(lake: Lake, load: Any, query: Query) -
     assert query(VERSIONS) == [(1, 42)]
 
 
-def test_a_first_load_begins_with_1(lake: Lake, load: Any, query: Query) -> None:
+def test_a_first_load_begins_with_1(lake: PublishedLake, load: Any, query: Query) -> None:
     lake.publish(1, sales_star(sales_order(1)))
     load()
     assert query(VERSIONS) == [(1, 42)]

@@ -11,7 +11,7 @@ from totesys.errors import FatalError
 from totesys.runtime.secrets import Credentials
 
 from tests.conftest import Database
-from tests.load.lake import Lake, sales_order, sales_star
+from tests.load.lake import PublishedLake, sales_order, sales_star
 
 Query = Callable[..., list[tuple]]
 COUNTS = "SELECT (SELECT count(*) FROM public.fact_sales_order), (SELECT count(*) FROM public.dim_date)"
@@ -34,7 +34,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_setting_of_the_database_does_not_disturb_a_load(
-    lake: Lake, load: Callable[..., Any], warehouse: Database, query: Query, name: str
+    lake: PublishedLake, load: Callable[..., Any], warehouse: Database, query: Query, name: str
 ) -> None:
     query(f"ALTER DATABASE {warehouse.dbname} SET {name} = {SETTINGS[name]}")
     lake.publish(1, sales_star(sales_order(1)))
@@ -47,7 +47,7 @@ def test_a_setting_of_the_database_does_not_disturb_a_load(
 
 
 def test_a_superusers_load_checks_a_parent_whatever_the_role_of_replication(
-    lake: Lake, new_job: Callable[..., Any], warehouse: Database
+    lake: PublishedLake, new_job: Callable[..., Any], warehouse: Database
 ) -> None:
     warehouse.execute_as_superuser(f"ALTER DATABASE {warehouse.dbname} SET session_replication_role = replica")
     lake.publish(1, sales_star(sales_order(1)))
@@ -75,7 +75,7 @@ def plain(warehouse: Database, query: Query) -> Iterator[Credentials]:
 
 
 def test_a_role_of_replication_that_the_load_may_not_change_is_named_with_its_cure(
-    lake: Lake, new_job: Callable[..., Any], plain: Credentials, warehouse: Database
+    lake: PublishedLake, new_job: Callable[..., Any], plain: Credentials, warehouse: Database
 ) -> None:
     warehouse.execute_as_superuser("ALTER ROLE plain_load SET session_replication_role = replica")
     lake.publish(1, sales_star(sales_order(1)))
@@ -84,7 +84,9 @@ def test_a_role_of_replication_that_the_load_may_not_change_is_named_with_its_cu
         new_job(plain).run()
 
 
-def test_rows_that_a_policy_hides_stop_a_load(lake: Lake, new_job: Callable[..., Any], plain: Credentials, warehouse: Database) -> None:
+def test_rows_that_a_policy_hides_stop_a_load(
+    lake: PublishedLake, new_job: Callable[..., Any], plain: Credentials, warehouse: Database
+) -> None:
     lake.publish(1, sales_star(sales_order(1)))
     new_job(plain).run()
     policy = "ALTER TABLE dim_design {} ROW LEVEL SECURITY"
@@ -97,7 +99,7 @@ def test_rows_that_a_policy_hides_stop_a_load(lake: Lake, new_job: Callable[...,
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_warehouse_that_is_not_utf8_is_refused_before_anything_is_made(
-    lake: Lake, new_job: Callable[..., Any], warehouse: Database, encoding: str
+    lake: PublishedLake, new_job: Callable[..., Any], warehouse: Database, encoding: str
 ) -> None:
     other = Database(warehouse.server, f"{warehouse.dbname}_{encoding.lower()}")
     create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LOCALE_PROVIDER libc LOCALE 'C'")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from totesys.errors import FatalError
 
-from tests.load.conftest import History, goes_on_from
-from tests.load.lake import Lake, design, sales_order, sales_star, staff
+from tests.load.conftest import LoadHistory, goes_on_from
+from tests.load.lake import PublishedLake, design, sales_order, sales_star, staff
 
 Query = Callable[..., list[tuple]]
 SWALLOW = "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
@@ -19,11 +19,11 @@ THROUGH = "SELECT max(through_batch_seq) FROM etl.load_ledger"
 
 
 @pytest.fixture(scope="module")
-def ready(new_history: Callable[..., History]) -> History:
+def ready(new_history: Callable[..., LoadHistory]) -> LoadHistory:
     """Order 1 is loaded and staff 2 is known as deleted. Then: another version of it, order 2, a new name of staff 1, designs 2 and 3;
     staff 2 is back, and payment 9 is deleted."""
 
-    def happen(lake: Lake, load: Callable[[], Any]) -> None:
+    def happen(lake: PublishedLake, load: Callable[[], Any]) -> None:
         lake.publish(1, sales_star(sales_order(1)), deleted={"staff": [2]})
         load()
         tables = {
@@ -81,7 +81,7 @@ def test_a_load_whose_rows_are_swallowed_fails_and_is_made_good_without_the_trig
 
 
 @goes_on_from("ready")
-def test_a_waiting_table_that_swallows_rows_is_named(lake: Lake, load: Any, query: Query) -> None:
+def test_a_waiting_table_that_swallows_rows_is_named(lake: PublishedLake, load: Any, query: Query) -> None:
     lake.publish(3, {"fact_sales_order": [sales_order(3, design_id=9)]})
     query(SWALLOW)
     query(trigger("etl.waiting_sales_order", "UPDATE")[0])

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from totesys.errors import BadDataError, RetriableError
 
-from tests.load.conftest import STAGING, History, goes_on_from
-from tests.load.lake import Lake, staff
+from tests.load.conftest import STAGING, LoadHistory, goes_on_from
+from tests.load.lake import PublishedLake, staff
 
 TOMBSTONES = "SELECT source_table, key, batch_seq FROM etl.tombstone ORDER BY 1, 2"
 
 
 @pytest.fixture(scope="module")
-def loaded_once(new_history: Callable[..., History]) -> History:
+def loaded_once(new_history: Callable[..., LoadHistory]) -> LoadHistory:
     """A warehouse with a member of staff, and mirrors in the lake in which all keys live."""
 
-    def happen(lake: Lake, load: Callable[[], Any]) -> None:
+    def happen(lake: PublishedLake, load: Callable[[], Any]) -> None:
         lake.publish(1, {"dim_staff": [staff(1)]}, alive={"sales_order": [1, 2], "staff": [1]})
         load()
 

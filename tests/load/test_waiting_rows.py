@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.load.conftest import History, goes_on_from
-from tests.load.lake import Lake, currency, design, location, payment, payment_star, sales_order, sales_star
+from tests.load.conftest import LoadHistory, goes_on_from
+from tests.load.lake import PublishedLake, currency, design, location, payment, payment_star, sales_order, sales_star
 
 ORDERS = "SELECT sales_order_id, units_sold FROM fact_sales_order ORDER BY sales_record_id"
 WAITING = "SELECT sales_order_id, batch_seq, waits_for FROM etl.waiting_sales_order WHERE went_in_after IS NULL ORDER BY 1, 2"
 ENDS = "SELECT load_seq, last_record_ids -> 'fact_sales_order' FROM etl.load_ledger ORDER BY 1"
 
 
-def _let_an_order_wait(lake: Lake, load: Callable[[], Any]) -> None:
+def _let_an_order_wait(lake: PublishedLake, load: Callable[[], Any]) -> None:
     lake.publish(1, sales_star(sales_order(1)))
     load()
     lake.publish(2, {"fact_sales_order": [sales_order(2, design_id=11), sales_order(3)]})
@@ -24,7 +24,7 @@ def _let_an_order_wait(lake: Lake, load: Callable[[], Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def waiting_order(new_history: Callable[..., History]) -> History:
+def waiting_order(new_history: Callable[..., LoadHistory]) -> LoadHistory:
     """Order 1 is in; order 2 waits for its design since batch 2, which brought order 3 as well."""
     return new_history(_let_an_order_wait)
 
@@ -128,10 +128,10 @@ def test_of_two_loads_at_once_one_lets_it_in(lake, query, run_until_merge):
 
 
 @pytest.fixture(scope="module")
-def released_order(new_history: Callable[..., History]) -> History:
+def released_order(new_history: Callable[..., LoadHistory]) -> LoadHistory:
     """Load 3 let order 2 of batch 2 in, beside order 4 of its own; load 4 brought a version of order 1, load 5 one that waits."""
 
-    def happen(lake: Lake, load: Callable[[], Any]) -> None:
+    def happen(lake: PublishedLake, load: Callable[[], Any]) -> None:
         _let_an_order_wait(lake, load)
         lake.publish(3, {"dim_design": [design(11)], "fact_sales_order": [sales_order(4)]})
         load()
@@ -145,7 +145,7 @@ def released_order(new_history: Callable[..., History]) -> History:
 
 @goes_on_from("released_order")
 @pytest.mark.parametrize(
-    ("demands", "orders"),
+    ("request", "orders"),
     [
         ({}, [(1, 42), (2, 42), (3, 42), (4, 42), (1, 4)]),
         ({"backfill_from": 2}, [(1, 42), (2, 42), (3, 42), (4, 42), (1, 4)]),
@@ -159,8 +159,8 @@ def released_order(new_history: Callable[..., History]) -> History:
     ],
     ids=str,
 )
-def test_a_backfill_brings_back_what_waited_once(load, lake, query, demands, orders):
-    load(backfill=True, **demands)
+def test_a_backfill_brings_back_what_waited_once(load, lake, query, request, orders):
+    load(backfill=True, **request)
 
     assert query(ORDERS) == orders
     assert query(WAITING) == [(1, 5, ["dim_design"])]

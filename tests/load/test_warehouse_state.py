@@ -13,7 +13,7 @@ from totesys.warehouse.state import loaded_through
 from local_totesys.postgres import free_port
 from tests.conftest import Database
 from tests.load.conftest import goes_on_from
-from tests.load.lake import Lake, sales_order
+from tests.load.lake import PublishedLake, sales_order
 
 Query = Callable[..., list[tuple]]
 
@@ -23,7 +23,9 @@ def test_an_empty_warehouse_holds_batch_0(warehouse: Database) -> None:
 
 
 @goes_on_from("one_order")
-def test_a_loaded_warehouse_holds_the_newest_batch_of_its_ledger(lake: Lake, load: Callable[..., Any], warehouse: Database) -> None:
+def test_a_loaded_warehouse_holds_the_newest_batch_of_its_ledger(
+    lake: PublishedLake, load: Callable[..., Any], warehouse: Database
+) -> None:
     assert loaded_through(warehouse.credentials) == 1
     lake.publish(7, {"fact_sales_order": [sales_order(1, units_sold=43)]})
     load()

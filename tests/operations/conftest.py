@@ -14,7 +14,7 @@ from operations import lake as operations_lake
 from operations.deployment.deployment import Deployment
 from operations.workflows import runs, trigger
 from tests.support.commands import Ended, totesys
-from tests.support.glue import DEPLOYMENT, Glue, Lake, Session
+from tests.support.glue import DEPLOYMENT, FakeLake, FakeSession, Glue
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def s3() -> Iterator[Any]:
 
 
 @pytest.fixture
-def lake(s3: Any) -> Iterator[Lake]:
-    lake = Lake(Bucket(s3, "ingestion"), Bucket(s3, "processed"))
+def lake(s3: Any) -> Iterator[FakeLake]:
+    lake = FakeLake(Bucket(s3, "ingestion"), Bucket(s3, "processed"))
     yield lake
     for bucket in (lake.ingestion, lake.processed):
         for key, _ in list(bucket.objects("")):
@@ -36,7 +36,7 @@ def lake(s3: Any) -> Iterator[Lake]:
 
 
 @pytest.fixture
-def glue(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Glue:
+def glue(lake: FakeLake, monkeypatch: pytest.MonkeyPatch) -> Glue:
     monkeypatch.setattr(runs, "_FIRST_POLL", 0.0)
     monkeypatch.setattr(trigger, "_POLL", 0.0)
     monkeypatch.setattr(operations_lake, "read_credentials", lambda client, secret: secret)
@@ -50,7 +50,7 @@ def command(glue: Glue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setattr(Deployment, "read", lambda session: DEPLOYMENT)
 
     def run(name: str, *words: str) -> Ended:
-        monkeypatch.setattr(f"operations.cli.{name}.aws_session", lambda: Session(glue))
+        monkeypatch.setattr(f"operations.cli.{name}.aws_session", lambda: FakeSession(glue))
         return totesys(capsys, name, *words)
 
     return run

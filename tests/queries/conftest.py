@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from totesys.contracts import MIRROR_LINEAGE, Column, load_contracts
 
-from tests.support.stack import Stack
+from tests.support.stack import DeployedStack
 
 CONTRACTS = load_contracts()
 ALIKE = {
@@ -79,7 +79,7 @@ def whole(row: Mapping[str, Any], columns: Sequence[Column]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def lake(stack: Stack) -> Iterator[Stack]:
+def lake(stack: DeployedStack) -> Iterator[DeployedStack]:
     """Three facts in two days of batches, and the dimensions that they need."""
     with ExitStack() as partitions:
 

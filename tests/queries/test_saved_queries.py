@@ -17,14 +17,14 @@ from local_aws.environment import aws_environment
 from operations.athena import saved_query
 from operations.deployment.views import current_views
 from tests.support.cloudformation import resources
-from tests.support.stack import PROJECT, Stack
+from tests.support.stack import PROJECT, DeployedStack
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "totesys"
 SAVED: dict[str, dict[str, Any]] = {query["Name"]: query for query in resources("catalog", "AWS::Athena::NamedQuery").values()}
 VIEWS = current_views(load_contracts(), "star", "mirror")
 
 
-def asked(lake: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+def asked(lake: DeployedStack, *arguments: str) -> subprocess.CompletedProcess[str]:
     """scripts/totesys query with these arguments, on the stack."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TOTESYS_"))}
     environment = {**inherited, **aws_environment(lake.aws.endpoint), "TOTESYS_PROJECT": PROJECT}
@@ -61,7 +61,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("question", ANSWERS)
-def test_a_saved_query_answers_from_the_lake(lake: Stack, question: str) -> None:
+def test_a_saved_query_answers_from_the_lake(lake: DeployedStack, question: str) -> None:
     shown = asked(lake, "--saved", *question.split())
     assert (shown.returncode, shown.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in shown.stdout.splitlines() if line.strip()]
@@ -72,7 +72,7 @@ def test_every_saved_query_is_asked_here() -> None:
     assert {question.split()[0] for question in ANSWERS} == SAVED.keys()
 
 
-def test_an_unknown_name_lists_the_saved_queries_and_what_they_answer(lake: Stack) -> None:
+def test_an_unknown_name_lists_the_saved_queries_and_what_they_answer(lake: DeployedStack) -> None:
     shown = asked(lake, "--saved", "profit")
     assert shown.returncode == 2
     first, *listed = shown.stderr.splitlines()
@@ -82,26 +82,26 @@ def test_an_unknown_name_lists_the_saved_queries_and_what_they_answer(lake: Stac
 
 @pytest.mark.parametrize(("question", "expected", "found"), [("sales_order_history", 1, 0), ("freshness 7", 0, 1)])
 def test_another_number_of_values_than_the_query_has_question_marks_is_refused(
-    lake: Stack, question: str, expected: int, found: int
+    lake: DeployedStack, question: str, expected: int, found: int
 ) -> None:
     shown = asked(lake, "--saved", *question.split())
     assert (shown.returncode, shown.stdout) == (1, "")
     assert f"expected {expected} but found {found}" in shown.stderr
 
 
-def test_ones_own_query_takes_values_too_and_a_question_mark_in_a_text_is_none(lake: Stack) -> None:
+def test_ones_own_query_takes_values_too_and_a_question_mark_in_a_text_is_none(lake: DeployedStack) -> None:
     shown = asked(lake, "SELECT '?' AS mark, currency_id FROM dim_currency WHERE currency_code = ?", "'EUR'")
     assert [line.split() for line in shown.stdout.splitlines() if line.strip()][2:] == [["?", "2"], ["1", "row"]]
 
 
-def test_nothing_to_ask_is_not_understood(lake: Stack) -> None:
+def test_nothing_to_ask_is_not_understood(lake: DeployedStack) -> None:
     shown = asked(lake, "--database", "mirror")
     assert shown.returncode == 2
     assert "neither SQL nor --saved is given" in shown.stderr
 
 
 @pytest.mark.parametrize("name", SAVED)
-def test_what_is_saved_is_what_the_template_says(stack: Stack, name: str) -> None:
+def test_what_is_saved_is_what_the_template_says(stack: DeployedStack, name: str) -> None:
     deployment = stack.deployment
     saved = saved_query(stack.aws.client("athena"), deployment.workgroup, name)
     assert saved == (SAVED[name]["QueryString"], deployment.star_database)

@@ -12,7 +12,7 @@ from totesys.contracts.registry import registered_contracts
 from totesys.ingest.job import run as run_ingest
 from totesys.ingest.source import open_source
 from totesys.lake.manifests import newest_publish
-from totesys.runtime.demands import NO_DEMANDS
+from totesys.runtime.run_request import ORDINARY_RUN
 from totesys.transform.spark_lake import SparkLake
 
 from operations.deployment.compatible import check_contracts
@@ -52,7 +52,7 @@ def deploy(world: World, **environment: str) -> dict[str, int]:
 
 def ingest(world: World) -> None:
     registered = registered_contracts(world.clients.glue, world.ingest_arguments.ingestion_database)
-    run_ingest(world.ingest_arguments, world.clients, registered, NO_DEMANDS)
+    run_ingest(world.ingest_arguments, world.clients, registered, ORDINARY_RUN)
 
 
 def tick(world: World) -> None:

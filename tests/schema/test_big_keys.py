@@ -10,12 +10,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from totesys.contracts import load_contracts
 from totesys.lake.manifests import newest_publish
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 from totesys.transform.spark_lake import key_range
 
 from tests.exactness.world import World
 from tests.schema.pipeline import change, deploy, mirror, query
-from tests.transform.landing import Landing, address, counterparty, currency, department, sales_order, staff
+from tests.transform.landing import LandedBatches, address, counterparty, currency, department, sales_order, staff
 
 KEYS = [7, 2**31, 2**31 * 100_000 + 7, 2**53 + 1, 2**53 + 2, 2**63 - 1]
 WIDE = {"type": "bigint"}
@@ -43,7 +43,7 @@ def test_every_key_of_64_bits_falls_into_a_partition_of_an_int(spark: SparkSessi
 
 
 def test_large_keys_come_into_the_mirror_the_stars_and_the_warehouse(wide: World, warehouse: Any) -> None:
-    landing = Landing(wide.ingestion)
+    landing = LandedBatches(wide.ingestion)
     parents = {
         "address": [address(1)],
         "counterparty": [counterparty(1, 1)],
@@ -72,12 +72,12 @@ def test_large_keys_come_into_the_mirror_the_stars_and_the_warehouse(wide: World
 
 
 def test_large_keys_that_are_deleted_become_tombstones_and_a_backfill_keeps_them(wide: World, warehouse: Any) -> None:
-    landing = Landing(wide.ingestion)
+    landing = LandedBatches(wide.ingestion)
     landing.land({"department": [department(1)], "staff": [staff(key, 1) for key in KEYS]}, full=True)
     landing.land({"staff": [staff(key, 1) for key in KEYS[:-1]]}, full=True, kept_out=[KEYS[3]])
-    for demands in (Demands(), Demands(backfill=True)):
-        wide.transform(demands)
-        wide.load(demands)
+    for request in (RunRequest(), RunRequest(backfill=True)):
+        wide.transform(request)
+        wide.load(request)
         assert query(warehouse.connect, "SELECT source_table, key FROM etl.tombstone") == [("staff", 2**63 - 1)]
     publish = newest_publish(wide.processed)
     assert publish and publish.mirror["staff"].keys() == {str(key // 100_000 % 2**31) for key in KEYS}

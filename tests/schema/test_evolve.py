@@ -9,7 +9,7 @@ from typing import Any
 
 from totesys.contracts import MIRROR_LINEAGE, load_contracts
 from totesys.lake.manifests import newest_batch, newest_publish
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from tests.exactness.world import World
 from tests.schema.pipeline import deploy, lake, mirror, query, tick
@@ -82,7 +82,7 @@ def test_a_warehouse_column_whose_values_have_landed_long_ago_is_filled_by_a_bac
     world.load()
     assert query(warehouse.connect, "SELECT design_name, colour FROM dim_design") == [("Steel", None)]
 
-    backfill = Demands(backfill=True, backfill_table="design")
+    backfill = RunRequest(backfill=True, backfill_table="design")
     world.transform(backfill)
     world.load(backfill)
 

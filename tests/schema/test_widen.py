@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from totesys.contracts import load_contracts
 from totesys.errors import BadDataError, FatalError
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from tests.exactness.world import World
 from tests.schema.pipeline import change, deploy, mirror, propose_from_source, query, tick
@@ -60,7 +60,7 @@ def test_a_key_and_a_price_that_are_wider_at_the_source_are_widened_without_a_br
     assert query(warehouse.connect, VERSIONS) == history
     assert [(row["sales_order_id"], row["unit_price"]) for row in mirror(world, "sales_order")] == [(1, Decimal("123456789012.50"))]
 
-    backfill = Demands(backfill=True)
+    backfill = RunRequest(backfill=True)
     world.transform(backfill)
     world.load(backfill)
     assert query(warehouse.connect, VERSIONS) == history
@@ -80,7 +80,7 @@ def test_old_and_new_files_are_read_side_by_side_before_any_backfill(one_order: 
     assert ask_athena(aws, world, "star", statement.format("fact_sales_order")) == [["3000000001", "3.90"]]
     assert ask_athena(aws, world, "mirror", statement.format("sales_order")) == [["3000000001", "3.90"]]
     # Nothing has been ingested under the new contract yet: the transform makes the lake anew from the old files alone.
-    world.transform(Demands(backfill=True))
+    world.transform(RunRequest(backfill=True))
     assert [(row["sales_order_id"], row["unit_price"]) for row in mirror(world, "sales_order")] == [(1, Decimal("3.90"))]
 
 
@@ -105,7 +105,7 @@ def test_going_back_from_a_wider_contract_is_a_break_that_works_while_every_valu
     tick(world)
     history = [(1, units, Decimal("3.90")) for units in (10, 11, 12)]
     assert query(warehouse.connect, VERSIONS) == history
-    backfill = Demands(backfill=True)
+    backfill = RunRequest(backfill=True)
     world.transform(backfill)
     world.load(backfill)
     assert query(warehouse.connect, VERSIONS) == history
@@ -133,7 +133,7 @@ def test_a_break_that_values_do_not_fit_stops_the_transform_and_the_contract_of_
     deploy(world, TOTESYS_ACCEPT_BREAKING="design")
     tick(world)
     assert query(warehouse.connect, "SELECT file_name FROM dim_design") == [("b.json",)]
-    backfill = Demands(backfill=True)
+    backfill = RunRequest(backfill=True)
     world.transform(backfill)
     world.load(backfill)
     assert query(warehouse.connect, "SELECT file_name FROM dim_design") == [("b.json",)]
@@ -182,7 +182,7 @@ def test_another_range_size_is_a_break_that_a_backfill_settles_in_both_direction
         " SELECT g, 'Steel', '/usr', 'a.json', now() FROM generate_series(11, 13) AS g",
     )
     tick(world)
-    backfill = Demands(backfill=True, backfill_table="design")
+    backfill = RunRequest(backfill=True, backfill_table="design")
     for version, range_size in ((2, 10), (3, 100_000)):
         for path in ("source/design.json", "warehouse/dim_design.json"):
             body = json.loads((catalog / path).read_text("utf-8"))

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.support.cloudformation import listed, resources, statements
 from tests.support.local_aws.machine import free_port
-from tests.support.stack import Stack
+from tests.support.stack import DeployedStack
 
 PROJECT = "rights"
 _UPDATE = "UPDATE sales_order SET units_sold = units_sold + 1, last_updated = now() AT TIME ZONE 'UTC' WHERE sales_order_id = 2"
@@ -57,7 +57,7 @@ RIGHTS = [right for role, properties in ROLES.items() for right in rights_of(rol
 class Deployed:
     """A deployed stack with the function for Slack, after its first tick; no event starts its publish workflow."""
 
-    stack: Stack
+    stack: DeployedStack
 
     def client(self, service: str) -> Any:
         return self.stack.aws.client(service)
@@ -153,13 +153,13 @@ def lessened(statement: dict[str, Any], right: Right) -> list[dict[str, Any]]:
     return parts
 
 
-def publish_rule(stack: Stack) -> str:
+def publish_rule(stack: DeployedStack) -> str:
     rules = stack.aws.client("events").list_rules()["Rules"]
     return str(next(rule["Name"] for rule in rules if rule["Name"].startswith(PROJECT) and "totesys.ingest" in rule["EventPattern"]))
 
 
 @dataclass(frozen=True)
-class Partition:
+class CatalogPartition:
     """A partition as the catalog has it."""
 
     place: dict[str, str]
@@ -171,16 +171,16 @@ class Partition:
         return {"Values": values, "StorageDescriptor": self.descriptor, "Parameters": {"publish_seq": "0"}}
 
 
-def set_back(deployed: Deployed, partition: Partition) -> None:
+def set_back(deployed: Deployed, partition: CatalogPartition) -> None:
     behind = partition.behind(partition.values)
     deployed.client("glue").update_partition(**partition.place, PartitionValueList=partition.values, PartitionInput=behind)
 
 
-def add_one_too_many(deployed: Deployed, partition: Partition) -> None:
+def add_one_too_many(deployed: Deployed, partition: CatalogPartition) -> None:
     deployed.client("glue").create_partition(**partition.place, PartitionInput=partition.behind(["gone"]))
 
 
-def one_partition(deployed: Deployed, database: str, table: str) -> Partition:
+def one_partition(deployed: Deployed, database: str, table: str) -> CatalogPartition:
     place = {"DatabaseName": f"{PROJECT}_{database}", "TableName": table}
     found = deployed.client("glue").get_partitions(**place)["Partitions"][0]
-    return Partition(place, found["Values"], found["StorageDescriptor"])
+    return CatalogPartition(place, found["Values"], found["StorageDescriptor"])

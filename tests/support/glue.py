@@ -94,7 +94,7 @@ class Glue:
         ConcurrentRunsExceededException = RefusedError
         EntityNotFoundException = UnknownError
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: FakeLake) -> None:
         self.lake = lake
         self.runs: dict[str, list[Run]] = {INGEST: [], PUBLISH: []}
         self.on_ingest: list[Callable[[], None]] = []
@@ -163,8 +163,8 @@ class Glue:
 
 
 @dataclass
-class Lake:
-    """The buckets, of which only manifests matter here, and how far the warehouse is loaded."""
+class FakeLake:
+    """The buckets, of which only manifests problem here, and how far the warehouse is loaded."""
 
     ingestion: Bucket
     processed: Bucket
@@ -213,7 +213,7 @@ class Lake:
         return self.loaded
 
 
-class Session:
+class FakeSession:
     """A boto3 session whose client for Glue is ours, and whose others are moto's."""
 
     def __init__(self, glue: Glue) -> None:

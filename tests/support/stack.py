@@ -33,7 +33,7 @@ PROJECT = "deploy-test"
 
 
 @dataclass(frozen=True)
-class Stack:
+class DeployedStack:
     """What the deploy has made, and all that it was given."""
 
     aws: LocalAws
@@ -106,12 +106,12 @@ def local_session(aws: LocalAws) -> boto3.Session:
 
 
 @contextmanager
-def local_stack(local_dir: Path, source: Database, warehouse: Database, project: str = PROJECT) -> Iterator[Stack]:
+def local_stack(local_dir: Path, source: Database, warehouse: Database, project: str = PROJECT) -> Iterator[DeployedStack]:
     """A local AWS with what the script has deployed to it."""
     port = free_port()
     aws = start([sys.executable, "-m", "local_aws", "--port", str(port), "--local-dir", str(local_dir)], local_dir, port)
     try:
-        yield Stack(aws, source, warehouse, run_script("deploy.sh", (), aws, source, warehouse, TOTESYS_PROJECT=project), project)
+        yield DeployedStack(aws, source, warehouse, run_script("deploy.sh", (), aws, source, warehouse, TOTESYS_PROJECT=project), project)
     finally:
         stop(aws)
 
@@ -125,13 +125,13 @@ def two_databases(
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]) -> Iterator[DeployedStack]:
     with local_stack(tmp_path_factory.mktemp("deploy"), *two_databases()) as deployed:
         yield deployed
 
 
 @contextmanager
-def registered_as(stack: Stack, table: str, body: str, **parameters: str) -> Iterator[None]:
+def registered_as(stack: DeployedStack, table: str, body: str, **parameters: str) -> Iterator[None]:
     """The table with another registered contract, and other parameters."""
     glue, place = stack.aws.glue, {"DatabaseName": stack.deployment.ingestion_database}
     found = glue.get_table(**place, Name=table)["Table"]
@@ -145,7 +145,7 @@ def registered_as(stack: Stack, table: str, body: str, **parameters: str) -> Ite
         glue.update_table(**place, TableInput={**kept, "Parameters": found["Parameters"]})
 
 
-def versions(stack: Stack) -> dict[str, Any]:
+def versions(stack: DeployedStack) -> dict[str, Any]:
     """All that a deploy could have changed, by a mark that changes with it."""
     deployment = stack.deployment
     glue, secrets, s3 = stack.aws.glue, stack.aws.client("secretsmanager"), stack.aws.s3

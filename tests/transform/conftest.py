@@ -15,21 +15,21 @@ from totesys.lake.catalog_tables import mirror_table_inputs, star_table_inputs
 from totesys.lake.manifests import PublishManifest
 from totesys.lake.store import Bucket
 from totesys.runtime.arguments import TransformArguments
-from totesys.runtime.demands import NO_DEMANDS, Demands
+from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 from totesys.transform.job import TransformClients, TransformJob
 
 from tests.support.local_aws.machine import LocalAws
-from tests.transform.landing import Landing
+from tests.transform.landing import LandedBatches
 
 
 class Pipeline(SimpleNamespace):
     """Two buckets, two databases of the catalog, and the transform between them."""
 
     def transform(
-        self, now: datetime = datetime(2026, 3, 2, 12, tzinfo=timezone.utc), demands: Demands = NO_DEMANDS
+        self, now: datetime = datetime(2026, 3, 2, 12, tzinfo=timezone.utc), request: RunRequest = ORDINARY_RUN
     ) -> PublishManifest | None:
         """One run of the job, with an attempt of its own."""
-        return TransformJob(lambda: self.spark, self.clients, self.arguments, demands, f"{next(self.attempts):08x}", now).run()
+        return TransformJob(lambda: self.spark, self.clients, self.arguments, request, f"{next(self.attempts):08x}", now).run()
 
     def rows(self, states: dict[str, dict[str, Any]], table: str, partition: str | None = None) -> list[dict[str, Any]]:
         """The rows that a manifest's partitions of a table hold, as Spark reads them; all partitions when none is named."""
@@ -57,7 +57,7 @@ def new_pipeline(aws: LocalAws, spark: SparkSession, new_bucket: Callable[[], Bu
                 aws.glue.create_table(DatabaseName=database, TableInput=table)
         return Pipeline(
             aws=aws, clients=TransformClients(aws.s3, aws.glue, aws.client("events")),
-            spark=spark, processed=processed, landing=Landing(ingestion), attempts=count(1),
+            spark=spark, processed=processed, landing=LandedBatches(ingestion), attempts=count(1),
             arguments=TransformArguments("totesys", ingestion.name, processed.name, *databases),
         )  # fmt: skip
 

@@ -67,7 +67,7 @@ def payment(key: int, **values: Any) -> Row:
     return {"payment_id": key, **references, **amount, **accounts, **STAMPS, **values}
 
 
-class Landing:
+class LandedBatches:
     """The ingestion bucket as a history of batches."""
 
     def __init__(self, ingestion: Bucket) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from totesys.errors import FatalError
 from totesys.lake.manifests import PartitionState, PublishManifest, newest_publish
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 from totesys.transform import publish
 
 from tests.transform.conftest import Pipeline
@@ -52,8 +52,8 @@ class Lived:
         assert manifest is not None
         return manifest
 
-    def backfill(self, **demands: Any) -> PublishManifest:
-        made = self.pipeline.transform(demands=Demands(backfill=True, **demands))
+    def backfill(self, **request: Any) -> PublishManifest:
+        made = self.pipeline.transform(request=RunRequest(backfill=True, **request))
         assert made is not None
         return made
 

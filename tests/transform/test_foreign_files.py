@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from totesys.errors import BadDataError
 from totesys.lake.manifests import PublishManifest
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 from tests.transform.conftest import Pipeline
 from tests.transform.landing import address, counterparty, department, payment, staff
@@ -138,7 +138,7 @@ def test_a_backfill_takes_an_emptied_prefix_for_gone_though_its_marker_is_left(p
     for key in files(pipeline, "mirror/payment/publish_id=0000000001"):
         pipeline.processed.put(key[: key.rindex("/") + 1], b"")
         pipeline.processed.delete([key])
-    published = pipeline.transform(demands=Demands(backfill=True, backfill_from=2))
+    published = pipeline.transform(request=RunRequest(backfill=True, backfill_from=2))
     assert published is not None
     assert sorted((row["payment_id"], row["paid"]) for row in rows(pipeline, published, "fact_payment")) == [
         (1, False), (2, False), (2, True),

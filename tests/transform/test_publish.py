@@ -26,7 +26,7 @@ FIRST = {
 }
 
 
-class History:
+class PublishHistory:
     """One pipeline through three publishes: the first run; a day's changes in two waiting batches; a full read that finds nothing new."""
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -48,39 +48,39 @@ class History:
 
 
 @pytest.fixture(scope="module")
-def history(new_pipeline: Callable[[], Pipeline]) -> History:
-    return History(new_pipeline())
+def history(new_pipeline: Callable[[], Pipeline]) -> PublishHistory:
+    return PublishHistory(new_pipeline())
 
 
-def versions(history: History, publish: PublishManifest, partition: str) -> list[tuple[int, int, int]]:
+def versions(history: PublishHistory, publish: PublishManifest, partition: str) -> list[tuple[int, int, int]]:
     rows = history.pipeline.rows(publish.star, "fact_sales_order", partition)
     return sorted((row["sales_order_id"], row["units_sold"], row["batch_seq"]) for row in rows)
 
 
-def test_the_first_publish_has_a_partition_of_its_own_that_no_delta_writes_again(history: History) -> None:
+def test_the_first_publish_has_a_partition_of_its_own_that_no_delta_writes_again(history: PublishHistory) -> None:
     assert versions(history, history.first, "initial") == [(1, 10, 1), (2, 10, 1), (100_001, 10, 1)]
     assert history.third.star["fact_sales_order"]["initial"] == history.first.star["fact_sales_order"]["initial"]
 
 
-def test_each_waiting_batch_brings_its_versions_under_its_own_day(history: History) -> None:
+def test_each_waiting_batch_brings_its_versions_under_its_own_day(history: PublishHistory) -> None:
     assert versions(history, history.second, "2026-03-03") == [(1, 11, 2)]
     assert versions(history, history.second, "2026-03-04") == [(1, 10, 3), (3, 10, 3)]
     assert history.second.new_rows["fact_sales_order"] == 3
 
 
-def test_an_account_number_changes_the_mirror_and_makes_no_fact_version(history: History) -> None:
+def test_an_account_number_changes_the_mirror_and_makes_no_fact_version(history: PublishHistory) -> None:
     assert history.second.new_rows["fact_payment"] == 0
     assert [row["company_ac_number"] for row in history.pipeline.rows(history.second.mirror, "payment")] == [9]
     assert "company_ac_number" not in history.pipeline.rows(history.second.star, "fact_payment")[0]
 
 
-def test_only_key_ranges_with_a_change_are_written_again(history: History) -> None:
+def test_only_key_ranges_with_a_change_are_written_again(history: PublishHistory) -> None:
     first, second = history.first.mirror["sales_order"], history.second.mirror["sales_order"]
     assert second["1"] == first["1"]
     assert second["0"].publish_seq == 2 and second["0"].rows == 3
 
 
-def test_an_address_change_reaches_its_location_and_every_counterparty_on_it(history: History) -> None:
+def test_an_address_change_reaches_its_location_and_every_counterparty_on_it(history: PublishHistory) -> None:
     cities = {
         row["counterparty_id"]: row["counterparty_legal_city"] for row in history.pipeline.rows(history.second.star, "dim_counterparty")
     }
@@ -89,28 +89,28 @@ def test_an_address_change_reaches_its_location_and_every_counterparty_on_it(his
     assert history.second.new_rows["dim_location"] == 1
 
 
-def test_a_department_change_reaches_its_staff_and_a_null_location_is_empty_text(history: History) -> None:
+def test_a_department_change_reaches_its_staff_and_a_null_location_is_empty_text(history: PublishHistory) -> None:
     before = {row["staff_id"]: row["location"] for row in history.pipeline.rows(history.first.star, "dim_staff")}
     after = {row["staff_id"]: row["location"] for row in history.pipeline.rows(history.second.star, "dim_staff")}
     assert before == {1: "Leds", 2: ""}
     assert after == {1: "Ripon", 2: ""}
 
 
-def test_a_full_read_deletes_what_it_lacks_and_writes_nothing_that_is_the_same(history: History) -> None:
+def test_a_full_read_deletes_what_it_lacks_and_writes_nothing_that_is_the_same(history: PublishHistory) -> None:
     current = {row["sales_order_id"]: row["is_deleted"] for row in history.pipeline.rows(history.third.mirror, "sales_order")}
     assert current == {1: False, 2: True, 3: False, 100_001: False}
     assert not any(history.third.new_rows.values())
     assert history.third.mirror["address"] == history.second.mirror["address"]
 
 
-def test_the_calendar_holds_whole_years_and_the_facts_days_within(history: History) -> None:
+def test_the_calendar_holds_whole_years_and_the_facts_days_within(history: PublishHistory) -> None:
     days = sorted(row["date_id"] for row in history.pipeline.rows(history.third.star, "dim_date"))
     assert (days[0], days[-1], len(days)) == (datetime.date(2026, 1, 1), datetime.date(2027, 12, 31), 730)
     monday = next(row for row in history.pipeline.rows(history.third.star, "dim_date") if row["date_id"] == datetime.date(2026, 3, 2))
     assert (monday["day_of_week"], monday["day_name"], monday["month_name"], monday["quarter"]) == (1, "Monday", "March", 1)
 
 
-def test_values_arrive_exactly(history: History) -> None:
+def test_values_arrive_exactly(history: PublishHistory) -> None:
     order = history.pipeline.rows(history.first.star, "fact_sales_order")[0]
     assert (order["created_date"], order["created_time"]) == (datetime.date(2026, 3, 2), "09:30:15.123")
     assert order["unit_price"] == Decimal("3.90")
@@ -120,18 +120,18 @@ def test_values_arrive_exactly(history: History) -> None:
     assert history.pipeline.rows(history.first.star, "dim_staff")[0]["last_name"] == "O'Keefe"
 
 
-def test_a_currency_is_named_in_english_and_an_unknown_one_by_its_code(history: History) -> None:
+def test_a_currency_is_named_in_english_and_an_unknown_one_by_its_code(history: PublishHistory) -> None:
     names = {row["currency_code"]: row["currency_name"] for row in history.pipeline.rows(history.first.star, "dim_currency")}
     assert names == {"GBP": "British Pound", "XZZ": "XZZ"}
 
 
-def test_a_purchase_order_arrives_with_its_item(history: History) -> None:
+def test_a_purchase_order_arrives_with_its_item(history: PublishHistory) -> None:
     (order,) = history.pipeline.rows(history.third.star, "fact_purchase_orders")
     assert (order["item_code"], order["item_quantity"], order["item_unit_price"]) == ("ZDOI5EA", 371, Decimal("361.39"))
     assert order["agreed_delivery_date"] == datetime.date(2026, 3, 5)
 
 
-def test_the_catalog_points_where_the_newest_manifest_says(history: History) -> None:
+def test_the_catalog_points_where_the_newest_manifest_says(history: PublishHistory) -> None:
     database = history.pipeline.arguments.star_database
     states = history.third.star["fact_sales_order"]
     bucket = history.pipeline.processed.name
@@ -139,7 +139,7 @@ def test_the_catalog_points_where_the_newest_manifest_says(history: History) -> 
     assert history.pipeline.locations(database, "fact_sales_order") == expected
 
 
-def test_a_run_with_nothing_waiting_publishes_nothing_and_heals_a_pointer_that_a_crash_left_behind(history: History) -> None:
+def test_a_run_with_nothing_waiting_publishes_nothing_and_heals_a_pointer_that_a_crash_left_behind(history: PublishHistory) -> None:
     database = history.pipeline.arguments.star_database
     before = history.pipeline.locations(database, "dim_staff")
     history.pipeline.aws.glue.delete_partition(DatabaseName=database, TableName="dim_staff", PartitionValues=["0"])
@@ -156,7 +156,7 @@ def test_a_text_that_is_no_date_stops_the_publish_and_is_named_without_its_value
     assert manifests.newest_publish(pipeline.processed) is None
 
 
-def test_what_no_publish_of_the_last_day_refers_to_is_swept_and_the_rest_stays_readable(history: History) -> None:
+def test_what_no_publish_of_the_last_day_refers_to_is_swept_and_the_rest_stays_readable(history: PublishHistory) -> None:
     history.pipeline.landing.land({"payment": [payment(2)]}, day="2026-03-06")
     tomorrow = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=2)
     swept = history.pipeline.transform(tomorrow)

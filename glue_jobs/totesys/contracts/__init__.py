@@ -96,7 +96,6 @@ class Contract:
     columns: tuple[Column, ...]
     range_size: int = 1
     inputs: tuple[str, ...] = ()
-    load: str | None = None
     partition: Partition = KEY_RANGE
     version_of: str | None = None
     drift: Mapping[str, str] = field(default_factory=dict, hash=False)

@@ -12,7 +12,7 @@ from totesys.ingest.drift import LiveTable, silent_change
 from totesys.ingest.source import Counted, Snapshot, TableError
 from totesys.lake import layout
 from totesys.lake.manifests import BatchManifest, Held, Observed, TableCapture
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 
 FULL_EVERY = timedelta(days=1)
 # age() compares 32-bit ids and overflows at 2^31; half of that leaves room for the transactions of a batch that takes long.
@@ -28,7 +28,7 @@ class Draft:
     started_at: str
     snapshot: Snapshot
     previous: BatchManifest | None
-    demands: Demands
+    request: RunRequest
 
     @property
     def seq(self) -> int:
@@ -124,8 +124,8 @@ def no_delta_reason(draft: Draft, contract: Contract, live: LiveTable) -> str | 
 
 def full_wanted_reason(draft: Draft, table: str, before: TableCapture) -> str | None:
     """Why the table is read in full though a delta would be exact; None when it is not."""
-    if draft.demands.full or table in draft.demands.replay:
-        return "demanded"
+    if draft.request.full or table in draft.request.replay:
+        return "requested"
     if draft.held_before(table):
         return "held before"
     since_full = datetime.fromisoformat(draft.snapshot.taken_at) - datetime.fromisoformat(before.full_at)
@@ -139,9 +139,9 @@ def counts_from(draft: Draft, contract: Contract, live: LiveTable) -> int | None
     before = draft.before(contract.table)
     if before is None or no_delta_reason(draft, contract, live):
         return None
-    demands = draft.demands
+    request = draft.request
     if held := draft.held_before(contract.table):
-        is_judged_anew = held.cause in ("drift", "error") or demands.full or contract.table in demands.accept_deletes | demands.replay
+        is_judged_anew = held.cause in ("drift", "error") or request.full or contract.table in request.accept_deletes | request.replay
         return None if is_judged_anew else held.judged_xmin
     return None if full_wanted_reason(draft, contract.table, before) else before.capture_xmin
 

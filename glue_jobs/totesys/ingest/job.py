@@ -22,8 +22,8 @@ from totesys.lake.store import AlreadyThereError, Bucket
 from totesys.runtime import alerts
 from totesys.runtime.alerts import Alert
 from totesys.runtime.arguments import IngestArguments
-from totesys.runtime.demands import NO_DEMANDS, Demands
-from totesys.runtime.logs import said
+from totesys.runtime.logs import log_fields
+from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 from totesys.runtime.secrets import read_credentials
 from totesys.warehouse.state import loaded_through
 
@@ -43,21 +43,21 @@ class IngestClients:
     secretsmanager: Any
 
 
-def run(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], demands: Demands) -> None:
+def run(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], request: RunRequest) -> None:
     """Run one tick, unless another ingest is faster. A PipelineError leaves nothing behind that anybody reads."""
     for _ in range(_ATTEMPTS):
         try:
-            tick(arguments, clients, contracts, demands)
+            tick(arguments, clients, contracts, request)
         except AlreadyThereError:
             log.info("another ingest committed this batch first: stepping back")
-            if demands == NO_DEMANDS:
+            if request == ORDINARY_RUN:
                 return
-            continue  # what a person demands of this run, the other has not done
+            continue  # the other has not done what is asked of this run
         return
-    raise RetriableError(f"another ingest was faster {_ATTEMPTS} times, and what was demanded is not done: start the run again")
+    raise RetriableError(f"another ingest was faster {_ATTEMPTS} times, and what was asked of this run is not done: start the run again")
 
 
-def tick(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], demands: Demands) -> BatchManifest:
+def tick(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], request: RunRequest) -> BatchManifest:
     """Reads, commits, registers and announces one batch. AlreadyThereError when another ingest took its number meanwhile."""
     started = time.monotonic()
     ingestion = Bucket(clients.s3, arguments.ingestion_bucket)
@@ -67,7 +67,7 @@ def tick(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[
         register_batch(clients.glue, arguments.ingestion_database, previous, ingestion.name)
     credentials = read_credentials(clients.secretsmanager, arguments.source_secret)
     with open_source(credentials) as source:
-        batch = read_batch(source, ingestion, contracts, previous, demands)
+        batch = read_batch(source, ingestion, contracts, previous, request)
     alerts.send(clients.events, arguments.project, news(previous, batch))
     commit(ingestion, batch)
     if batch.has_rows:
@@ -77,7 +77,7 @@ def tick(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[
     rows, quiet, seconds = sum(landed), landed.count(0), time.monotonic() - started
     log.info(
         "batch %d is committed: %d rows, %d of %d tables without news, %.2f s", batch.seq, rows, quiet, len(landed), seconds,
-        extra=said("batch committed", counted(batch, is_caught_up), batch=batch.seq, rows=rows, seconds=round(seconds, 3)),
+        extra=log_fields("batch committed", counted(batch, is_caught_up), batch=batch.seq, rows=rows, seconds=round(seconds, 3)),
     )  # fmt: skip
     return batch
 
@@ -138,13 +138,13 @@ def news(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
 
 
 def read_batch(
-    source: Source, ingestion: Bucket, contracts: Mapping[str, Contract], previous: BatchManifest | None, demands: Demands
+    source: Source, ingestion: Bucket, contracts: Mapping[str, Contract], previous: BatchManifest | None, request: RunRequest
 ) -> BatchManifest:
     """Lands what is new under one snapshot, and returns the manifest that would commit it."""
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     failed = lock_tables(source, contracts)
-    draft = Draft(secrets.token_hex(4), started_at, source.snapshot(), previous, demands)
-    if not demands.full and (reason := behind_reason(draft)):
+    draft = Draft(secrets.token_hex(4), started_at, source.snapshot(), previous, request)
+    if not request.full and (reason := behind_reason(draft)):
         raise RetriableError(
             f"totesys ({source.place}) is older than what was read before: {reason}. Nothing was read, or history would go back:"
             " wait until the replica has caught up, or see that the secret names the right server. If the source itself was set back,"

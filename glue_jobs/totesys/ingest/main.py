@@ -10,7 +10,7 @@ from boto3.compat import filter_python_deprecation_warnings
 from totesys.contracts.registry import registered_contracts
 from totesys.ingest.job import IngestClients, run
 from totesys.runtime.arguments import IngestArguments, parse_arguments
-from totesys.runtime.demands import read_demands
+from totesys.runtime.run_request import read_run_request
 
 
 def main(argv: Sequence[str]) -> None:
@@ -19,5 +19,5 @@ def main(argv: Sequence[str]) -> None:
     filter_python_deprecation_warnings()  # Glue's Python shell has no Python newer than 3.9
     session = boto3.Session()
     clients = IngestClients(*(session.client(name) for name in ("s3", "glue", "events", "secretsmanager")))
-    demands = read_demands(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
-    run(arguments, clients, registered_contracts(clients.glue, arguments.ingestion_database), demands)
+    request = read_run_request(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
+    run(arguments, clients, registered_contracts(clients.glue, arguments.ingestion_database), request)

@@ -1,6 +1,6 @@
 """The only module that speaks SQL to totesys: one read-only session, one snapshot. The server may be a replica.
 
-Order matters: locks come before the first query, because that query takes the snapshot. A rewrite or TRUNCATE that committed between
+Order problems: locks come before the first query, because that query takes the snapshot. A rewrite or TRUNCATE that committed between
 snapshot and lock would read as an empty table.
 
 Positions in the server's write-ahead log (LSN) are compared within one timeline, where they only grow.

@@ -22,7 +22,7 @@ from totesys.errors import BadDataError
 BLOCK_BYTES = 2 << 20  # one record batch, or one row that is longer; at 8 MiB the process peaks above 300 MiB
 _COLUMN = re.compile(r"CSV column #(\d+)")
 _NULL = r"\N"
-# The order matters: an escaped backslash becomes NUL first, which no text of PostgreSQL contains. Else it would start another escape.
+# The order problems: an escaped backslash becomes NUL first, which no text of PostgreSQL contains. Else it would start another escape.
 _ESCAPES = (
     (r"\\", "\0"), (r"\b", "\b"), (r"\f", "\f"), (r"\n", "\n"), (r"\r", "\r"), (r"\t", "\t"), (r"\v", "\v"), ("\0", "\\"),
 )  # fmt: skip

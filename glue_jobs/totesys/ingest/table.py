@@ -27,7 +27,7 @@ from totesys.lake import layout
 from totesys.lake.formats import KEY_SET
 from totesys.lake.manifests import DeadLetters, Held, LandedFile, TableCapture
 from totesys.lake.store import Bucket
-from totesys.runtime.logs import said
+from totesys.runtime.logs import log_fields
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class TableRead:
         seconds, rows = time.monotonic() - started, None if isinstance(captured, Held) else captured.rows
         log.info(
             "batch %d: %s %s in %.2f s%s", self.draft.seq, table, outcome, seconds, f" ({reason})" if reason else "",
-            extra=said("table read", batch=self.draft.seq, table=table, rows=rows, seconds=round(seconds, 3)),
+            extra=log_fields("table read", batch=self.draft.seq, table=table, rows=rows, seconds=round(seconds, 3)),
         )  # fmt: skip
         return captured
 
@@ -128,7 +128,7 @@ class TableRead:
                 pass
 
     def _is_refused(self, rows: int, deleted: int) -> bool:
-        return deletes_too_many(rows, deleted) and self.contract.table not in self.draft.demands.accept_deletes
+        return deletes_too_many(rows, deleted) and self.contract.table not in self.draft.request.accept_deletes
 
     def _held_for_deletes(self, before: TableCapture, deleted: int, rows: int) -> Held:
         reason = f"at least {deleted} of {before.row_count} rows are gone from the source, more than a fifth"
@@ -181,7 +181,7 @@ class TableRead:
         """Whether the source would have offered by a delta all that a full read brings."""
         table = self.contract.table
         is_as_before = no_delta_reason(self.draft, self.contract, self.live) is None and not self.draft.held_before(table)
-        return is_as_before and table not in self.draft.demands.replay
+        return is_as_before and table not in self.draft.request.replay
 
     @property
     def _schema(self) -> pa.Schema:

@@ -21,7 +21,7 @@ SEEN_VERSIONS = 1  # _seen/: Parquet with key and source_xid
 OPEN_LETTERS = 1  # _open/: Parquet with key, source_xid, batch_seq and reason
 DEAD_LETTER = 1  # a line of dead_letter/…/*.jsonl
 DISCARD = 1  # dead_letter/<table>/discarded/*.json
-DEMANDS = 1  # properties of a workflow run
+RUN_REQUEST = 1  # properties of a workflow run
 WAREHOUSE = 1  # the tables of schema etl
 
 _FORMAT = "format"

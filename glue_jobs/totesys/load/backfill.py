@@ -19,7 +19,7 @@ from totesys.load import ledger, outcome, waiting_rows
 from totesys.load.merge import Floors, Tell, bring_in, in_one_transaction
 from totesys.load.plan import LakeRows, Loaded, LoadPlan, check_lake, mirror_rows, newer_rows
 from totesys.load.staging import Staged
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 from totesys.warehouse.models import warehouse_tables
 
 _log = logging.getLogger(__name__)
@@ -39,22 +39,22 @@ class Backfill:
 
 
 def plan_backfill(
-    publish: PublishManifest | None, loaded: Loaded, base: Loaded, tombstoned: frozenset[str], contracts: Contracts, demands: Demands
+    publish: PublishManifest | None, loaded: Loaded, base: Loaded, tombstoned: frozenset[str], contracts: Contracts, request: RunRequest
 ) -> Backfill | None:
     """The backfill that is demanded; None when an ordinary load does the same.
 
     All of the warehouse can be made anew from any lake. FatalError or RetriableError when a part is to be, from a lake that does not fit.
     """
-    tables = demanded_tables(contracts, demands.backfill_table)
-    is_all = demands.backfill_table is None
+    tables = requested_tables(contracts, request.backfill_table)
+    is_all = request.backfill_table is None
     if publish is None or (base == loaded and base.load_seq if is_all else not loaded.load_seq):
-        _log.info("nothing to make anew: the lake is empty, or the warehouse has nothing of batch %d or later", demands.backfill_from)
+        _log.info("nothing to make anew: the lake is empty, or the warehouse has nothing of batch %d or later", request.backfill_from)
         return None
     if base.load_seq or not is_all:
         check_lake(publish, loaded)
     if base.load_seq:
         # A load may have brought in several batches: its rows stay or go together.
-        _log.info("backfill from batch %d: what came through batch %d stays", demands.backfill_from, base.through_batch_seq)
+        _log.info("backfill from batch %d: what came through batch %d stays", request.backfill_from, base.through_batch_seq)
     through = publish.through_batch_seq if is_all else loaded.through_batch_seq
 
     def wanted(table: str) -> LakeRows:
@@ -69,7 +69,7 @@ def plan_backfill(
     return Backfill(LoadPlan(publish, loaded, tombstoned, base.through_batch_seq, stars, mirrors), base, is_all)
 
 
-def demanded_tables(contracts: Contracts, table: str | None) -> Sequence[str]:
+def requested_tables(contracts: Contracts, table: str | None) -> Sequence[str]:
     """The warehouse tables that a backfill of a table, of the source or of the warehouse, is about; all when None."""
     if table is None or table in contracts.warehouse:
         return [table] if table else list(contracts.warehouse)

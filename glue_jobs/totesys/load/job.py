@@ -30,8 +30,8 @@ from totesys.load.staging import Staged, Staging
 from totesys.load.tombstones import tombstoned
 from totesys.load.waiting_rows import count_waiting
 from totesys.runtime import alerts
-from totesys.runtime.demands import NO_DEMANDS, Demands
-from totesys.runtime.logs import said
+from totesys.runtime.logs import log_fields
+from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 from totesys.runtime.secrets import Credentials
 from totesys.warehouse import session
 from totesys.warehouse.authority import with_one_certificate
@@ -53,7 +53,7 @@ class LoadJob:
     contracts: Contracts
     spark: Callable[[], SparkSession]
     attempt: str
-    demands: Demands = NO_DEMANDS
+    request: RunRequest = ORDINARY_RUN
 
     def run(self) -> Loaded:
         """Loads until the warehouse holds the newest publish; says what it holds. Each publish is in whole or not at all.
@@ -67,7 +67,7 @@ class LoadJob:
             if created:
                 _log.info("created in the warehouse: %s", ", ".join(created))
             staging.drop_dead(connection)
-            if self.demands.backfill:
+            if self.request.backfill:
                 self._backfill(connection)
             while plan := self._plan(connection):
                 self._load(connection, plan)
@@ -78,8 +78,8 @@ class LoadJob:
         for _ in range(_BACKFILL_TRIES):
             publish = newest_publish(self.processed)
             with connection.begin():
-                loaded, base = ledger.newest(connection), ledger.newest_below(connection, self.demands.backfill_from)
-                work = backfill.plan_backfill(publish, loaded, base, tombstoned(connection), self.contracts, self.demands)
+                loaded, base = ledger.newest(connection), ledger.newest_below(connection, self.request.backfill_from)
+                work = backfill.plan_backfill(publish, loaded, base, tombstoned(connection), self.contracts, self.request)
             if work is None:
                 return
             if self._bring_in(connection, work.plan, partial(backfill.replace, connection, work, self.contracts.warehouse, self._tell)):
@@ -96,7 +96,7 @@ class LoadJob:
             counts = {"CaughtUp": 1, "WaitingRows": count_waiting(connection, self.contracts)}
             _log.info(
                 "nothing to load: the warehouse holds publish %d, through batch %d", loaded.publish_seq, loaded.through_batch_seq,
-                extra=said("nothing new", counts, batch=loaded.through_batch_seq),
+                extra=log_fields("nothing new", counts, batch=loaded.through_batch_seq),
             )  # fmt: skip
         return plan
 
@@ -112,7 +112,7 @@ class LoadJob:
                 "%s is as fresh as %.0f s",
                 table,
                 seconds,
-                extra=said("table merged", {"Freshness": seconds}, table=table, seconds=round(seconds)),
+                extra=log_fields("table merged", {"Freshness": seconds}, table=table, seconds=round(seconds)),
             )
 
     @property
@@ -135,6 +135,8 @@ class LoadJob:
             rows, seconds = sum(staged.rows.values()), time.monotonic() - started
             _log.info(
                 "loaded publish %d: %d rows in %.1f s", publish.seq, rows, seconds,
-                extra=said("load committed", {"RowsWritten": rows}, batch=publish.through_batch_seq, rows=rows, seconds=round(seconds, 3)),
+                extra=log_fields(
+                    "load committed", {"RowsWritten": rows}, batch=publish.through_batch_seq, rows=rows, seconds=round(seconds, 3)
+                ),
             )  # fmt: skip
         return is_in

@@ -71,12 +71,12 @@ def check_star_counts(plan: LoadPlan, table: str, total: int, wanted: int) -> No
 def check_mirror_counts(plan: LoadPlan, total: int, deleted: int) -> None:
     """The same for the mirrors."""
     rows = [rows for rows in plan.mirrors.values() if rows.partitions]
-    said = sum(each.in_files for each in rows), sum(state.deleted for each in rows for state in each.partitions)
-    if (total, deleted) != said:
+    promised = sum(each.in_files for each in rows), sum(state.deleted for each in rows for state in each.partitions)
+    if (total, deleted) != promised:
         prefixes = ", ".join(state.prefix for each in rows for state in each.partitions)
         raise BadDataError(
-            f"the lake's mirrors hold {total} rows with {deleted} tombstones, but the manifest of publish {plan.publish.seq} says {said[0]}"
-            f" with {said[1]}: restore the objects below {prefixes}, and remove those that no publish wrote"
+            f"the lake's mirrors hold {total} rows with {deleted} tombstones, but the manifest of publish {plan.publish.seq} says"
+            f" {promised[0]} with {promised[1]}: restore the objects below {prefixes}, and remove those that no publish wrote"
         )
 
 

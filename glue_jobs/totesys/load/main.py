@@ -11,7 +11,7 @@ from totesys.contracts import load_contracts
 from totesys.lake.store import Bucket
 from totesys.load.job import LoadJob
 from totesys.runtime.arguments import LoadArguments, parse_arguments
-from totesys.runtime.demands import read_demands
+from totesys.runtime.run_request import read_run_request
 from totesys.runtime.secrets import read_credentials
 from totesys.runtime.spark_session import spark_session
 
@@ -27,5 +27,5 @@ def main(argv: Sequence[str]) -> None:
         contracts=load_contracts(),
         spark=lambda: spark_session("totesys-load"),
         attempt=secrets.token_hex(4),
-        demands=read_demands(boto3.client("glue"), arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID),
+        request=read_run_request(boto3.client("glue"), arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID),
     ).run()

@@ -67,7 +67,7 @@ class LoadPlan:
         return publish.new_rows.get(table, 0) if is_counted else None
 
     def is_revivable(self, source_table: str) -> bool:
-        """Whether living rows of the mirror matter too: one may have a tombstone in the warehouse, which then must go."""
+        """Whether living rows of the mirror problem too: one may have a tombstone in the warehouse, which then must go."""
         return source_table in self.tombstoned and not self.is_anew(source_table)
 
     def is_anew(self, source_table: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from totesys.errors import RetriableError
 from totesys.errors.aws import aws_call
-from totesys.runtime.logs import said
+from totesys.runtime.logs import log_fields
 
 EVENT_SOURCE = "totesys.alert"
 _PER_CALL = 10  # the most that PutEvents takes
@@ -31,7 +31,7 @@ class Alert:
 def send(events: Any, project: str, alerts: Sequence[Alert]) -> None:
     """Puts the alerts on the default event bus. They are sent before the commit that they tell of: one may come twice, none is lost."""
     for alert in alerts:
-        log.warning("alert, %s: %s", alert.kind, alert.text, extra=said("alert", batch=alert.batch_seq, table=alert.table))
+        log.warning("alert, %s: %s", alert.kind, alert.text, extra=log_fields("alert", batch=alert.batch_seq, table=alert.table))
     for start in range(0, len(alerts), _PER_CALL):
         entries = [
             {

@@ -14,7 +14,7 @@ import boto3
 
 from totesys.errors import PipelineError
 from totesys.runtime import metrics
-from totesys.runtime.logs import JsonLines, said
+from totesys.runtime.logs import JsonLines, log_fields
 
 log = logging.getLogger(__name__)
 
@@ -50,5 +50,5 @@ def run_job(job: str, main: Callable[[Sequence[str]], None], argv: Sequence[str]
             metrics.put(given.project, job, counts, time.monotonic() - started)
         return
     line = " ".join(line.split())
-    log.error("%s", line, extra=said("failed", seconds=round(time.monotonic() - started, 3)))
+    log.error("%s", line, extra=log_fields("failed", seconds=round(time.monotonic() - started, 3)))
     raise SystemExit(line)

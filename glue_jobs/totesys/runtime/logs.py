@@ -11,7 +11,7 @@ from typing import Any
 FIELDS = ("batch", "table", "event", "rows", "seconds")
 
 
-def said(event: str, metrics: Mapping[str, float] | None = None, **fields: Any) -> dict[str, Any]:
+def log_fields(event: str, metrics: Mapping[str, float] | None = None, **fields: Any) -> dict[str, Any]:
     """The `extra` of a log call: what happened, in a word or two, and of FIELDS what is known. `metrics` are counted (metrics.py)."""
     return {"event": event, "metrics": metrics or {}, **fields}
 

@@ -12,7 +12,7 @@ from totesys.errors import FatalError
 from totesys.lake import layout, manifests
 from totesys.lake.manifests import NO_PUBLISH, PublishManifest
 from totesys.lake.store import Bucket
-from totesys.runtime.demands import Demands
+from totesys.runtime.run_request import RunRequest
 from totesys.transform.publish import Work
 
 log = logging.getLogger(__name__)
@@ -20,16 +20,16 @@ log = logging.getLogger(__name__)
 _LISTINGS_AT_ONCE = 16
 
 
-def backfill_work(ingestion: Bucket, processed: Bucket, newest: PublishManifest, contracts: Contracts, demands: Demands) -> Work:
+def backfill_work(ingestion: Bucket, processed: Bucket, newest: PublishManifest, contracts: Contracts, request: RunRequest) -> Work:
     """The work that makes the demanded tables of the newest publish anew from landed batches; the batch it is through stays the same.
 
     With `backfill_from` the last publish before that batch is the start, if all its files are still there: replaced files go after a
     day. Else all batches are brought in again, which gives the same rows.
     """
-    sources = affected_sources(contracts, demands.backfill_table)
-    base = _base(processed, newest, demands.backfill_from)
+    sources = affected_sources(contracts, request.backfill_table)
+    base = _base(processed, newest, request.backfill_from)
     affected = {table for table, contract in contracts.warehouse.items() if set(contract.inputs) & set(sources)}
-    if demands.backfill_table is None or demands.backfill_table == "dim_date":
+    if request.backfill_table is None or request.backfill_table == "dim_date":
         affected.add("dim_date")
     start = replace(
         newest,
@@ -39,7 +39,7 @@ def backfill_work(ingestion: Bucket, processed: Bucket, newest: PublishManifest,
     )
     landed = manifests.batches_after(ingestion, base.through_batch_seq)
     batches = tuple(batch for batch in landed if batch.seq <= newest.through_batch_seq)
-    log.info("backfill of %s from batches above %d", demands.backfill_table or "every table", base.through_batch_seq)
+    log.info("backfill of %s from batches above %d", request.backfill_table or "every table", base.through_batch_seq)
     return Work(start, batches, sources, frozenset(int(year) for year in newest.star.get("dim_date", {})))
 
 

@@ -21,8 +21,8 @@ from totesys.lake.store import AlreadyThereError, Bucket
 from totesys.runtime import alerts
 from totesys.runtime.alerts import Alert
 from totesys.runtime.arguments import TransformArguments
-from totesys.runtime.demands import Demands
-from totesys.runtime.logs import said
+from totesys.runtime.logs import log_fields
+from totesys.runtime.run_request import RunRequest
 from totesys.transform.backfill import backfill_work
 from totesys.transform.publish import TABLES_AT_ONCE, Work, publish
 from totesys.transform.spark_lake import SparkLake
@@ -47,7 +47,7 @@ class TransformJob:
     spark: Callable[[], SparkSession]
     clients: TransformClients
     arguments: TransformArguments
-    demands: Demands
+    request: RunRequest
     attempt: str
     now: datetime
 
@@ -55,7 +55,7 @@ class TransformJob:
         """Publish the pending batches, and let the catalog follow. None when no batch was pending, or another run was first."""
         found = newest = manifests.newest_publish(self._processed)
         published = None
-        if self.demands.backfill and newest:
+        if self.request.backfill and newest:
             newest = published = self._backfill(newest)
         before = newest or NO_PUBLISH
         batches = tuple(manifests.batches_after(self._ingestion, before.through_batch_seq))
@@ -73,9 +73,9 @@ class TransformJob:
 
     def _backfill(self, newest: PublishManifest) -> PublishManifest:
         """Publishes what is demanded anew; its misses were reported when they were found."""
-        work = backfill_work(self._ingestion, self._processed, newest, load_contracts(), self.demands)
+        work = backfill_work(self._ingestion, self._processed, newest, load_contracts(), self.request)
         if not work.batches:
-            log.info("nothing to make anew: batch %d has not been published yet", self.demands.backfill_from)
+            log.info("nothing to make anew: batch %d has not been published yet", self.request.backfill_from)
             return newest
         published = self._commit(replace(self._make(work, newest.seq + 1), misses={}, changed_since={}))
         if published is None:
@@ -97,7 +97,7 @@ class TransformJob:
             return None
         log.info(
             "publish %s is committed: %d batches through %d", manifest.publish_id, len(manifest.batches), manifest.through_batch_seq,
-            extra=said("publish committed", batch=manifest.through_batch_seq, rows=sum(manifest.new_rows.values())),
+            extra=log_fields("publish committed", batch=manifest.through_batch_seq, rows=sum(manifest.new_rows.values())),
         )  # fmt: skip
         return manifest
 

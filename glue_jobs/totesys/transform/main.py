@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 import boto3
 
 from totesys.runtime.arguments import TransformArguments, parse_arguments
-from totesys.runtime.demands import read_demands
+from totesys.runtime.run_request import read_run_request
 from totesys.runtime.spark_session import spark_session
 from totesys.transform.job import TransformClients, TransformJob
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> None:
     """Publish every batch that waits, if any does."""
     arguments = parse_arguments(TransformArguments, argv)
     clients = TransformClients(*(boto3.client(name) for name in ("s3", "glue", "events")))
-    demands = read_demands(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
+    request = read_run_request(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
     TransformJob(
-        lambda: spark_session("totesys-transform"), clients, arguments, demands, secrets.token_hex(4), datetime.now(timezone.utc)
+        lambda: spark_session("totesys-transform"), clients, arguments, request, secrets.token_hex(4), datetime.now(timezone.utc)
     ).run()

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from totesys.contracts import Contract, Contracts
 from totesys.lake import layout
 from totesys.lake.manifests import BatchManifest, PublishManifest
-from totesys.runtime.logs import said
+from totesys.runtime.logs import log_fields
 from totesys.runtime.spark_session import name_jobs
 from totesys.transform.changes import Publishing, SourceChange, TableChange, partitions_after
 from totesys.transform.dimensions import publish_calendar, publish_joined_dimension
@@ -123,7 +123,7 @@ def _pass(lake: SparkLake, contracts: Contracts, publishing: Publishing) -> Publ
             "%s: %d new rows",
             table,
             one.new_rows,
-            extra=said("table published", {"RowsWritten": one.new_rows}, table=table, rows=one.new_rows),
+            extra=log_fields("table published", {"RowsWritten": one.new_rows}, table=table, rows=one.new_rows),
         )
     return replace(
         previous,
@@ -143,7 +143,7 @@ def _timed(lake: SparkLake, publishing: Publishing, contracts: Contracts, table:
         rows, seconds = source_change.mirror.new_rows, time.monotonic() - started
         log.info(
             "%s: %d rows changed in %.1f s", table, rows, seconds,
-            extra=said("table published", table=table, rows=rows, seconds=round(seconds, 3)),
+            extra=log_fields("table published", table=table, rows=rows, seconds=round(seconds, 3)),
         )  # fmt: skip
     return source_change
 

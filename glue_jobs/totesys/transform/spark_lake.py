@@ -83,10 +83,10 @@ class SparkLake:
 
 def check_rows(table: str, states: Collection[PartitionState], rows: int) -> None:
     """Raise BadDataError unless `rows`, which were read from these partitions, are as many as the manifest says."""
-    said = sum(state.rows for state in states)
-    if rows != said:
+    promised = sum(state.rows for state in states)
+    if rows != promised:
         raise BadDataError(
-            f"the lake's files of {table} hold {rows} rows, but the newest manifest says {said}, so nothing was published: restore the"
+            f"the lake's files of {table} hold {rows} rows, but the newest manifest says {promised}, so nothing was published: restore the"
             f" objects that are missing below {', '.join(state.prefix for state in states)}, and remove objects that no publish wrote"
         )
 

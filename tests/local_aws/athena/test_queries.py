@@ -8,6 +8,7 @@ import boto3
 import pyarrow as pa
 import pytest
 
+from local_aws.environment import aws_environment
 from tests.support.local_aws.lake import DATABASE, declare, finished, register, rows, storage, write
 from tests.support.local_aws.machine import LocalAws
 
@@ -143,7 +144,7 @@ def test_a_query_over_a_bucket_that_is_gone_says_so(aws: LocalAws, lake: str) ->
 
 
 def test_awswrangler_reads_a_query(aws: LocalAws, lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in aws.environment().items():
+    for name, value in aws_environment(aws.endpoint).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     declare(aws, "wrangled", {"id": "int", "name": "string", "price": "decimal(10,2)"})

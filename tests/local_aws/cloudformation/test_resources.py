@@ -1,4 +1,4 @@
-"""The resource types that the project's templates use: each deploys by the AWS CLI, updates, and goes."""
+"""The resource types that the project's templates use: each deploys by a change set, updates, and goes."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +77,7 @@ def template(days: int) -> dict[str, Any]:
 
 
 def test_a_stack_is_complete_before_the_next_question_is_answered(aws: LocalAws) -> None:
-    """Otherwise a deploy would wait for seconds at each of its stacks before it looks again."""
+    """Otherwise a waiter, which looks every half minute, would wait for that long."""
     body = json.dumps({"Resources": {f"Group{number}": {"Type": "AWS::Logs::LogGroup"} for number in range(8)}})
 
     def seen(number: int) -> str:
@@ -92,7 +92,7 @@ def test_a_stack_is_complete_before_the_next_question_is_answered(aws: LocalAws)
 
 
 def test_every_type_deploys_updates_and_goes(aws: LocalAws) -> None:
-    aws.deploy("everything", template(14))
+    aws.stack("everything", template(14))
     outputs = aws.cloudformation.describe_stacks(StackName="everything")["Stacks"][0]["Outputs"]
     arns = {output["OutputKey"]: output["OutputValue"] for output in outputs}
     assert arns["BucketArn"] == "arn:aws:s3:::cfn-lake"
@@ -105,7 +105,7 @@ def test_every_type_deploys_updates_and_goes(aws: LocalAws) -> None:
         "arn:aws:secretsmanager:eu-west-2:"
     )
 
-    aws.deploy("everything", template(30))
+    aws.stack("everything", template(30))
     lifecycle = {rule["ID"]: rule for rule in aws.s3.get_bucket_lifecycle_configuration(Bucket="cfn-lake")["Rules"]}
     assert lifecycle["results"]["Expiration"] == {"Days": 30}
     assert lifecycle["old-versions"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30

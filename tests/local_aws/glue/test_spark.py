@@ -55,7 +55,7 @@ spark.conf.set("spark.sql.ansi.enabled", "true")
 NOTHING = {"views": 0, "cached": 0, "ansi": "false"}
 
 
-def said(aws: LocalAws, run_id: str) -> Any:
+def printed(aws: LocalAws, run_id: str) -> Any:
     """What a run printed first, and None before that."""
     try:
         lines = aws.output(run_id, "/aws-glue/jobs/output")
@@ -67,7 +67,7 @@ def said(aws: LocalAws, run_id: str) -> Any:
 def test_a_run_that_ends_well_or_without_spark_leaves_its_jvm_to_the_next_and_nothing_else(aws: LocalAws) -> None:
     aws.job("leaves", LEAVES_THINGS, kind="glueetl", DefaultArguments=ARGUMENTS)
     aws.job("sparkless", "raise SystemExit('no warehouse')", kind="glueetl", DefaultArguments=ARGUMENTS)
-    before = said(aws, aws.run("leaves")["Id"])
+    before = printed(aws, aws.run("leaves")["Id"])
     os.kill(before["jvm"], signal.SIGKILL)  # one that died while it waited is not taken
 
     first_run, failed, second_run = (aws.run(job) for job in ("leaves", "sparkless", "leaves"))
@@ -76,7 +76,7 @@ def test_a_run_that_ends_well_or_without_spark_leaves_its_jvm_to_the_next_and_no
     runs = [first_run["Id"], second_run["Id"]]
 
     assert before["found"] == NOTHING
-    first, second = (said(aws, run) for run in runs)
+    first, second = (printed(aws, run) for run in runs)
     assert first == second
     assert first["found"] == NOTHING
     assert first["jvm"] != before["jvm"]
@@ -109,20 +109,20 @@ def test_runs_of_different_roles_share_a_jvm_and_no_rights(aws: LocalAws) -> Non
 
     assert [run["JobRunState"] for run in (first, second, third)] == ["SUCCEEDED", "FAILED", "SUCCEEDED"]
     assert "Access Denied" in second["ErrorMessage"] or "AccessDenied" in second["ErrorMessage"]
-    assert said(aws, first["Id"]) == said(aws, second["Id"])
+    assert printed(aws, first["Id"]) == printed(aws, second["Id"])
 
 
 def test_a_run_that_fails_with_spark_takes_its_jvm_with_it(aws: LocalAws) -> None:
     run = aws.run(aws.job("fails", LEAVES_THINGS + "raise SystemExit('no lake')\n", kind="glueetl", DefaultArguments=ARGUMENTS))
 
     assert run["JobRunState"] == "FAILED"
-    assert not Path(f"/proc/{said(aws, run['Id'])['jvm']}").exists()
+    assert not Path(f"/proc/{printed(aws, run['Id'])['jvm']}").exists()
 
 
 def test_a_run_that_is_stopped_takes_its_jvm_with_it(aws: LocalAws) -> None:
     aws.job("endless", LEAVES_THINGS + "import time\ntime.sleep(600)\n", kind="glueetl", DefaultArguments=ARGUMENTS)
     run_id = aws.glue.start_job_run(JobName="endless")["JobRunId"]
-    jvm = wait_until("it runs", lambda: said(aws, run_id))["jvm"]
+    jvm = wait_until("it runs", lambda: printed(aws, run_id))["jvm"]
 
     aws.glue.batch_stop_job_run(JobName="endless", JobRunIds=[run_id])
 

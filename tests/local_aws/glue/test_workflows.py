@@ -18,7 +18,7 @@ def scripts(aws: LocalAws) -> dict[str, str]:
     return {name: aws.upload(f"flow-{name}", source) for name, source in sources.items()}
 
 
-def test_a_chain_runs_to_its_end_and_the_cli_shows_its_graph(aws: LocalAws, scripts: dict[str, str]) -> None:
+def test_a_chain_runs_to_its_end_and_the_api_shows_its_graph(aws: LocalAws, scripts: dict[str, str]) -> None:
     resources = {
         "Flow": workflow("chain", Description="three steps", DefaultRunProperties={"colour": "red", "size": "1"}, Tags={"team": "data"}),
         "First": job(scripts["say"]),

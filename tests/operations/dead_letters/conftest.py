@@ -16,7 +16,7 @@ from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 from tests.conftest import Database
 from tests.support.commands import Ended
-from tests.support.glue import DEPLOYMENT, SNAPSHOT_AT, Lake
+from tests.support.glue import DEPLOYMENT, SNAPSHOT_AT, FakeLake
 from tests.support.open_letters import parquet
 
 DAY = SNAPSHOT_AT[:10]
@@ -33,7 +33,7 @@ def hold(rows: int, since: str = SNAPSHOT_AT, cause: str = "drift") -> dict[str,
 class Ingested:
     """What ingest leaves behind, batch by batch."""
 
-    lake: Lake
+    lake: FakeLake
     seq: int = 0
     open: list[tuple[int, int, int, str]] = field(default_factory=list)
 
@@ -71,7 +71,7 @@ class Ingested:
 
 
 @pytest.fixture
-def ingested(lake: Lake) -> Ingested:
+def ingested(lake: FakeLake) -> Ingested:
     return Ingested(lake)
 
 

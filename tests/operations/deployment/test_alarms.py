@@ -22,13 +22,13 @@ from operations.deployment.stacks import stack_outputs
 from operations.deployment.templates import Template
 from operations.workflows.heartbeat import heartbeat_alarm, heed_heartbeat
 from tests.support.local_aws.machine import wait_until
-from tests.support.stack import PROJECT, Stack
+from tests.support.stack import PROJECT, DeployedStack
 
 Messages = Callable[[str], str]  # waits for a text that begins so, or for the alarm of that name
 
 
 @pytest.fixture(scope="module")
-def messages(stack: Stack) -> Iterator[Messages]:
+def messages(stack: DeployedStack) -> Iterator[Messages]:
     """What a queue that subscribes to the topic gets."""
     sqs, sns = stack.aws.client("sqs"), stack.aws.client("sns")
     queue = stack.aws.queue("alarms-test", "sns.amazonaws.com")
@@ -50,14 +50,14 @@ def messages(stack: Stack) -> Iterator[Messages]:
     sns.unsubscribe(SubscriptionArn=subscription)
 
 
-def put(stack: Stack, name: str, value: float, *, ago: timedelta = timedelta(0), **dimensions: str) -> None:
+def put(stack: DeployedStack, name: str, value: float, *, ago: timedelta = timedelta(0), **dimensions: str) -> None:
     """A metric of a job; every alarm looks when one is put."""
     named = [{"Name": key, "Value": text} for key, text in {"Project": PROJECT, **dimensions}.items()]
     datum = {"MetricName": name, "Dimensions": named, "Value": value, "Timestamp": datetime.now(timezone.utc) - ago}
     stack.aws.client("cloudwatch").put_metric_data(Namespace="Totesys", MetricData=[datum])
 
 
-def state(stack: Stack, alarm: str) -> str:
+def state(stack: DeployedStack, alarm: str) -> str:
     (found,) = stack.aws.client("cloudwatch").describe_alarms(AlarmNames=[f"{PROJECT}-{alarm}"])["MetricAlarms"]
     return str(found["StateValue"])
 
@@ -70,7 +70,7 @@ def state(stack: Stack, alarm: str) -> str:
     ("old-transaction", "OldestTransactionSeconds", 3600, 3601, {}, "a-transaction-stays-open"),
 ])  # fmt: skip
 def test_a_metric_above_its_limit_is_told_with_what_to_do(
-    stack: Stack, messages: Messages, alarm: str, metric: str, well: float, raised: float, dimensions: dict[str, str], section: str
+    stack: DeployedStack, messages: Messages, alarm: str, metric: str, well: float, raised: float, dimensions: dict[str, str], section: str
 ) -> None:
     put(stack, metric, well, **dimensions)
     assert state(stack, alarm) == "OK"
@@ -80,7 +80,7 @@ def test_a_metric_above_its_limit_is_told_with_what_to_do(
     assert told["AlarmDescription"].endswith(f" docs/runbook.md#{section}")
 
 
-def test_silence_is_told_once_it_has_lasted_twenty_minutes(stack: Stack, messages: Messages) -> None:
+def test_silence_is_told_once_it_has_lasted_twenty_minutes(stack: DeployedStack, messages: Messages) -> None:
     put(stack, "CaughtUp", 1, ago=timedelta(minutes=19, seconds=55))
     assert state(stack, "no-heartbeat") == "OK"
 
@@ -92,7 +92,7 @@ def test_silence_is_told_once_it_has_lasted_twenty_minutes(stack: Stack, message
     assert json.loads(messages(f"{PROJECT}-no-heartbeat"))["AlarmDescription"].endswith(" docs/runbook.md#no-heartbeat")
 
 
-def test_silence_is_not_told_before_the_first_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_is_not_told_before_the_first_run(stack: DeployedStack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in aws_environment(stack.aws.endpoint).items():
         monkeypatch.setenv(name, value)
     deploy_stack(stack.session, "new-alerts", Template.read("alerts"), {"Project": "new"})
@@ -114,20 +114,20 @@ def test_silence_is_not_told_before_the_first_run(stack: Stack, monkeypatch: pyt
 
 
 @pytest.fixture
-def command(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+def command(stack: DeployedStack, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
     """Runs a command of scripts/totesys for the stack."""
     for name, value in {**aws_environment(stack.aws.endpoint), "TOTESYS_PROJECT": PROJECT}.items():
         monkeypatch.setenv(name, value)
     return lambda name: main([name])
 
 
-def tells(stack: Stack) -> bool:
+def tells(stack: DeployedStack) -> bool:
     """Whether the heartbeat's alarm tells people."""
     (found,) = stack.aws.client("cloudwatch").describe_alarms(AlarmNames=[heartbeat_alarm(PROJECT)])["MetricAlarms"]
     return bool(found["ActionsEnabled"])
 
 
-def test_a_paused_schedule_is_silent_and_a_resumed_one_has_twenty_minutes(stack: Stack, command: Callable[[str], int]) -> None:
+def test_a_paused_schedule_is_silent_and_a_resumed_one_has_twenty_minutes(stack: DeployedStack, command: Callable[[str], int]) -> None:
     cloudwatch, name = stack.aws.client("cloudwatch"), heartbeat_alarm(PROJECT)
     assert command("pause") == 0
     assert not tells(stack)
@@ -137,7 +137,7 @@ def test_a_paused_schedule_is_silent_and_a_resumed_one_has_twenty_minutes(stack:
     assert state(stack, "no-heartbeat") == "OK"
 
 
-def test_a_deploy_leaves_a_paused_alarm_silent_whatever_the_update_did_to_it(stack: Stack) -> None:
+def test_a_deploy_leaves_a_paused_alarm_silent_whatever_the_update_did_to_it(stack: DeployedStack) -> None:
     try:
         prove_stack(stack.aws.client, f"{PROJECT}-alarms", Template.read("alarms"), paused={heartbeat_alarm(PROJECT)})
         assert not tells(stack)
@@ -145,14 +145,14 @@ def test_a_deploy_leaves_a_paused_alarm_silent_whatever_the_update_did_to_it(sta
         heed_heartbeat(stack.aws.client("cloudwatch"), PROJECT)
 
 
-def test_an_alarm_that_is_missing_fails_the_proof(stack: Stack) -> None:
+def test_an_alarm_that_is_missing_fails_the_proof(stack: DeployedStack) -> None:
     template = Template.read("dashboard")
     assert prove_stack(stack.aws.client, f"{PROJECT}-dashboard", template) == len(template.resources)
     with pytest.raises(FatalError, match="alarm gone is not there"):
         proof.alarm(stack.aws.client("cloudwatch"), "gone")
 
 
-def test_a_job_that_fails_is_told_with_its_reason(stack: Stack, messages: Messages) -> None:
+def test_a_job_that_fails_is_told_with_its_reason(stack: DeployedStack, messages: Messages) -> None:
     secret = 'no "where" \\ else'  # what a job, Spark or Glue says may hold double quotes and backslashes
     run = stack.aws.glue.start_job_run(JobName=f"{PROJECT}-ingest", Arguments={"--source_secret": secret})["JobRunId"]
     ended(stack, run)
@@ -162,7 +162,7 @@ def test_a_job_that_fails_is_told_with_its_reason(stack: Stack, messages: Messag
     assert told["see"] == "docs/runbook.md#a-job-failed"
 
 
-def test_a_job_that_somebody_stops_is_told(stack: Stack, messages: Messages) -> None:
+def test_a_job_that_somebody_stops_is_told(stack: DeployedStack, messages: Messages) -> None:
     """One that times out goes the same way; no run on this machine ends so within a minute."""
     glue, name = stack.aws.glue, f"{PROJECT}-ingest"
     run = glue.start_job_run(JobName=name)["JobRunId"]
@@ -171,7 +171,7 @@ def test_a_job_that_somebody_stops_is_told(stack: Stack, messages: Messages) -> 
     assert messages(f"{name}: STOPPED, run {run}")
 
 
-def ended(stack: Stack, run: str) -> None:
+def ended(stack: DeployedStack, run: str) -> None:
     def is_over() -> bool:
         state = stack.aws.glue.get_job_run(JobName=f"{PROJECT}-ingest", RunId=run)["JobRun"]["JobRunState"]
         return state not in ("STARTING", "RUNNING", "STOPPING")
@@ -180,7 +180,7 @@ def ended(stack: Stack, run: str) -> None:
 
 
 @contextmanager
-def without_rules(stack: Stack) -> Iterator[None]:
+def without_rules(stack: DeployedStack) -> Iterator[None]:
     """Meanwhile the topic's policy lets no rule publish."""
     sns, topic = stack.aws.client("sns"), stack_outputs(stack.session, f"{PROJECT}-alerts")["AlertsTopic"]
     policy = sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
@@ -190,14 +190,14 @@ def without_rules(stack: Stack) -> Iterator[None]:
     sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
 
 
-def test_an_alert_that_no_rule_could_deliver_is_told(stack: Stack, messages: Messages) -> None:
+def test_an_alert_that_no_rule_could_deliver_is_told(stack: DeployedStack, messages: Messages) -> None:
     with without_rules(stack):
         send(stack.aws.client("events"), PROJECT, [Alert("table held", "staff", 7, "staff: 12 of 20 rows are gone")])
     put(stack, "RowsRead", 1, Job="ingest")
     assert json.loads(messages(f"{PROJECT}-undelivered-events"))["NewStateValue"] == "ALARM"
 
 
-def test_an_alert_that_the_topic_could_not_deliver_is_told(stack: Stack, messages: Messages) -> None:
+def test_an_alert_that_the_topic_could_not_deliver_is_told(stack: DeployedStack, messages: Messages) -> None:
     """The topic on this machine counts no failures: the alarm's state is set by hand."""
     name = f"{PROJECT}-undelivered-messages"
     stack.aws.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="one was not delivered")
@@ -226,7 +226,7 @@ def webhook() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_alerts_and_alarms_are_posted_to_the_webhook_that_the_secret_holds(
-    stack: Stack, webhook: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+    stack: DeployedStack, webhook: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, posted = webhook
     for name, value in aws_environment(stack.aws.endpoint).items():

@@ -14,7 +14,7 @@ from operations.deployment.proof import prove_stack
 from operations.deployment.stacks import stack_outputs
 from operations.deployment.templates import Template
 from tests.support.local_aws.machine import wait_until
-from tests.support.stack import PROJECT, Stack
+from tests.support.stack import PROJECT, DeployedStack
 
 KINDS = {
     "table held": "staff: 12 of 20 rows are gone. Nothing is lost",
@@ -26,7 +26,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_alert_of_this_project_reaches_a_subscriber_as_readable_text(stack: Stack, kind: str) -> None:
+def test_an_alert_of_this_project_reaches_a_subscriber_as_readable_text(stack: DeployedStack, kind: str) -> None:
     sqs, topic = stack.aws.client("sqs"), stack_outputs(stack.session, f"{PROJECT}-alerts")["AlertsTopic"]
     queue = stack.aws.queue(f"alerts-{kind.replace(' ', '-')}", "sns.amazonaws.com")
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -41,7 +41,7 @@ def test_an_alert_of_this_project_reaches_a_subscriber_as_readable_text(stack: S
     assert link == f'"docs/runbook.md#alerts-of-the-jobs: {kind}"'
 
 
-def test_an_address_that_is_given_is_subscribed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_is_given_is_subscribed(stack: DeployedStack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in aws_environment(stack.aws.endpoint).items():
         monkeypatch.setenv(name, value)
     template = Template.read("alerts")
@@ -52,7 +52,7 @@ def test_an_address_that_is_given_is_subscribed(stack: Stack, monkeypatch: pytes
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "people@example.com")
 
 
-def test_a_topic_that_lets_no_rule_publish_fails_the_proof(stack: Stack) -> None:
+def test_a_topic_that_lets_no_rule_publish_fails_the_proof(stack: DeployedStack) -> None:
     sns, topic = stack.aws.client("sns"), stack_outputs(stack.session, f"{PROJECT}-alerts")["AlertsTopic"]
     policy = sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
     sns.set_topic_attributes(

@@ -15,7 +15,7 @@ from operations.deployment.proof import prove_stack
 from operations.deployment.stacks import stack_outputs
 from operations.deployment.templates import Template
 from tests.support.cloudformation import listed
-from tests.support.stack import Stack
+from tests.support.stack import DeployedStack
 
 PROJECT = "bounded"
 KEY = "arn:aws:kms:eu-west-2:000000000000:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
@@ -28,7 +28,7 @@ ROLES = [f"{PROJECT}-{name}-eu-west-2" for name in ("ingest", "transform", "load
 
 
 @pytest.fixture(scope="module")
-def boundary(stack: Stack) -> Iterator[str]:
+def boundary(stack: DeployedStack) -> Iterator[str]:
     """The boundary's ARN, on whose roles a project is deployed."""
     provider = "arn:aws:iam::000000000000:oidc-provider/token.actions.githubusercontent.com"
     parameters = {
@@ -44,7 +44,7 @@ def boundary(stack: Stack) -> Iterator[str]:
     yield arn
 
 
-def inline(stack: Stack, role: str) -> list[dict[str, Any]]:
+def inline(stack: DeployedStack, role: str) -> list[dict[str, Any]]:
     """The statements of a role's policies."""
     iam = stack.aws.client("iam")
     names = iam.list_role_policies(RoleName=role)["PolicyNames"]
@@ -62,18 +62,18 @@ def covers(limit: dict[str, Any], action: str, resource: str, condition: dict[st
     )
 
 
-def test_the_stack_that_a_person_makes_is_proved_like_the_others(stack: Stack, boundary: str) -> None:
+def test_the_stack_that_a_person_makes_is_proved_like_the_others(stack: DeployedStack, boundary: str) -> None:
     assert prove_stack(stack.aws.client, f"{PROJECT}-ci", Template.read("ci")) == 2
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_role_has_the_boundary(stack: Stack, boundary: str, role: str) -> None:
+def test_every_role_has_the_boundary(stack: DeployedStack, boundary: str, role: str) -> None:
     found = stack.aws.client("iam").get_role(RoleName=role)["Role"]
     assert found["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_boundary_covers_what_a_role_needs(stack: Stack, boundary: str, role: str) -> None:
+def test_the_boundary_covers_what_a_role_needs(stack: DeployedStack, boundary: str, role: str) -> None:
     iam = stack.aws.client("iam")
     version = iam.get_policy(PolicyArn=boundary)["Policy"]["DefaultVersionId"]
     limits = iam.get_policy_version(PolicyArn=boundary, VersionId=version)["PolicyVersion"]["Document"]["Statement"]
@@ -87,7 +87,7 @@ def test_the_boundary_covers_what_a_role_needs(stack: Stack, boundary: str, role
     assert [one for one in needed if not any(covers(limit, *one) for limit in limits)] == []
 
 
-def test_the_policies_fit_into_what_iam_takes(stack: Stack, boundary: str) -> None:
+def test_the_policies_fit_into_what_iam_takes(stack: DeployedStack, boundary: str) -> None:
     iam, characters = stack.aws.client("iam"), lambda document: len(json.dumps(document, separators=(",", ":")))
     version = iam.get_policy(PolicyArn=boundary)["Policy"]["DefaultVersionId"]
     assert characters(iam.get_policy_version(PolicyArn=boundary, VersionId=version)["PolicyVersion"]["Document"]) < 6_144
@@ -97,7 +97,7 @@ def test_the_policies_fit_into_what_iam_takes(stack: Stack, boundary: str) -> No
         assert characters(policies) + longer * json.dumps(policies).count(PROJECT) < 10_240
 
 
-def test_a_boundary_that_is_not_there_fails_the_deploy_with_what_iam_says(stack: Stack, boundary: str) -> None:
+def test_a_boundary_that_is_not_there_fails_the_deploy_with_what_iam_says(stack: DeployedStack, boundary: str) -> None:
     done = stack.deploy(TOTESYS_PROJECT="limitless", TOTESYS_PERMISSIONS_BOUNDARY=f"{boundary}-gone")
     assert done.returncode == 1
     assert f"Scope ARN: {boundary}-gone does not exist or is not attachable" in done.stderr

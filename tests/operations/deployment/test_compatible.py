@@ -11,7 +11,7 @@ from totesys.contracts import Contract, load_contracts, parse_contract
 from totesys.errors import FatalError
 
 from operations.deployment.compatible import check_contracts, problems, refused
-from tests.support.stack import Stack, registered_as
+from tests.support.stack import DeployedStack, registered_as
 
 DESIGN = json.loads(load_contracts().source["design"].body)
 COLUMN = {"name": "colour", "type": "string", "source_type": "text", "nullable": True, "description": "Colour."}
@@ -144,7 +144,7 @@ def test_an_accepted_table_that_no_contract_describes_is_an_error() -> None:
         check_contracts(None, load_contracts(), {}, {"TOTESYS_ACCEPT_BREAKING": "desing"})
 
 
-def test_a_deploy_refuses_before_it_changes_anything_and_names_every_problem(stack: Stack) -> None:
+def test_a_deploy_refuses_before_it_changes_anything_and_names_every_problem(stack: DeployedStack) -> None:
     gone = {"name": "gone", "type": "string", "source_type": "text", "nullable": True, "description": "Gone."}
     more = {table: json.loads(load_contracts().source[table].body) for table in ("design", "currency")}
     bodies = {table: json.dumps({**body, "columns": [*body["columns"], gone]}) for table, body in more.items()}
@@ -157,7 +157,7 @@ def test_a_deploy_refuses_before_it_changes_anything_and_names_every_problem(sta
     assert "stack deploy-test-storage" not in result.stdout
 
 
-def test_a_registered_contract_that_cannot_be_read_is_replaced_only_by_a_persons_word(stack: Stack) -> None:
+def test_a_registered_contract_that_cannot_be_read_is_replaced_only_by_a_persons_word(stack: DeployedStack) -> None:
     databases = {"ingestion": stack.deployment.ingestion_database, "star": stack.deployment.star_database}
     with registered_as(stack, "design", "{}"):
         with pytest.raises(FatalError, match=r"design: the registered contract cannot be read.*TOTESYS_ACCEPT_BREAKING=<table>"):

@@ -21,7 +21,7 @@ from psycopg2 import sql
 from totesys.contracts import load_contracts
 from totesys.errors import FatalError, RetriableError
 
-from operations.deployment.databases import Database, given_credentials, pipeline_databases, read_secret, set_credentials, works
+from operations.deployment.databases import DatabaseRole, given_credentials, pipeline_databases, read_secret, set_credentials, works
 from operations.deployment.urls import parse_url, read_certificates
 from tests import conftest
 
@@ -75,7 +75,7 @@ def loses_the_answer(client: Any) -> Any:
 @pytest.mark.parametrize("lost", ["emptied", "deleted and made again", "never stored"])
 @pytest.mark.parametrize("database", [SOURCE, WAREHOUSE], ids=["source", "warehouse"])
 def test_after_a_lost_secret_the_role_gets_a_new_password(
-    secrets: Any, source: conftest.Database, warehouse: conftest.Database, database: Database, lost: str
+    secrets: Any, source: conftest.Database, warehouse: conftest.Database, database: DatabaseRole, lost: str
 ) -> None:
     environment = {"TOTESYS_SOURCE_URL": source.url, "TOTESYS_WAREHOUSE_URL": warehouse.url}
     if lost == "never stored":
@@ -121,7 +121,7 @@ def test_a_deploy_after_a_load_leaves_the_owner_the_rights_to_what_the_load_has_
 
 @pytest.mark.parametrize("database", [SOURCE, WAREHOUSE], ids=["source", "warehouse"])
 def test_a_role_that_another_has_made_is_named_with_its_cure(
-    secrets: Any, source: conftest.Database, warehouse: conftest.Database, database: Database
+    secrets: Any, source: conftest.Database, warehouse: conftest.Database, database: DatabaseRole
 ) -> None:
     """As after a change of the master user: since PostgreSQL 16, CREATEROLE gives no right to the roles of others."""
     environment = {"TOTESYS_SOURCE_URL": source.url, "TOTESYS_WAREHOUSE_URL": warehouse.url}
@@ -329,7 +329,7 @@ def test_what_is_no_url_of_a_database_is_refused_without_showing_it() -> None:
 def test_the_two_databases_of_a_project_have_roles_and_secrets_of_their_own() -> None:
     names = [(database.name, database.secret, database.role) for database in pipeline_databases("a-b")]
     assert names == [("source", "a-b/source", "a_b_ingest"), ("warehouse", "a-b/warehouse", "a_b_load")]
-    assert all(isinstance(database, Database) for database in pipeline_databases("a-b"))
+    assert all(isinstance(database, DatabaseRole) for database in pipeline_databases("a-b"))
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from operations.deployment.parameters import may_create_log_groups
 from operations.deployment.proof import look_up, prove_stack
 from operations.deployment.templates import Template
 from tests.support.commands import totesys
-from tests.support.stack import PROJECT, Stack, versions
+from tests.support.stack import PROJECT, DeployedStack, versions
 
 
-def test_a_deploy_says_what_it_did_and_shows_no_password(stack: Stack) -> None:
+def test_a_deploy_says_what_it_did_and_shows_no_password(stack: DeployedStack) -> None:
     assert stack.first_run.returncode == 0, stack.first_run.stderr
     assert f"stack {PROJECT}-workflows: created" in stack.first_run.stdout
     assert "tables of the Data Catalog: 33 created" in stack.first_run.stdout
@@ -32,7 +32,7 @@ def test_a_deploy_says_what_it_did_and_shows_no_password(stack: Stack) -> None:
     assert stack.source.server.password not in stack.first_run.stdout + stack.first_run.stderr
 
 
-def test_a_second_deploy_changes_nothing(stack: Stack) -> None:
+def test_a_second_deploy_changes_nothing(stack: DeployedStack) -> None:
     before = versions(stack)
     again = stack.deploy()
     assert again.returncode == 0, again.stderr
@@ -40,14 +40,14 @@ def test_a_second_deploy_changes_nothing(stack: Stack) -> None:
     assert not [done for done in ("created", "updated", "replaced") if done in again.stdout]
 
 
-def test_the_proof_starts_a_trigger_that_stands(stack: Stack) -> None:
+def test_the_proof_starts_a_trigger_that_stands(stack: DeployedStack) -> None:
     stack.aws.glue.stop_trigger(Name=f"{PROJECT}-publish-load")
     assert stack.aws.glue.get_trigger(Name=f"{PROJECT}-publish-load")["Trigger"]["State"] == "DEACTIVATED"
     prove_stack(stack.aws.client, f"{PROJECT}-workflows", Template.read("workflows"))
     assert stack.aws.glue.get_trigger(Name=f"{PROJECT}-publish-load")["Trigger"]["State"] == "ACTIVATED"
 
 
-def test_a_second_project_lives_beside_the_first_inside_a_vpc_with_a_key_of_its_own(stack: Stack) -> None:
+def test_a_second_project_lives_beside_the_first_inside_a_vpc_with_a_key_of_its_own(stack: DeployedStack) -> None:
     key = "arn:aws:kms:eu-west-2:000000000000:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
     done = stack.deploy(
         TOTESYS_PROJECT="deploy-vpc", TOTESYS_WORKERS="3", TOTESYS_KMS_KEY_ARN=key,
@@ -64,7 +64,7 @@ def test_a_second_project_lives_beside_the_first_inside_a_vpc_with_a_key_of_its_
     assert key_policy(stack, PROJECT) == []
 
 
-def key_policy(stack: Stack, project: str) -> list[dict[str, Any]]:
+def key_policy(stack: DeployedStack, project: str) -> list[dict[str, Any]]:
     """What ingest may do with a key: the local AWS keeps no bucket's encryption."""
     iam, role = stack.aws.client("iam"), f"{project}-ingest-eu-west-2"
     if "key" not in iam.list_role_policies(RoleName=role)["PolicyNames"]:
@@ -73,12 +73,12 @@ def key_policy(stack: Stack, project: str) -> list[dict[str, Any]]:
     return statements
 
 
-def test_log_groups_that_another_project_has_made_are_left_to_it(stack: Stack) -> None:
+def test_log_groups_that_another_project_has_made_are_left_to_it(stack: DeployedStack) -> None:
     assert may_create_log_groups(stack.session, f"{PROJECT}-jobs")
     assert not may_create_log_groups(stack.session, "elsewhere-jobs")
 
 
-def test_jobs_get_their_code_under_keys_that_change_with_it(stack: Stack) -> None:
+def test_jobs_get_their_code_under_keys_that_change_with_it(stack: DeployedStack) -> None:
     job = stack.aws.glue.get_job(JobName=f"{PROJECT}-ingest")["Job"]
     wheels = job["DefaultArguments"]["--extra-py-files"].split(",")
     assert job["Command"]["ScriptLocation"].startswith(f"s3://{stack.deployment.artifacts_bucket}/scripts/")
@@ -88,7 +88,7 @@ def test_jobs_get_their_code_under_keys_that_change_with_it(stack: Stack) -> Non
         assert stack.aws.s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
 
 
-def test_a_deployment_is_read_from_its_stacks(stack: Stack) -> None:
+def test_a_deployment_is_read_from_its_stacks(stack: DeployedStack) -> None:
     deployment = stack.deployment
     assert deployment.ingestion_bucket == f"{PROJECT}-ingestion-000000000000-eu-west-2"
     assert deployment.mirror_database == "deploy_test_mirror"
@@ -96,12 +96,12 @@ def test_a_deployment_is_read_from_its_stacks(stack: Stack) -> None:
     assert (deployment.source_secret, deployment.workgroup) == (f"{PROJECT}/source", PROJECT)
 
 
-def test_a_project_that_is_not_deployed_is_named(stack: Stack) -> None:
+def test_a_project_that_is_not_deployed_is_named(stack: DeployedStack) -> None:
     with pytest.raises(FatalError, match=r"stack elsewhere-storage is not deployed in eu-west-2: run scripts/deploy\.sh"):
         Deployment.read(stack.session, "elsewhere")
 
 
-def test_a_resource_that_is_missing_behind_the_api_fails_the_proof(stack: Stack) -> None:
+def test_a_resource_that_is_missing_behind_the_api_fails_the_proof(stack: DeployedStack) -> None:
     template, glue, name = Template.read("jobs"), stack.aws.glue, f"{PROJECT}-source"
     assert prove_stack(stack.aws.client, f"{PROJECT}-jobs", template) == len(template.resources)
     connection = glue.get_connection(Name=name)["Connection"]
@@ -122,7 +122,7 @@ def test_a_look_up_that_aws_refuses_for_another_reason_does_not_ask_for_a_new_st
         look_up(boto3.client, "LoadJob of stack totesys-jobs", refused, "totesys-load")
 
 
-def test_an_event_rule_that_is_disabled_fails_the_proof(stack: Stack) -> None:
+def test_an_event_rule_that_is_disabled_fails_the_proof(stack: DeployedStack) -> None:
     rule = f"{PROJECT}-batch-pending"
     stack.aws.client("events").disable_rule(Name=rule)
     try:
@@ -132,14 +132,14 @@ def test_an_event_rule_that_is_disabled_fails_the_proof(stack: Stack) -> None:
         stack.aws.client("events").enable_rule(Name=rule)
 
 
-def test_a_resource_that_the_template_has_and_the_stack_has_not_fails_the_proof(stack: Stack) -> None:
+def test_a_resource_that_the_template_has_and_the_stack_has_not_fails_the_proof(stack: DeployedStack) -> None:
     template = Template.read("workflows")
     template.resources["PublishNotify"] = False
     with pytest.raises(FatalError, match=r"has no PublishNotify, which workflows\.yaml describes"):
         prove_stack(stack.aws.client, f"{PROJECT}-workflows", template)
 
 
-def test_ingest_reads_the_contracts_tables_and_does_nothing_else(stack: Stack) -> None:
+def test_ingest_reads_the_contracts_tables_and_does_nothing_else(stack: DeployedStack) -> None:
     run = statement_runner(role_of(stack, "source"))
     run("SELECT * FROM sales_order")
     run("LOCK TABLE payment IN ACCESS SHARE MODE")
@@ -156,7 +156,7 @@ def test_ingest_reads_the_contracts_tables_and_does_nothing_else(stack: Stack) -
             run(refused)
 
 
-def test_load_prepares_the_warehouse_and_its_own_schema_and_is_no_administrator(stack: Stack) -> None:
+def test_load_prepares_the_warehouse_and_its_own_schema_and_is_no_administrator(stack: DeployedStack) -> None:
     run = statement_runner(role_of(stack, "warehouse"))
     run("CREATE TABLE dim_currency (currency_id int PRIMARY KEY)")
     run("CREATE SCHEMA etl")
@@ -165,7 +165,7 @@ def test_load_prepares_the_warehouse_and_its_own_schema_and_is_no_administrator(
             run(refused)
 
 
-def role_of(stack: Stack, name: str) -> Credentials:
+def role_of(stack: DeployedStack, name: str) -> Credentials:
     return read_credentials(stack.aws.client("secretsmanager"), f"{PROJECT}/{name}")
 
 
@@ -195,7 +195,12 @@ def statement_runner(credentials: Credentials) -> Callable[[str], None]:
     ],
 )
 def test_what_is_missing_is_said_in_one_line_before_anything_is_made(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], code: int, reason: str
+    stack: DeployedStack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variables: dict[str, str],
+    code: int,
+    reason: str,
 ) -> None:
     usual = {**aws_environment(stack.aws.endpoint), "AWS_MAX_ATTEMPTS": "1", "TOTESYS_PROJECT": "unmade"}
     for name, value in {**usual, **variables}.items():

@@ -13,14 +13,14 @@ from totesys.errors import FatalError
 from operations.cli.confirm import confirm
 from operations.deployment.buckets import delete_bucket
 from tests.conftest import Database
-from tests.support.stack import Stack, local_stack
+from tests.support.stack import DeployedStack, local_stack
 
 PROJECT = "doomed"  # roles are the server's: another project of the same server has others
 NOT_OURS = "somebody-elses"
 
 
 @pytest.fixture(scope="module")
-def doomed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]) -> Iterator[Stack]:
+def doomed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]) -> Iterator[DeployedStack]:
     """A stack of this module's own, beside a bucket, a database and a secret that are not its own; with two versions of one object."""
     with local_stack(tmp_path_factory.mktemp("destroy"), *two_databases(), PROJECT) as stack:
         stack.aws.s3.create_bucket(Bucket=NOT_OURS, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
@@ -32,7 +32,7 @@ def doomed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[],
         yield stack
 
 
-def left(stack: Stack) -> dict[str, list[str]]:
+def left(stack: DeployedStack) -> dict[str, list[str]]:
     """What is in the account, by kind."""
     aws = stack.aws
     return {
@@ -45,7 +45,7 @@ def left(stack: Stack) -> dict[str, list[str]]:
     }
 
 
-def test_nothing_is_removed_unless_somebody_confirms_it(doomed: Stack) -> None:
+def test_nothing_is_removed_unless_somebody_confirms_it(doomed: DeployedStack) -> None:
     before = left(doomed)
     done = doomed.script("destroy.sh")
     assert (done.returncode, left(doomed)) == (2, before)
@@ -63,7 +63,7 @@ def test_a_person_confirms_by_the_projects_name(monkeypatch: pytest.MonkeyPatch,
             confirm("all of it goes", "Type its name", PROJECT)
 
 
-def test_data_that_is_kept_is_taken_up_by_a_later_deploy(doomed: Stack) -> None:
+def test_data_that_is_kept_is_taken_up_by_a_later_deploy(doomed: DeployedStack) -> None:
     secrets, bucket = doomed.aws.client("secretsmanager"), doomed.deployment.ingestion_bucket
     before = secrets.get_secret_value(SecretId=f"{PROJECT}/source")["SecretString"]
     done = doomed.script("destroy.sh", "--keep-data", "--yes")
@@ -78,7 +78,7 @@ def test_data_that_is_kept_is_taken_up_by_a_later_deploy(doomed: Stack) -> None:
     assert secrets.get_secret_value(SecretId=f"{PROJECT}/source")["SecretString"] == before
 
 
-def test_log_groups_that_other_jobs_write_to_are_kept(doomed: Stack) -> None:
+def test_log_groups_that_other_jobs_write_to_are_kept(doomed: DeployedStack) -> None:
     doomed.aws.glue.create_job(Name=NOT_OURS, Role="role", Command={"Name": "glueetl", "ScriptLocation": "s3://theirs/job.py"})
     try:
         done = doomed.script("destroy.sh", "--keep-data", "--yes")
@@ -90,7 +90,7 @@ def test_log_groups_that_other_jobs_write_to_are_kept(doomed: Stack) -> None:
     assert doomed.deploy().returncode == 0
 
 
-def test_everything_is_removed_from_where_a_first_try_stopped_and_nothing_else(doomed: Stack) -> None:
+def test_everything_is_removed_from_where_a_first_try_stopped_and_nothing_else(doomed: DeployedStack) -> None:
     for stack in ("dashboard", "alarms", "workflows"):  # so far it came
         doomed.aws.cloudformation.delete_stack(StackName=f"{PROJECT}-{stack}")
     done = doomed.script("destroy.sh", "--yes")

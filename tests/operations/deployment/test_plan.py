@@ -17,7 +17,7 @@ from operations.deployment.parameters import deployed_version
 from operations.deployment.plan import stack_changes
 from operations.deployment.stacks import STACKS, stack_outputs
 from operations.deployment.templates import Template
-from tests.support.stack import PROJECT, Stack, registered_as, versions
+from tests.support.stack import PROJECT, DeployedStack, registered_as, versions
 
 
 def rows(printed: str) -> list[str]:
@@ -25,7 +25,7 @@ def rows(printed: str) -> list[str]:
     return [" ".join(line.split()) for line in printed.splitlines()]
 
 
-def test_a_plan_shows_what_a_config_file_changes_and_changes_nothing(stack: Stack, tmp_path: Path) -> None:
+def test_a_plan_shows_what_a_config_file_changes_and_changes_nothing(stack: DeployedStack, tmp_path: Path) -> None:
     before = versions(stack)
     config = tmp_path / "totesys.toml"
     config.write_text("workers = 4\nnoncurrent_days = 9\n")
@@ -42,7 +42,7 @@ def test_a_plan_shows_what_a_config_file_changes_and_changes_nothing(stack: Stac
         assert {found["ExecutionStatus"] for found in sets} <= {"EXECUTE_COMPLETE"}, "only those that a deploy executed are kept"
 
 
-def test_a_plan_of_a_new_deployment_shows_all_that_is_made_and_makes_nothing(stack: Stack) -> None:
+def test_a_plan_of_a_new_deployment_shows_all_that_is_made_and_makes_nothing(stack: DeployedStack) -> None:
     buckets = stack.aws.s3.list_buckets()["Buckets"]
     done = stack.deploy("--plan", TOTESYS_PROJECT="planned")
     assert done.returncode == 0, done.stderr
@@ -55,7 +55,7 @@ def test_a_plan_of_a_new_deployment_shows_all_that_is_made_and_makes_nothing(sta
     assert not [body["StackName"] for body in summaries if body["StackName"].startswith("planned-")]
 
 
-def test_a_plan_shows_the_step_of_a_contracts_version(stack: Stack) -> None:
+def test_a_plan_shows_the_step_of_a_contracts_version(stack: DeployedStack) -> None:
     older = {**json.loads(load_contracts().source["design"].body), "version": 0}
     with registered_as(stack, "design", json.dumps(older), contract_version="0"):
         done = stack.deploy("--plan")
@@ -63,7 +63,7 @@ def test_a_plan_shows_the_step_of_a_contracts_version(stack: Stack) -> None:
     assert "table deploy_test_ingestion.design update version 0 to 1" in rows(done.stdout)
 
 
-def test_a_plan_of_contracts_that_a_deploy_refuses_says_why(stack: Stack) -> None:
+def test_a_plan_of_contracts_that_a_deploy_refuses_says_why(stack: DeployedStack) -> None:
     changed = {**json.loads(load_contracts().source["design"].body), "description": "Other."}
     with registered_as(stack, "design", json.dumps(changed)):
         done = stack.deploy("--plan")
@@ -71,7 +71,9 @@ def test_a_plan_of_contracts_that_a_deploy_refuses_says_why(stack: Stack) -> Non
     assert "design: the contract changed and its version is still 1: raise it" in done.stderr
 
 
-def test_a_stack_that_needs_one_that_is_not_there_yet_is_shown_by_its_template(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stack_that_needs_one_that_is_not_there_yet_is_shown_by_its_template(
+    stack: DeployedStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refusal = "No export named later-storage-IngestionBucket found."  # AWS says so; the local one makes the change set all the same
 
     def refused(*arguments: Any) -> ChangeSet:
@@ -91,7 +93,7 @@ def next_commit(tmp_path: Path) -> str:
     return f"{tmp_path}:{os.environ['PATH']}"
 
 
-def test_another_commit_with_the_same_code_and_templates_changes_nothing(stack: Stack, next_commit: str) -> None:
+def test_another_commit_with_the_same_code_and_templates_changes_nothing(stack: DeployedStack, next_commit: str) -> None:
     before, version = versions(stack), stack_outputs(stack.session, f"{PROJECT}-jobs")["CodeVersion"]
     planned = stack.deploy("--plan", PATH=next_commit)
     assert planned.returncode == 0, planned.stderr
@@ -102,7 +104,7 @@ def test_another_commit_with_the_same_code_and_templates_changes_nothing(stack: 
     assert stack_outputs(stack.session, f"{PROJECT}-jobs")["CodeVersion"] == version
 
 
-def test_other_code_comes_with_its_own_version(stack: Stack) -> None:
+def test_other_code_comes_with_its_own_version(stack: DeployedStack) -> None:
     deployed = stack.aws.cloudformation.describe_stacks(StackName=f"{PROJECT}-jobs")["Stacks"][0]["Parameters"]
     values = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in deployed}
     scripts = {job: values[f"{job.capitalize()}Script"] for job in ("ingest", "transform", "load")}
@@ -112,6 +114,6 @@ def test_other_code_comes_with_its_own_version(stack: Stack) -> None:
     assert deployed_version(stack.session, "elsewhere-jobs", same) is None
 
 
-def test_no_stack_has_a_tag_since_that_would_be_a_tag_of_all_its_resources(stack: Stack) -> None:
+def test_no_stack_has_a_tag_since_that_would_be_a_tag_of_all_its_resources(stack: DeployedStack) -> None:
     stacks = [stack.aws.cloudformation.describe_stacks(StackName=f"{PROJECT}-{name}")["Stacks"][0] for name in STACKS]
     assert [tag for body in stacks for tag in body.get("Tags", ())] == []

@@ -15,13 +15,13 @@ from totesys.lake.manifests import PartitionState
 from totesys.lake.pointers import follow
 
 from operations.deployment.register import register_table, register_tables
-from tests.support.stack import Stack
+from tests.support.stack import DeployedStack
 
 ROWS = [("1", "GBP", "British Pound"), ("2", "USD", "US Dollar")]
 
 
 @pytest.fixture
-def currencies(stack: Stack) -> Iterator[Stack]:
+def currencies(stack: DeployedStack) -> Iterator[DeployedStack]:
     """The stack with a published dim_currency: two rows, where its one partition points."""
     rows = [
         {"currency_id": 1, "currency_code": "GBP", "currency_name": "British Pound", "batch_seq": 1},
@@ -33,7 +33,7 @@ def currencies(stack: Stack) -> Iterator[Stack]:
     register(stack, load_contracts())
 
 
-def register(stack: Stack, contracts: Contracts) -> dict[str, int]:
+def register(stack: DeployedStack, contracts: Contracts) -> dict[str, int]:
     deployment = stack.deployment
     databases = {
         "ingestion": deployment.ingestion_database, "mirror": deployment.mirror_database, "star": deployment.star_database,
@@ -50,12 +50,12 @@ def changed(*extra: dict[str, Any]) -> Contracts:
     return replace(contracts, warehouse={**contracts.warehouse, "dim_currency": contract})
 
 
-def registered(stack: Stack) -> dict[str, Any]:
+def registered(stack: DeployedStack) -> dict[str, Any]:
     table: dict[str, Any] = stack.aws.glue.get_table(DatabaseName=stack.deployment.star_database, Name="dim_currency")["Table"]
     return table
 
 
-def test_every_table_says_what_its_rows_and_columns_are(stack: Stack) -> None:
+def test_every_table_says_what_its_rows_and_columns_are(stack: DeployedStack) -> None:
     table = stack.aws.glue.get_table(DatabaseName=stack.deployment.star_database, Name="fact_payment")["Table"]
     assert table["Description"] == "Every version of every payment, without account numbers."
     columns = {column["Name"]: column for column in table["StorageDescriptor"]["Columns"]}
@@ -68,7 +68,7 @@ def test_every_table_says_what_its_rows_and_columns_are(stack: Stack) -> None:
     assert table["Parameters"]["classification"] == "parquet"
 
 
-def test_raw_tables_are_partitioned_by_day_and_batch_and_current_ones_by_range(stack: Stack) -> None:
+def test_raw_tables_are_partitioned_by_day_and_batch_and_current_ones_by_range(stack: DeployedStack) -> None:
     deployment, glue = stack.deployment, stack.aws.glue
     raw = glue.get_table(DatabaseName=deployment.ingestion_database, Name="address")["Table"]
     current = glue.get_table(DatabaseName=deployment.mirror_database, Name="address")["Table"]
@@ -80,7 +80,7 @@ def test_raw_tables_are_partitioned_by_day_and_batch_and_current_ones_by_range(s
     assert current["Parameters"]["nullable_columns"] == "address_line_2,district"
 
 
-def test_a_new_comment_and_a_new_nullable_column_leave_every_answer_as_it_was(currencies: Stack) -> None:
+def test_a_new_comment_and_a_new_nullable_column_leave_every_answer_as_it_was(currencies: DeployedStack) -> None:
     question = "SELECT currency_id, currency_code, currency_name FROM dim_currency ORDER BY currency_id"
     assert currencies.ask(question) == ROWS
     minor_unit = {"name": "minor_unit", "type": "int", "warehouse_type": "int", "nullable": True, "description": "Digits after the point."}
@@ -92,13 +92,13 @@ def test_a_new_comment_and_a_new_nullable_column_leave_every_answer_as_it_was(cu
     assert table["StorageDescriptor"]["Columns"][0]["Comment"].startswith("Number of the currency.")
 
 
-def test_registering_again_makes_no_version(stack: Stack) -> None:
+def test_registering_again_makes_no_version(stack: DeployedStack) -> None:
     before = registered(stack)
     assert register(stack, load_contracts()) == {"unchanged": 33}
     assert registered(stack) == before
 
 
-def test_a_location_that_a_job_has_moved_and_its_parameters_stay(currencies: Stack) -> None:
+def test_a_location_that_a_job_has_moved_and_its_parameters_stay(currencies: DeployedStack) -> None:
     deployment, glue = currencies.deployment, currencies.aws.glue
     moved = f"s3://{deployment.processed_bucket}/dim_currency/publish_id=0000000007-0a1b2c3d/"
     content = star_table_inputs(load_contracts(), deployment.processed_bucket)
@@ -112,7 +112,7 @@ def test_a_location_that_a_job_has_moved_and_its_parameters_stay(currencies: Sta
     assert after["Parameters"]["contract_version"] == "2"
 
 
-def test_a_change_between_reading_and_writing_is_kept(currencies: Stack) -> None:
+def test_a_change_between_reading_and_writing_is_kept(currencies: DeployedStack) -> None:
     deployment, glue = currencies.deployment, currencies.aws.glue
     stale = registered(currencies)
     kept = ("Name", "Description", "Owner", "TableType", "StorageDescriptor", "PartitionKeys")
@@ -123,7 +123,7 @@ def test_a_change_between_reading_and_writing_is_kept(currencies: Stack) -> None
     assert registered(currencies)["Parameters"]["publish_seq"] == "8"
 
 
-def test_a_table_that_appears_meanwhile_is_brought_up_to_its_contract(stack: Stack) -> None:
+def test_a_table_that_appears_meanwhile_is_brought_up_to_its_contract(stack: DeployedStack) -> None:
     deployment = stack.deployment
     wanted = next(table for table in star_table_inputs(changed(), deployment.processed_bucket) if table["Name"] == "dim_currency")
     assert register_table(stack.aws.glue, deployment.star_database, wanted, None) == "updated"
@@ -131,11 +131,11 @@ def test_a_table_that_appears_meanwhile_is_brought_up_to_its_contract(stack: Sta
 
 
 @pytest.mark.parametrize("kind", ["ingestion", "mirror"])
-def test_a_registered_table_gives_its_contract_back(stack: Stack, kind: str) -> None:
+def test_a_registered_table_gives_its_contract_back(stack: DeployedStack, kind: str) -> None:
     assert registered_contracts(stack.aws.glue, getattr(stack.deployment, f"{kind}_database")) == load_contracts().source
 
 
-def test_moving_data_makes_no_version_and_a_new_contract_makes_one(currencies: Stack) -> None:
+def test_moving_data_makes_no_version_and_a_new_contract_makes_one(currencies: DeployedStack) -> None:
     glue, where = currencies.aws.glue, {"DatabaseName": currencies.deployment.star_database, "TableName": "dim_currency"}
     before = glue.get_table_versions(**where)["TableVersions"]
     state = PartitionState("star/dim_currency/publish_id=0000000009-0a1b2c3d/key_range=0/", 9, 2, 1)

@@ -15,7 +15,7 @@ from totesys.errors import FatalError
 
 from operations.athena import QueryError, ask
 from operations.deployment.views import create_view, create_views, current_views
-from tests.support.stack import Stack
+from tests.support.stack import DeployedStack
 
 CONTRACTS = load_contracts()
 FACT, ORDER = CONTRACTS.facts["fact_sales_order"], CONTRACTS.source["sales_order"]
@@ -23,7 +23,7 @@ DAY = date(2026, 11, 23)
 
 
 def version(order: int, batch: int, units: int) -> dict[str, Any]:
-    """One version of an order; what does not matter here is the same in all of them."""
+    """One version of an order; what does not problem here is the same in all of them."""
     values = {"int": 1, "date": DAY, "string": "08:00:00.000", "decimal(10,2)": Decimal("2.50")}
     return {
         **{column.name: values[column.type] for column in FACT.lake_columns},
@@ -39,7 +39,7 @@ def mirrored(order: int, *, is_deleted: bool) -> dict[str, Any]:
 
 
 @pytest.fixture
-def history(stack: Stack) -> Iterator[Stack]:
+def history(stack: DeployedStack) -> Iterator[DeployedStack]:
     """Order 1 in three versions, order 2 in one, order 3 deleted at the source, order 4 deleted and made again."""
     star, mirror = stack.deployment.star_database, stack.deployment.mirror_database
     versions = {
@@ -58,12 +58,12 @@ def history(stack: Stack) -> Iterator[Stack]:
         yield stack
 
 
-def test_a_view_holds_the_newest_version_of_each_order_that_is_not_deleted(history: Stack) -> None:
+def test_a_view_holds_the_newest_version_of_each_order_that_is_not_deleted(history: DeployedStack) -> None:
     answer = history.ask("SELECT sales_order_id, units_sold, batch_seq FROM current_sales_order ORDER BY 1")
     assert answer == [("1", "12", "12"), ("2", "20", "1"), ("4", "44", "9")]
 
 
-def test_a_view_can_be_joined_from_another_database(history: Stack) -> None:
+def test_a_view_can_be_joined_from_another_database(history: DeployedStack) -> None:
     deployment = history.deployment
     view = f"{deployment.star_database}.current_sales_order"
     statement = (
@@ -74,7 +74,7 @@ def test_a_view_can_be_joined_from_another_database(history: Stack) -> None:
 
 
 @pytest.mark.parametrize("view", ["current_sales_order", "current_purchase_orders", "current_payment"])
-def test_before_the_first_publish_a_view_is_empty_and_has_its_facts_columns(stack: Stack, view: str) -> None:
+def test_before_the_first_publish_a_view_is_empty_and_has_its_facts_columns(stack: DeployedStack, view: str) -> None:
     deployment = stack.deployment
     answer = ask(stack.aws.client("athena"), deployment, f"SELECT * FROM {view}", deployment.star_database)
     contract = CONTRACTS.facts[view.replace("current_", "fact_")]
@@ -82,13 +82,13 @@ def test_before_the_first_publish_a_view_is_empty_and_has_its_facts_columns(stac
     assert list(answer.rows) == []
 
 
-def test_a_view_says_in_the_catalog_what_it_is(stack: Stack) -> None:
+def test_a_view_says_in_the_catalog_what_it_is(stack: DeployedStack) -> None:
     found = stack.aws.glue.get_table(DatabaseName=stack.deployment.star_database, Name="current_payment")["Table"]
     assert found["TableType"] == "VIRTUAL_VIEW"
     assert found["Description"] == "The newest version of each payment_id in fact_payment, without those that are gone from the source."
 
 
-def test_a_view_with_another_query_is_replaced_and_the_others_are_left(stack: Stack) -> None:
+def test_a_view_with_another_query_is_replaced_and_the_others_are_left(stack: DeployedStack) -> None:
     *rest, dropped = FACT.columns
     changed = replace(CONTRACTS, warehouse={**CONTRACTS.warehouse, FACT.table: replace(FACT, columns=tuple(rest))})
     assert create_views(stack.session, stack.deployment, changed) == {"replaced": 1, "unchanged": 2}
@@ -98,21 +98,21 @@ def test_a_view_with_another_query_is_replaced_and_the_others_are_left(stack: St
     assert stack.ask(f"SELECT {dropped.name} FROM current_sales_order") == []
 
 
-def test_a_view_whose_fact_has_another_type_is_replaced(stack: Stack) -> None:
+def test_a_view_whose_fact_has_another_type_is_replaced(stack: DeployedStack) -> None:
     columns = [replace(column, type="bigint") if column.name == "units_sold" else column for column in FACT.columns]
     changed = replace(CONTRACTS, warehouse={**CONTRACTS.warehouse, FACT.table: replace(FACT, columns=tuple(columns))})
     assert create_views(stack.session, stack.deployment, changed) == {"replaced": 1, "unchanged": 2}
     assert create_views(stack.session, stack.deployment, CONTRACTS) == {"replaced": 1, "unchanged": 2}
 
 
-def test_a_view_that_somebody_has_replaced_by_hand_is_made_again(stack: Stack) -> None:
+def test_a_view_that_somebody_has_replaced_by_hand_is_made_again(stack: DeployedStack) -> None:
     stack.ask("CREATE OR REPLACE VIEW current_payment AS SELECT 1 AS payment_id")
     assert create_views(stack.session, stack.deployment, CONTRACTS) == {"replaced": 1, "unchanged": 2}
     assert stack.ask("SELECT payment_id FROM current_payment") == []
 
 
 @pytest.mark.parametrize("left", ["DROP VIEW current_payment", "CREATE OR REPLACE VIEW current_payment AS SELECT 1 AS payment_id"])
-def test_an_athena_that_says_done_and_makes_nothing_is_found_out(stack: Stack, left: str) -> None:
+def test_an_athena_that_says_done_and_makes_nothing_is_found_out(stack: DeployedStack, left: str) -> None:
     database = stack.deployment.star_database
     stack.ask(left)
     try:

@@ -13,7 +13,7 @@ from totesys.lake.store import Bucket
 
 from operations.cli.reconcile import print_outcome
 from operations.reconcile.moments import Reconciliation, describe_agreement, describe_held, read_held, read_reconciliation, record
-from operations.reconcile.reconcile import Outcome
+from operations.reconcile.reconcile import ReconcileOutcome
 from operations.reconcile.result import Comparison
 from tests.operations.reconcile.conftest import Pair
 
@@ -112,7 +112,7 @@ def test_the_verdict_is_followed_by_the_moments_it_speaks_of(capsys: pytest.Capt
     for key in range(30):
         stale.add("stale", key=key, detail="paid: source 'true', warehouse 'false'")
     stale.add("extra", key=99)
-    print_outcome(Outcome([stale, Comparison("dim_staff", 1, 1)], None, Reconciliation(NOON, 0, None)))
+    print_outcome(ReconcileOutcome([stale, Comparison("dim_staff", 1, 1)], None, Reconciliation(NOON, 0, None)))
     printed = capsys.readouterr().out.splitlines()
     assert printed[-6:] == [
         "  fact_payment 19: stale (paid: source 'true', warehouse 'false')",

@@ -14,13 +14,13 @@ from totesys.contracts import load_contracts
 from local_aws.environment import aws_environment
 from operations.registry import contracts
 from tests.support.commands import totesys
-from tests.support.stack import PROJECT, Stack
+from tests.support.stack import PROJECT, DeployedStack
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def schema(stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def schema(stack: DeployedStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs the command in the stack's environment: exit code, stdout, stderr."""
     for name, value in {**aws_environment(stack.aws.endpoint), "TOTESYS_PROJECT": PROJECT}.items():
         monkeypatch.setenv(name, value)
@@ -33,21 +33,21 @@ def schema(stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 @pytest.fixture
-def coloured(stack: Stack) -> Iterator[None]:
+def coloured(stack: DeployedStack) -> Iterator[None]:
     """A source whose designs have a colour."""
     execute(stack, "ALTER TABLE design ADD COLUMN colour text")
     yield
     execute(stack, "ALTER TABLE design DROP COLUMN colour")
 
 
-def execute(stack: Stack, statement: str) -> None:
+def execute(stack: DeployedStack, statement: str) -> None:
     with stack.source.connect() as connection, connection.cursor() as cursor:
         cursor.execute(statement)
     connection.close()
 
 
 @pytest.fixture
-def second_version(stack: Stack) -> Iterator[None]:
+def second_version(stack: DeployedStack) -> Iterator[None]:
     """A second registered version of department, which no other test registers anew: its name may be null."""
     glue, place = stack.aws.glue, {"DatabaseName": stack.deployment.ingestion_database}
     table = glue.get_table(**place, Name="department")["Table"]
@@ -74,7 +74,7 @@ def test_list_says_which_version_is_registered_and_whether_the_source_agrees(sch
     assert set(load_contracts().warehouse) <= lines(out).keys()
 
 
-def test_list_goes_on_when_the_source_is_out_of_reach(schema: Run, stack: Stack) -> None:
+def test_list_goes_on_when_the_source_is_out_of_reach(schema: Run, stack: DeployedStack) -> None:
     secret, secrets = stack.deployment.source_secret, stack.aws.client("secretsmanager")
     body = secrets.get_secret_value(SecretId=secret)["SecretString"]
     secrets.put_secret_value(SecretId=secret, SecretString=json.dumps({**json.loads(body), "port": 1}))

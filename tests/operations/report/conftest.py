@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 from totesys.contracts import load_contracts
 from totesys.lake.manifests import Held
 
-from operations.report.model import Asked, Batch, Dead, Node, Point, Registered, Report, Workflow
+from operations.report.model import Asked, Dead, Node, Registered, Report, ReportedBatch, ReportedPoint, Workflow
 from operations.workflows.display import JobState
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=timezone.utc)
@@ -31,7 +31,7 @@ _OVERFLOWING = """() => [...document.querySelectorAll("body *")]
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenPage:
     """What a browser saw of a page: what it printed and asked for, what reaches out of the window, and what a question answers."""
 
     said: list[str]
@@ -57,11 +57,11 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def look(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Seen]]:
+def look(browser: Any, tmp_path: Path) -> Iterator[Callable[..., SeenPage]]:
     """Opens a page's text from a file, in a window of that width."""
     contexts = []
 
-    def open_page(text: str, width: int, scheme: str = "light", media: str = "screen") -> Seen:
+    def open_page(text: str, width: int, scheme: str = "light", media: str = "screen") -> SeenPage:
         path = tmp_path / "report.html"
         path.write_text(text, "utf-8")
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
@@ -76,7 +76,7 @@ def look(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Seen]]:
         page.emulate_media(media=media, color_scheme=scheme)
         page.goto(path.as_uri())
         wider = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-        return Seen(said, requested, (["the page"] if wider else []) + page.evaluate(_OVERFLOWING), page.evaluate)
+        return SeenPage(said, requested, (["the page"] if wider else []) + page.evaluate(_OVERFLOWING), page.evaluate)
 
     yield open_page
     for context in contexts:
@@ -94,7 +94,7 @@ def full() -> Report:
     """Two hundred batches, and at least one of everything that can go wrong, in words that are long or no words at all."""
     tables = list(load_contracts().source)
     batches = [
-        Batch(
+        ReportedBatch(
             seq, NOW - timedelta(minutes=5 * (200 - seq)), {table: 7 * seq + len(table) for table in tables[: 1 + seq % 11]},
             ("staff",) if seq > 190 else (), ("staff",) if seq == 1 else (), "loaded" if seq < 197 else "published",
         )
@@ -117,7 +117,7 @@ def full() -> Report:
                 (Node("p-ingest", "job", "succeeded", NOW - timedelta(minutes=4), seconds=6.1),),
             )),
             Workflow("p-publish", (
-                (Node("p-publish-start", "trigger", "on event", NOW - timedelta(minutes=4), "a batch is waiting"),),
+                (Node("p-publish-start", "trigger", "on event", NOW - timedelta(minutes=4), "a batch is pending"),),
                 (Node("p-transform", "job", "succeeded", NOW - timedelta(minutes=4), seconds=42.0),),
                 (Node("p-publish-load", "trigger", "activated", NOW - timedelta(minutes=3), "p-transform succeeded"),),
                 (Node("p-load", "job", "failed", NOW - timedelta(minutes=3), failed.reason, 12.0, is_bad=True),),
@@ -125,9 +125,9 @@ def full() -> Report:
         ),
         read_at=NOW - timedelta(minutes=4), landed=200, published=200, loaded=196, batches=tuple(batches),
         freshness=tuple(
-            Point(NOW - timedelta(minutes=5 * ago), 400 + 9 * (ago % 30) + (1900 if ago == 60 else 0)) for ago in range(199, -1, -1)
+            ReportedPoint(NOW - timedelta(minutes=5 * ago), 400 + 9 * (ago % 30) + (1900 if ago == 60 else 0)) for ago in range(199, -1, -1)
         ),
-        runs=runs, work={job: tuple(Point(one.started_at, one.seconds / 2) for one in of_job) for job, of_job in runs.items()},
+        runs=runs, work={job: tuple(ReportedPoint(one.started_at, one.seconds / 2) for one in of_job) for job, of_job in runs.items()},
         held={"staff": held}, drift={"design": (f"design.{_LONG} is new {SCRIPT}",)},
         dead=(Dead("payment", 1204, ((f"payment_date: {SCRIPT} is no date", 1200), (f"{_LONG}: null", 4))),),
         parents=3, alarms=("p-late", f"p-{SCRIPT}"),

@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from local_aws.spark import aws_environment
-from tests.local_aws.machine import wait_until
-from tests.stack_fixtures import Stack, local_stack
 from totesys.contracts import load_contracts
 from totesys.lake.manifests import NO_PUBLISH, BatchManifest, Held, PartitionState, PublishManifest, SourceIdentity, TableCapture, commit
 from totesys.lake.store import Bucket
 
+from local_aws.environment import aws_environment
 from operations.aws import aws_session
 from operations.cli.report import report as command
 from operations.deployment.deployment import Deployment
@@ -24,6 +22,8 @@ from operations.report.gather import BATCHES, PUBLISHES, Requests, gather, loade
 from operations.report.model import Report
 from tests.conftest import Database
 from tests.operations.report.conftest import NOW, run
+from tests.support.local_aws.machine import wait_until
+from tests.support.stack import DeployedStack, local_stack
 
 PROJECT = "report-test"
 LANDED = BATCHES + 30
@@ -33,7 +33,7 @@ FIXED_REQUESTS = 9 + 1 + 1 + 1 + 1 + 2 + 3 + 2
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]) -> Iterator[Stack]:
+def deployed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[], tuple[Database, Database]]) -> Iterator[DeployedStack]:
     """A deployed stack whose ingest has run once, and has found no row."""
     with local_stack(tmp_path_factory.mktemp("report"), *two_databases(), project=PROJECT) as stack:
         assert stack.first_run.returncode == 0, stack.first_run.stderr
@@ -44,13 +44,13 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, two_databases: Callable[[
 
 
 @pytest.fixture
-def environment(deployed: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(deployed: DeployedStack, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**aws_environment(deployed.aws.endpoint), "TOTESYS_PROJECT": PROJECT}.items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
-def ask(deployed: Stack, environment: None) -> Callable[[], Report]:
+def ask(deployed: DeployedStack, environment: None) -> Callable[[], Report]:
     def gathered() -> Report:
         session = aws_session()
         requests = Requests(session)
@@ -60,7 +60,7 @@ def ask(deployed: Stack, environment: None) -> Callable[[], Report]:
 
 
 @pytest.fixture
-def many_batches(deployed: Stack) -> Iterator[None]:
+def many_batches(deployed: DeployedStack) -> Iterator[None]:
     """More batches with rows than the report reads, the last of which holds a table; one publish; a metric of its load."""
     buckets = [Bucket(deployed.aws.s3, name) for name in (deployed.deployment.ingestion_bucket, deployed.deployment.processed_bucket)]
     before = {bucket.name: {key for key, _ in bucket.objects("_manifests/")} for bucket in buckets}

@@ -25,10 +25,10 @@ from operations.status.gather import (
     MOST,
     Batch,
     Job,
-    Jobs,
     NotAsked,
+    PipelineJobs,
     Status,
-    Warehouse,
+    WarehouseStatus,
     alarms,
     ask_warehouse,
     fresh_to,
@@ -43,15 +43,15 @@ from operations.values import age
 from operations.workflows.display import JobState
 from tests.conftest import Database
 from tests.support.commands import totesys
-from tests.support.glue import DEPLOYMENT, SNAPSHOT_AT, Lake, Pages
+from tests.support.glue import DEPLOYMENT, SNAPSHOT_AT, FakeLake, Pages
 
 NOW = datetime(2026, 3, 2, 8, 10, tzinfo=timezone.utc)
 READ = datetime.fromisoformat(SNAPSHOT_AT)
 WELL = Status(
     version="v1.2.0-3-g0a1b2c3", deployed_at=NOW - timedelta(days=3),
     triggers={"p-ingest-start": "ACTIVATED", "p-publish-start": "ON EVENT", "p-publish-load": "ACTIVATED"},
-    jobs=Jobs(Job("p-ingest"), Job("p-transform"), Job("p-load")), read_at=READ, landed=7, published=7,
-    warehouse=Warehouse(7, compared_at=NOW - timedelta(hours=1)), loaded=7, batches=[Batch(7, READ, 1234, "loaded")], waiting=[],
+    jobs=PipelineJobs(Job("p-ingest"), Job("p-transform"), Job("p-load")), read_at=READ, landed=7, published=7,
+    warehouse=WarehouseStatus(7, compared_at=NOW - timedelta(hours=1)), loaded=7, batches=[Batch(7, READ, 1234, "loaded")], waiting=[],
     fresh_to=READ, held={}, dead={}, alarms=[],
 )  # fmt: skip
 FAILED = JobState("jr_1", "p-publish", "p-load", "FAILED", NOW - timedelta(minutes=3), NOW, "FatalError: the password is wrong")
@@ -69,12 +69,12 @@ def ran(job: str, *runs: JobState, **changes: Any) -> Status:
 def waits(minutes: int, *, published: int = 6, loaded: int = 6) -> dict[str, Any]:
     """Batch 7 has landed so long ago, and is not in the warehouse."""
     waiting = Batch(7, NOW - timedelta(minutes=minutes), 3, stage(7, published, loaded))
-    return {"published": published, "loaded": loaded, "warehouse": Warehouse(loaded), "waiting": [waiting], "batches": [waiting]}
+    return {"published": published, "loaded": loaded, "warehouse": WarehouseStatus(loaded), "waiting": [waiting], "batches": [waiting]}
 
 
 def said_of(status: Status) -> list[str]:
     """What needs a person."""
-    return [matter.text for matter in of_status(status, "p", NOW)]
+    return [problem.text for problem in of_status(status, "p", NOW)]
 
 
 def test_nobody_is_needed_when_all_is_well() -> None:
@@ -89,11 +89,11 @@ def test_nobody_is_needed_when_all_is_well() -> None:
         ({"loaded": 0, "fresh_to": None}, "nothing has been loaded yet: scripts/totesys run"),
         ({"fresh_to": NOW - timedelta(minutes=31)}, "the warehouse is 31 minutes old: scripts/totesys run shows what fails"),
         (
-            {"warehouse": Warehouse(7, compared_at=NOW - timedelta(minutes=20), differences=3)},
+            {"warehouse": WarehouseStatus(7, compared_at=NOW - timedelta(minutes=20), differences=3)},
             "the last comparison found 3 differences, 20 minutes ago: scripts/totesys reconcile lists them",
         ),
         (
-            {"loaded": 9, "warehouse": Warehouse(9)},
+            {"loaded": 9, "warehouse": WarehouseStatus(9)},
             "the warehouse holds batch 9, but the newest with rows in the ingestion bucket is batch 7: either its secret names the"
             " warehouse of another lake, or the bucket has lost batches",
         ),
@@ -144,7 +144,7 @@ def test_a_failure_that_the_next_run_will_not_mend_is_told(job: str, runs: list[
         ran("load", SUCCEEDED, HICCUP, HICCUP),
         ran("load", RUNNING, SUCCEEDED, FAILED),
         replace(WELL, fresh_to=NOW - timedelta(minutes=29)),
-        replace(WELL, warehouse=Warehouse(7)),
+        replace(WELL, warehouse=WarehouseStatus(7)),
         replace(WELL, warehouse=NotAsked("the warehouse cannot be reached")),
         replace(WELL, **waits(9)),
     ],
@@ -179,7 +179,7 @@ def test_work_that_is_pending_for_longer_than_two_ticks_is_told_with_what_stands
 
 def test_a_warehouse_that_lacks_many_batches_is_told_by_the_first_and_the_last() -> None:
     waiting = [Batch(seq, NOW - timedelta(hours=9 - seq), 3, "published") for seq in (7, 6, 5)]
-    (said,) = said_of(replace(WELL, published=7, loaded=4, warehouse=Warehouse(4), waiting=waiting))
+    (said,) = said_of(replace(WELL, published=7, loaded=4, warehouse=WarehouseStatus(4), waiting=waiting))
     assert (
         said
         == "3 batches up to batch 7 are not in the warehouse, and have waited for 4 hours: p-load has not run since: scripts/totesys run"
@@ -188,7 +188,7 @@ def test_a_warehouse_that_lacks_many_batches_is_told_by_the_first_and_the_last()
 
 def test_what_is_shown_can_be_read_at_a_glance(capsys: pytest.CaptureFixture[str]) -> None:
     paused = {"p-ingest-start": "DEACTIVATED", "p-publish-load": "ACTIVATED"}
-    jobs = Jobs(Job("p-ingest", (SUCCEEDED,)), Job("p-transform"), Job("p-load", (FAILED, SUCCEEDED)))
+    jobs = PipelineJobs(Job("p-ingest", (SUCCEEDED,)), Job("p-transform"), Job("p-load", (FAILED, SUCCEEDED)))
     show(make_console(), "p", replace(WELL, triggers=paused, jobs=jobs, dead={"design": 2}), NOW)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert {
@@ -272,7 +272,7 @@ def test_a_status_can_be_had_as_json(capsys: pytest.CaptureFixture[str], monkeyp
         {"job": "p-load", "state": "FAILED", "started_at": FAILED.started_at.isoformat(), "seconds": 180.0, "error": FAILED.error}
     ]
     assert found["held"] == {"staff": {"since": SNAPSHOT_AT, "reason": HELD.reason, "cure": HELD.cure}}
-    assert [matter["what"] for matter in found["needs_a_person"]] == ["p-load FAILED", "staff is held"]
+    assert [problem["what"] for problem in found["needs_a_person"]] == ["p-load FAILED", "staff is held"]
 
 
 @pytest.mark.parametrize(
@@ -284,19 +284,19 @@ def test_an_age_is_in_the_unit_that_a_person_would_take(seconds: int, said: str)
 
 
 @pytest.fixture
-def lake() -> Iterator[Lake]:
+def lake() -> Iterator[FakeLake]:
     with mock_aws():
         s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
         for bucket in ("ingestion", "processed"):
             s3.create_bucket(Bucket=bucket)
-        yield Lake(Bucket(s3, "ingestion"), Bucket(s3, "processed"))
+        yield FakeLake(Bucket(s3, "ingestion"), Bucket(s3, "processed"))
 
 
 def test_a_batch_is_landed_then_published_then_loaded() -> None:
     assert [stage(seq, published=2, loaded=1) for seq in (1, 2, 3)] == ["loaded", "published", "landed"]
 
 
-def test_the_last_batches_are_shown_newest_first_and_all_that_wait(lake: Lake) -> None:
+def test_the_last_batches_are_shown_newest_first_and_all_that_wait(lake: FakeLake) -> None:
     assert last_batches(lake.ingestion, None, 0) == []
     for seq in range(1, MOST + 3):
         lake.land(seq)
@@ -306,7 +306,7 @@ def test_the_last_batches_are_shown_newest_first_and_all_that_wait(lake: Lake) -
     assert len(last_batches(lake.ingestion, newest, 0)) == MOST, "a lost warehouse lacks every batch there is"
 
 
-def test_the_warehouse_is_of_the_moment_before_the_first_batch_that_waits(lake: Lake) -> None:
+def test_the_warehouse_is_of_the_moment_before_the_first_batch_that_waits(lake: FakeLake) -> None:
     assert fresh_to(lake.ingestion, None, 0, []) is None
     lake.land(1)
     lake.land(2)
@@ -319,12 +319,12 @@ def test_the_warehouse_is_of_the_moment_before_the_first_batch_that_waits(lake: 
     assert fresh_to(lake.ingestion, newest, None, []) is None
 
 
-def published(lake: Lake, *, seq: int, through: int, at: datetime) -> None:
+def published(lake: FakeLake, *, seq: int, through: int, at: datetime) -> None:
     manifest = replace(NO_PUBLISH, seq=seq, previous_seq=seq - 1, through_batch_seq=through, published_at=at.isoformat())
     commit(lake.processed, manifest)
 
 
-def test_aws_shows_the_publish_that_the_last_successful_load_found(lake: Lake) -> None:
+def test_aws_shows_the_publish_that_the_last_successful_load_found(lake: FakeLake) -> None:
     loads = Job("p-load", (replace(HICCUP, started_at=NOW), SUCCEEDED))
     assert loaded_as_aws_shows(lake.processed, Job("p-load")) == 0
     assert loaded_as_aws_shows(lake.processed, loads) == 0
@@ -369,19 +369,19 @@ def test_a_jobs_last_runs_may_come_in_several_pages() -> None:
 
 
 def test_the_warehouse_says_what_it_holds_what_waits_and_what_the_last_comparison_found(warehouse: Database) -> None:
-    assert read_warehouse(warehouse.credentials) == Warehouse(0)
+    assert read_warehouse(warehouse.credentials) == WarehouseStatus(0)
     engine = warehouse_engine(warehouse.credentials, "test")
     with engine.connect() as connection:
         prepare_warehouse(connection, load_contracts().warehouse)
     engine.dispose()
-    assert read_warehouse(warehouse.credentials) == Warehouse(0)
+    assert read_warehouse(warehouse.credentials) == WarehouseStatus(0)
     with closing(warehouse.connect()) as connection, connection, connection.cursor() as cursor:
         cursor.execute("INSERT INTO etl.reconciliation VALUES ('2026-03-01', 3, 11, 2), ('2026-03-02', 4, 11, 5)")
     compared = datetime(2026, 3, 2, tzinfo=timezone.utc)
-    assert read_warehouse(warehouse.credentials) == Warehouse(0, compared_at=compared, differences=5)
+    assert read_warehouse(warehouse.credentials) == WarehouseStatus(0, compared_at=compared, differences=5)
 
 
-def test_a_warehouse_that_is_not_there_says_why(warehouse: Database, lake: Lake) -> None:
+def test_a_warehouse_that_is_not_there_says_why(warehouse: Database, lake: FakeLake) -> None:
     away = replace(warehouse.credentials, port=free_port())
     secrets = boto3.client("secretsmanager", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
     session = boto3.Session("test", "test", region_name="us-east-1")

@@ -1,4 +1,4 @@
-"""A backfill starts one publish run with its demands, follows it, and says which tables it made anew."""
+"""A backfill starts one publish run with its request, follows it, and says which tables it made anew."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.commands import Ended
-from tests.support.glue import INGEST, Glue, Lake
+from tests.support.glue import INGEST, FakeLake, Glue
 
 Command = Callable[..., Ended]
 
 
 @pytest.fixture
-def loaded(lake: Lake) -> Lake:
+def loaded(lake: FakeLake) -> FakeLake:
     """A lake of two batches that the warehouse holds."""
     for seq in (1, 2):
         lake.land(seq)
@@ -21,18 +21,18 @@ def loaded(lake: Lake) -> Lake:
     return lake
 
 
-def test_all_is_made_anew_unless_something_less_is_demanded(glue: Glue, loaded: Lake, command: Command) -> None:
+def test_all_is_made_anew_unless_something_less_is_demanded(glue: Glue, loaded: FakeLake, command: Command) -> None:
     command("backfill")
     assert glue.started_with == [{"format": "1", "backfill": "true"}]
 
 
 @pytest.mark.parametrize("table", ["sales_order", "fact_sales_order"])
-def test_a_table_and_a_first_batch_go_with_the_run(glue: Glue, loaded: Lake, command: Command, table: str) -> None:
+def test_a_table_and_a_first_batch_go_with_the_run(glue: Glue, loaded: FakeLake, command: Command, table: str) -> None:
     command("backfill", "--table", table, "--from", "2")
     assert glue.started_with == [{"format": "1", "backfill": "true", "backfill_table": table, "backfill_from": "2"}]
 
 
-def test_the_partitions_that_were_made_anew_are_listed_with_their_rows(glue: Glue, loaded: Lake, command: Command) -> None:
+def test_the_partitions_that_were_made_anew_are_listed_with_their_rows(glue: Glue, loaded: FakeLake, command: Command) -> None:
     glue.on_publish = {"ends": lambda: loaded.publish(1, 2)}
     out = command("backfill").out
     assert [line.split() for line in out if "_order" in line] == [
@@ -41,13 +41,13 @@ def test_the_partitions_that_were_made_anew_are_listed_with_their_rows(glue: Glu
     assert out[-1] == "made anew from batches 1 to 2, and loaded: 7 rows in 2 tables"
 
 
-def test_what_waited_and_is_published_beside_it_does_not_count_as_made_anew(glue: Glue, loaded: Lake, command: Command) -> None:
+def test_what_waited_and_is_published_beside_it_does_not_count_as_made_anew(glue: Glue, loaded: FakeLake, command: Command) -> None:
     loaded.land(3)
     glue.on_publish = {"ends": lambda: (loaded.publish(2, through=2), loaded.publish(3))}
     assert command("backfill", "--from", "2").out[-1] == "made anew from batch 2, and loaded: 7 rows in 2 tables"
 
 
-def test_a_batch_that_had_only_waited_is_not_called_made_anew(glue: Glue, loaded: Lake, command: Command) -> None:
+def test_a_batch_that_had_only_waited_is_not_called_made_anew(glue: Glue, loaded: FakeLake, command: Command) -> None:
     loaded.land(3)
     glue.on_publish = {"ends": lambda: loaded.publish(3)}
     assert (
@@ -55,20 +55,20 @@ def test_a_batch_that_had_only_waited_is_not_called_made_anew(glue: Glue, loaded
     )
 
 
-def test_a_backfill_waits_for_other_runs_and_tries_again_when_it_is_forestalled(glue: Glue, loaded: Lake, command: Command) -> None:
+def test_a_backfill_waits_for_other_runs_and_tries_again_when_it_is_forestalled(glue: Glue, loaded: FakeLake, command: Command) -> None:
     glue.refusals = 1
     other = glue.add(INGEST, jobs={"ingest": "FAILED"})
     assert command("backfill").code == 0
     assert other.has_ended
 
 
-def test_a_failed_job_fails_the_backfill_with_its_error(glue: Glue, loaded: Lake, command: Command) -> None:
+def test_a_failed_job_fails_the_backfill_with_its_error(glue: Glue, loaded: FakeLake, command: Command) -> None:
     glue.on_publish = {"jobs": {"transform": "FAILED"}, "error": "RetriableError: another publish was committed"}
     ended = command("backfill")
     assert (ended.code, ended.err) == (1, "backfill: failed: transform FAILED: RetriableError: another publish was committed\n")
 
 
-def test_a_batch_that_has_not_landed_cannot_be_the_first(glue: Glue, loaded: Lake, command: Command) -> None:
+def test_a_batch_that_has_not_landed_cannot_be_the_first(glue: Glue, loaded: FakeLake, command: Command) -> None:
     reason = "backfill: could not start: batch 3 has not landed: the newest with rows is batch 2, --from takes 1 to 2\n"
     assert command("backfill", "--from", "3") == Ended(2, [], reason)
     assert glue.started_with == []

@@ -9,7 +9,7 @@ from totesys.errors import FatalError, RetriableError
 
 from operations.workflows import runs, trigger
 from tests.support.commands import Ended
-from tests.support.glue import INGEST, PUBLISH, SNAPSHOT_AT, Glue, Lake
+from tests.support.glue import INGEST, PUBLISH, SNAPSHOT_AT, FakeLake, Glue
 
 Command = Callable[..., Ended]
 
@@ -32,19 +32,21 @@ def test_a_pause_leaves_a_run_in_progress_alone_and_names_it(glue: Glue, command
     assert not run.has_ended
 
 
-def test_a_pause_that_waits_follows_what_the_run_in_progress_announces(glue: Glue, lake: Lake, command: Command) -> None:
+def test_a_pause_that_waits_follows_what_the_run_in_progress_announces(glue: Glue, lake: FakeLake, command: Command) -> None:
     glue.add(INGEST, jobs={"ingest": "SUCCEEDED"}, ends=lambda: (lake.land(1), glue.publishes(through=1)))
     assert command("pause", "--wait").out[-1] == "idle: no run is in progress"
     assert [run.has_ended for run in (*glue.runs[INGEST], *glue.runs[PUBLISH])] == [True, True]
 
 
-def test_a_pause_that_waits_follows_a_publish_whose_announcement_is_still_on_its_way(glue: Glue, lake: Lake, command: Command) -> None:
+def test_a_pause_that_waits_follows_a_publish_whose_announcement_is_still_on_its_way(glue: Glue, lake: FakeLake, command: Command) -> None:
     glue.add(INGEST, jobs={"ingest": "SUCCEEDED"}, ends=lambda: lake.land(1))
     glue.underway = [lambda: glue.publishes(through=1)]
     assert command("pause", "--wait").out[-1] == "idle: no run is in progress"
 
 
-def test_a_pause_that_waits_says_what_no_run_will_load(glue: Glue, lake: Lake, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pause_that_waits_says_what_no_run_will_load(
+    glue: Glue, lake: FakeLake, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runs, "_EVENT_ARRIVES_WITHIN", 0.1)
     lake.land(1)
     glue.add(PUBLISH, jobs={"transform": "FAILED"})
@@ -54,7 +56,7 @@ def test_a_pause_that_waits_says_what_no_run_will_load(glue: Glue, lake: Lake, c
     )
 
 
-def test_a_resume_starts_the_schedule_and_says_since_when_the_source_was_not_read(glue: Glue, lake: Lake, command: Command) -> None:
+def test_a_resume_starts_the_schedule_and_says_since_when_the_source_was_not_read(glue: Glue, lake: FakeLake, command: Command) -> None:
     glue.schedule = ["DEACTIVATED"]
     for seq in (1, 2, 3):
         lake.land(seq)
@@ -63,7 +65,7 @@ def test_a_resume_starts_the_schedule_and_says_since_when_the_source_was_not_rea
     assert glue.schedule == ["ACTIVATED"]
 
 
-def test_what_waits_is_not_known_where_the_warehouse_cannot_be_asked(glue: Glue, lake: Lake, command: Command) -> None:
+def test_what_waits_is_not_known_where_the_warehouse_cannot_be_asked(glue: Glue, lake: FakeLake, command: Command) -> None:
     lake.land(1)
     lake.unknown = RetriableError("warehouse w on h:5432 cannot be asked how far it is loaded: no route")
     assert command("resume").out == [
@@ -75,7 +77,7 @@ def test_what_waits_is_not_known_where_the_warehouse_cannot_be_asked(glue: Glue,
     )
 
 
-def test_a_resume_of_what_is_not_paused_changes_nothing(glue: Glue, lake: Lake, command: Command) -> None:
+def test_a_resume_of_what_is_not_paused_changes_nothing(glue: Glue, lake: FakeLake, command: Command) -> None:
     lake.land(1)
     lake.load(1)
     assert command("resume") == Ended(0, [f"not paused: the source was last read at {SNAPSHOT_AT}; no batch waits"], "")

@@ -1,7 +1,6 @@
 """A launcher as a real process, and what tests say to it through boto3."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -12,12 +11,9 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import boto3
-
-from local_aws.environment import aws_environment
-from operations.deployment.change_sets import deploy_stack
-from operations.deployment.templates import Template
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = "job-scripts"
@@ -74,27 +70,16 @@ class LocalAws:
     def cloudformation(self) -> Any:
         return self.client("cloudformation")
 
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, **aws_environment(self.endpoint)}
-
     def stack(self, name: str, template: dict[str, Any]) -> None:
-        """Create or update a stack, as `deploy` does, without the seconds that the CLI takes."""
-        request = {"StackName": name, "TemplateBody": json.dumps(template), "Capabilities": ["CAPABILITY_NAMED_IAM"]}
-        try:
-            self.cloudformation.update_stack(**request)
-            done = "stack_update_complete"
-        except self.cloudformation.exceptions.ClientError:
-            self.cloudformation.create_stack(**request)
-            done = "stack_create_complete"
-        self.cloudformation.get_waiter(done).wait(StackName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100})
-
-    def deploy(self, name: str, template: dict[str, Any]) -> None:
-        """Create or update a stack by a change set, as a deploy does."""
-        file = self.local_dir / f"{name}.json"
-        file.write_text(json.dumps(template), encoding="utf-8")
-        session = boto3.Session("test", "test", region_name="eu-west-2")
-        session.client = lambda service: self.client(service)  # type: ignore[method-assign]
-        deploy_stack(session, name, Template(name, file, {}, {}), {})
+        """Create or update a stack by a change set, as the deploy does."""
+        client, wait = self.cloudformation, {"Delay": 0.1, "MaxAttempts": 100}
+        is_new = not any(stack["StackName"] == name for stack in client.describe_stacks()["Stacks"])
+        names = {"StackName": name, "ChangeSetName": f"changes-{uuid4().hex}"}
+        kind = "CREATE" if is_new else "UPDATE"
+        client.create_change_set(**names, ChangeSetType=kind, TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_NAMED_IAM"])
+        client.get_waiter("change_set_create_complete").wait(**names, WaiterConfig=wait)
+        client.execute_change_set(**names)
+        client.get_waiter(f"stack_{kind.lower()}_complete").wait(StackName=name, WaiterConfig=wait)
 
     def role(self, name: str, service: str, *statements: dict[str, Any]) -> str:
         """Create a role that a service may assume; its ARN."""

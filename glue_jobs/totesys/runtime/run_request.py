@@ -1,4 +1,4 @@
-"""What a person demands of one run: the run properties that a command starts a workflow with."""
+"""What a person asks of one run: the run properties that a command starts a workflow with."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 from totesys.errors import FatalError
 from totesys.errors.aws import aws_call
-from totesys.lake.formats import DEMANDS, refuse_newer
+from totesys.lake.formats import RUN_REQUEST, refuse_newer
 
 
 @dataclass(frozen=True)
-class Demands:
-    """The demands of one workflow run; an ordinary run has none.
+class RunRequest:
+    """What is asked of one workflow run. An ordinary run has the defaults.
 
     full            ingest reads every table in full
     accept_deletes  source tables that may lose any number of rows in this run
     replay          source tables whose dead letters are judged again: they are read in full
-    backfill        whether transform makes the lake anew from landed batches, and load the warehouse from the lake
-    backfill_table  the only table to make anew, of the source or of the warehouse; all when None
-    backfill_from   the first batch whose work is done anew; 1 is the first of all
+    backfill        whether transform rebuilds the lake from landed batches, and load the warehouse from the lake
+    backfill_table  the only table to rebuild, of the source or of the warehouse; all when None
+    backfill_from   the first batch to rebuild from; 1 is the first of all
     """
 
     full: bool = False
@@ -30,7 +30,7 @@ class Demands:
     backfill_from: int = 1
 
     def properties(self) -> dict[str, str]:
-        """Return the demands as run properties. Only what differs from an ordinary run is there; an ordinary run has none."""
+        """Return the request as run properties. Only what differs from an ordinary run is there; an ordinary run has none."""
         texts = {
             "full": "true" if self.full else "",
             "accept_deletes": ",".join(sorted(self.accept_deletes)),
@@ -39,18 +39,18 @@ class Demands:
             "backfill_table": self.backfill_table or "",
             "backfill_from": str(self.backfill_from) if self.backfill_from != 1 else "",
         }
-        demanded = {name: text for name, text in texts.items() if text}
-        return {"format": str(DEMANDS), **demanded} if demanded else {}
+        asked = {name: text for name, text in texts.items() if text}
+        return {"format": str(RUN_REQUEST), **asked} if asked else {}
 
     @staticmethod
-    def parse(properties: dict[str, str]) -> Demands:
-        """Return the demands in run properties; other properties are ignored. FatalError when one has no value that we know.
+    def parse(properties: dict[str, str]) -> RunRequest:
+        """Return the request in run properties. Other properties are ignored. FatalError when one has no value that we know.
 
         Properties without a format are read as well: a person may start a run in the console.
         """
         try:
-            refuse_newer("what this run demands", int(properties.get("format") or 1), DEMANDS)
-            return Demands(
+            refuse_newer("the run request", int(properties.get("format") or 1), RUN_REQUEST)
+            return RunRequest(
                 full=_flag(properties, "full"),
                 accept_deletes=_names(properties, "accept_deletes"),
                 replay=_names(properties, "replay"),
@@ -64,15 +64,15 @@ class Demands:
             ) from error
 
 
-NO_DEMANDS = Demands()
+ORDINARY_RUN = RunRequest()
 
 
-def read_demands(glue: Any, workflow: str | None, run_id: str | None) -> Demands:
-    """What the workflow run demands that a job is part of; nothing for a job that runs on its own."""
+def read_run_request(glue: Any, workflow: str | None, run_id: str | None) -> RunRequest:
+    """Return what is asked of the workflow run that a job belongs to; the defaults for a job that runs on its own."""
     if not (workflow and run_id):
-        return NO_DEMANDS
+        return ORDINARY_RUN
     with aws_call(f"reading the run properties of workflow {workflow}"):
-        return Demands.parse(glue.get_workflow_run_properties(Name=workflow, RunId=run_id)["RunProperties"])
+        return RunRequest.parse(glue.get_workflow_run_properties(Name=workflow, RunId=run_id)["RunProperties"])
 
 
 def _names(properties: dict[str, str], name: str) -> frozenset[str]:
