@@ -11,7 +11,7 @@ from totesys.errors.postgres import Server
 from totesys.ingest.source import LIFT_LIMITS, TEXT_SETTINGS
 from totesys.runtime.secrets import Credentials
 
-_ABSENT = {"source": "does its secret name totesys?", "warehouse": "has scripts/totesys run run?"}
+_ABSENT = {"source": "let its secret name totesys", "warehouse": "run scripts/totesys run first"}
 # What is set for the role or the database must change neither what is compared nor whether the result can be written down.
 _OPTIONS = " ".join(f"-c {name}={value}" for name, value in {**TEXT_SETTINGS, "default_transaction_read_only": "off"}.items())
 

@@ -19,7 +19,7 @@ from operations.reconcile.result import Comparison
 
 @dataclass(frozen=True)
 class WarehouseMoment:
-    """What the warehouse holds of the source: everything up to a snapshot, but of tables that are held back less.
+    """What the warehouse holds of the source: everything up to a snapshot, but less of tables that are held.
 
     held_back  source table -> the snapshot that it is of
     """
@@ -83,7 +83,7 @@ def describe_held(held: WarehouseMoment | None, now: datetime) -> str:
     if held is None:
         return "the warehouse holds nothing of the source yet"
     line = f"the warehouse holds the source as of {describe(held.snapshot_at, now)} (batch {held.batch_seq})"
-    return "; ".join([line, *(f"{table}, which is held back, as of {describe(at, now)}" for table, at in held.held_back.items())])
+    return "; ".join([line, *(f"{table}, which is held, as of {describe(at, now)}" for table, at in held.held_back.items())])
 
 
 def describe_agreement(reconciliation: Reconciliation, agrees: bool) -> str:

@@ -51,9 +51,8 @@ def test_a_comparison_with_a_warehouse_that_has_no_tables_says_what_to_do(failur
     done = failures["nothing loaded"]
     assert done.code == 2
     place, reason = r"warehouse warehouse on 127\.0\.0\.1:\d+", r'relation "etl\.tombstone" does not exist'
-    assert re.fullmatch(rf"reconcile: {place} refuses a statement \({reason}, SQLSTATE 42P01\): has scripts/run\.sh run\?\n", done.err), (
-        done.err
-    )
+    wanted = rf"reconcile: could not start: {place} refuses a statement \({reason}, SQLSTATE 42P01\): run scripts/totesys run first\n"
+    assert re.fullmatch(wanted, done.err), done.err
 
 
 def test_the_first_run_after_failures_brings_everything_in(stack: RunningStack, first: Round) -> None:
@@ -217,7 +216,7 @@ def test_bad_rows_and_a_changed_table_stay_out_and_everything_else_goes_in(kept_
     run, order = kept_out.after.run, ("fact_sales_order", orders.updated)
     assert run.code == 0, run.err
     assert len(kept_out.after.versions(*order)) == len(rebuilt.versions(*order)) + 1
-    assert run.err == "run: needs a person: design is held back; payment: rows in the dead letter\n"
+    assert run.err == "run: needs a person: design is held; payment: rows in the dead letter\n"
     assert "2 rows break the contract and stay out, the others go on: scripts/totesys deadletters show payment" in run.out
 
 

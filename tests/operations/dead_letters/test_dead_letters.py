@@ -85,7 +85,7 @@ def test_a_warehouse_that_cannot_be_asked_does_not_hide_the_rest(ingested: Inges
     ended = deadletters("list")
     assert [line[:2] for line in cells(ended)] == [["payment", f"1 row: {NO_DATE}"]]
     assert ended.code == 1
-    assert 'relation "etl.waiting_' in ended.err and "has scripts/totesys run run?" in ended.err
+    assert 'relation "etl.waiting_' in ended.err and "run scripts/totesys run first" in ended.err
 
 
 def test_the_open_letters_are_shown_as_they_were_written(ingested: Ingested, deadletters: Command) -> None:

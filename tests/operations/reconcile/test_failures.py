@@ -54,5 +54,5 @@ def test_a_role_without_rights_is_told_so(stranger: Credentials) -> None:
 
 
 def test_a_missing_table_asks_which_database_it_is(source: Database) -> None:
-    with pytest.raises(FatalError, match=r"42P01.: does its secret name totesys\?$"):
+    with pytest.raises(FatalError, match=r"42P01.: let its secret name totesys$"):
         ask(source, "SELECT FROM nowhere")

@@ -65,7 +65,7 @@ def test_a_table_that_is_held_back_is_of_an_earlier_moment(ingestion: Bucket) ->
     land(ingestion, True, True, held_back="it would lose more than a fifth of its rows")
     assert describe_held(read_held(ingestion, through_batch_seq=2), NOON) == (
         "the warehouse holds the source as of 2026-03-02 09:05:00 UTC, 3 hours ago (batch 2);"
-        " payment, which is held back, as of 2026-03-02 09:00:00 UTC, 3 hours ago"
+        " payment, which is held, as of 2026-03-02 09:00:00 UTC, 3 hours ago"
     )
 
 

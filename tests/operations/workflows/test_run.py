@@ -80,7 +80,7 @@ def test_runs_are_found_on_whatever_page_and_sorted_by_their_start(glue: Glue) -
     for number in range(12):
         glue.add(PUBLISH, asked=2)
         glue.add(INGEST, asked=2 if number else 0)
-    found = runs.Workflows(glue, DEPLOYMENT, RunDisplay(make_console()))
+    found = runs.WorkflowRuns(glue, DEPLOYMENT, RunDisplay(make_console()))
     assert found.running() == [(INGEST, "p-ingest-1")], "the oldest run is the one in progress"
     assert [run["WorkflowRunId"] for run in found._runs(PUBLISH)] == [f"{PUBLISH}-{number}" for number in range(12, 0, -1)]
     glue.add(PUBLISH)
