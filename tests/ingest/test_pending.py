@@ -121,7 +121,7 @@ def test_why_the_warehouse_could_not_be_asked_is_one_line_without_the_password(
     loaded.go_down()
     designs.tick()
     [warning] = warnings(said)
-    assert warning.startswith("batch 3 is committed, but nobody knows what the warehouse lacks: warehouse ")
+    assert warning.startswith("batch 3 is committed, but it is unknown which batches the warehouse lacks: warehouse ")
     assert "refused" in warning and "\n" not in warning
     assert loaded.database.credentials.password not in warning
 
