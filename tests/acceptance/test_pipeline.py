@@ -15,7 +15,7 @@ from tests.acceptance.conftest import FACTS, Done, KeptOutRows, Orders, Resumed,
 @pytest.mark.parametrize(
     ("broken", "reason", "what_to_do"),
     [
-        ("source down", r"RetriableError: totesys \(totesys on 127\.0\.0\.1:\d+\) cannot be reached", "see that it runs"),
+        ("source down", r"RetriableError: totesys \(totesys on 127\.0\.0\.1:\d+\) cannot be reached", "check that it runs"),
         (
             "wrong password",
             r"FatalError: totesys \(totesys on 127\.0\.0\.1:\d+\) refuses user totesys_ingest",

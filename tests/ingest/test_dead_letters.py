@@ -91,7 +91,10 @@ def test_a_value_outside_its_enum_and_a_null_where_none_is_allowed_stay_out(paym
     assert payments.keys(payments.tick(), "transaction") == [3]
     (written,) = [key for key, _ in payments.raw.objects("dead_letter/transaction/")]
     reasons = [json.loads(line)["reason"] for line in payments.raw.get(written).splitlines()]
-    assert reasons == ["transaction_type is not one of the contract's values", "transaction_type is null, which the contract does not allow"]
+    assert reasons == [
+        "transaction_type is not one of the contract's values",
+        "transaction_type is null, which the contract does not allow",
+    ]
 
 
 def test_a_bad_row_that_is_put_right_comes_in_and_closes_its_letter(payments: Any) -> None:
