@@ -28,9 +28,7 @@ DATA_FILES = "part-*"  # the names that Spark gives to files of rows, as a glob
 _TOP = 10**10 - 1  # more numbers than five-minute ticks in 95,000 years
 _MANIFEST = re.compile(r"_manifests/[0-9]{10}\.json")
 _DATA_FILE = re.compile(r"(mirror|star)/[^/]+/publish_id=[^/]+/(.+/)?part-[^/]+")
-_BESIDE_DATA = re.compile(
-    r"(mirror|star)/[^/]+/publish_id=[^/]+/(.+/)?(_SUCCESS)?"
-)  # objects without rows that Spark and S3 clients write there
+_BESIDE_DATA = re.compile(r"(mirror|star)/[^/]+/publish_id=[^/]+/(.+/)?(_SUCCESS)?")  # objects without rows, from Spark or S3 clients
 
 
 def run_id(seq: int, attempt: str) -> str:
