@@ -111,10 +111,10 @@ def test_new_rows_that_wait_are_told_of_once(lake, load, caplog):
 
     [told] = [record.getMessage() for record in caplog.records if record.getMessage().startswith("alert")]
     assert told.startswith(
-        "alert, rows wait for a parent: fact_sales_order: 2 rows wait for rows that the warehouse does not have, of dim_currency (1),"
+        "alert, rows wait for a parent: fact_sales_order: 2 rows wait for parents that the warehouse lacks: dim_currency (1),"
         " dim_design (2). Nothing is lost"
     )
-    assert "See them: scripts/totesys deadletters list" in told
+    assert "To see the rows: scripts/totesys deadletters list" in told
 
 
 @goes_on_from("waiting_order")

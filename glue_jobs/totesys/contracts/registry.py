@@ -1,4 +1,4 @@
-"""The Data Catalog as the registry of contracts: each table carries, as a parameter, the contract that it was registered from."""
+"""Read contracts from the Data Catalog. Each table there carries the contract that it was registered from, as a parameter."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CONTRACT = "contract"  # the parameter of a table that holds its contract's body
 
 
 def registered_contracts(glue: Any, database: str) -> dict[str, Contract]:
-    """The contracts of the source tables, parents before children, from the tables of the ingestion database.
+    """Return the contracts of the source tables in the ingestion database, parents before children.
 
-    FatalError when there is no table, or one without a contract that can be read.
+    FatalError when the database has no tables, or a table has no readable contract.
     """
     with aws_call(f"listing the tables of {database}"):
         pages = glue.get_paginator("get_tables").paginate(DatabaseName=database)
@@ -33,12 +33,12 @@ def registered_contracts(glue: Any, database: str) -> dict[str, Contract]:
 
 
 def registered_contract(table: dict[str, Any]) -> Contract:
-    """The contract of a table as Glue describes it; FatalError when it has none that can be read."""
+    """Return the contract of a table as Glue describes it. FatalError when the table has no readable contract."""
     try:
         return parse_contract(json.loads(table.get("Parameters", {})[CONTRACT]))
     except (FatalError, KeyError, TypeError, ValueError) as error:
         reason = str(error) if isinstance(error, FatalError) else f"{type(error).__name__} in parameter {CONTRACT}"
         raise FatalError(
-            f"table {table.get('DatabaseName')}.{table['Name']} of the Data Catalog has no contract that can be read ({reason}):"
+            f"table {table.get('DatabaseName')}.{table['Name']} of the Data Catalog has no readable contract ({reason}):"
             " run scripts/deploy.sh"
         ) from error

@@ -1,4 +1,4 @@
-"""What the ingest job does, with real clients: brings what changed at the source into the ingestion bucket."""
+"""Run ingest with real clients."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Tables of the Data Catalog, derived from the contracts: columns with their comments, partition keys, and what a reader must know.
+"""Derive the tables of the Data Catalog from the contracts: columns with their comments, partition keys, and what a reader must know.
 
-A table's data stands where its partitions point; the location here is only where a new table begins.
+A table's data is where its partitions point. The location here is only a new table's first location.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ OWNER = "totesys"  # some clients cannot read a table without an owner
 
 
 def raw_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
-    """TableInputs of the ingestion database: every row version that a batch read."""
+    """Return the TableInputs of the ingestion database: every row version that a batch read."""
     return [
         table_input(
             contract,
@@ -30,7 +30,7 @@ def raw_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
 
 
 def mirror_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
-    """TableInputs of the mirror database: the latest row of each key of the source."""
+    """Return the TableInputs of the mirror database: the latest row of each key of the source."""
     return [
         table_input(
             contract,
@@ -44,7 +44,7 @@ def mirror_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any
 
 
 def star_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
-    """TableInputs of the star database: the three stars."""
+    """Return the TableInputs of the star database: the three stars."""
     return [
         table_input(
             contract,
@@ -60,7 +60,7 @@ def star_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]
 def table_input(
     contract: Contract, columns: Sequence[Column], partitions: Sequence[Partition], location: str, grain: str
 ) -> dict[str, Any]:
-    """One table as Glue's CreateTable takes it."""
+    """Return one table as Glue's CreateTable takes it."""
     return {
         "Name": contract.table,
         "Description": contract.description,
@@ -88,6 +88,6 @@ def table_input(
 
 
 def comment(column: Column) -> str:
-    """The column's description and, where it has one, its origin; Glue takes 255 characters."""
+    """Return the column's description, and its origin if it has one. Glue takes at most 255 characters."""
     text = f"{column.description} From {column.origin}." if column.origin else column.description
     return text[:255]

@@ -1,6 +1,6 @@
-"""The catalog's pointers: which prefix a partition stands for. Jobs alone move them, forward only, and every run applies them again.
+"""Move the catalog's pointers: the prefix of each partition. Only jobs move them, forward only, and every run applies them again.
 
-The manifests are the truth. A pointer may be behind it after a crash, never ahead.
+The manifests are the truth. After a crash a pointer may be behind the newest manifest, but never ahead.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 
 def register_batch(glue: Any, database: str, batch: BatchManifest, bucket: str) -> None:
-    """Registers the batch's raw partitions (ingest_date, batch_id); those already there stay as they are, for raw data never moves."""
+    """Register the batch's raw partitions (ingest_date, batch_id). Existing partitions stay as they are, since raw data never moves."""
     for table, capture in batch.tables.items():
         if not capture.rows:
             continue
@@ -36,8 +36,11 @@ def register_batch(glue: Any, database: str, batch: BatchManifest, bucket: str) 
 
 
 def follow(glue: Any, database: str, table: str, states: Mapping[str, PartitionState], publish_seq: int, bucket: str) -> int:
-    """Makes a table's partitions those of publish number `publish_seq`: each value points at its state's prefix, and a value that the
-    publish does not have goes. What a newer publish has moved stays. Returns how many partitions changed."""
+    """Make a table's partitions those of publish number `publish_seq`. Return how many partitions changed.
+
+    Each value points at its state's prefix. A value that the publish does not have is removed. Partitions that a newer publish has moved
+    stay as they are.
+    """
     registered = _publish_seqs(glue, database, table)
     behind = {value: state for value, state in states.items() if registered.get(value, -1) < state.publish_seq}
     vanished = [value for value, seq in registered.items() if value not in states and seq < publish_seq]
@@ -58,7 +61,7 @@ def follow(glue: Any, database: str, table: str, states: Mapping[str, PartitionS
 
 
 def newest_publish_seq(glue: Any, databases: Iterable[str]) -> int:
-    """The highest publish that any partition of the databases points at; 0 when there is none."""
+    """Return the newest publish that any partition of the databases points at; 0 when there is none."""
     newest = 0
     for database in databases:
         with aws_call(f"listing the tables of {database}"):
@@ -70,14 +73,14 @@ def newest_publish_seq(glue: Any, databases: Iterable[str]) -> int:
 
 
 def _descriptor(glue: Any, database: str, table: str, location: str) -> dict[str, Any]:
-    """The table's storage descriptor at another location: a partition has its table's columns and format."""
+    """Return the table's storage descriptor with this location. A partition has its table's columns and format."""
     with aws_call(f"reading table {database}.{table} of the Data Catalog"):
         found = glue.get_table(DatabaseName=database, Name=table)["Table"]
     return {**found["StorageDescriptor"], "Location": location}
 
 
 def _publish_seqs(glue: Any, database: str, table: str) -> dict[str, int]:
-    """The publish that each registered partition points at, by partition value."""
+    """Return the publish that each registered partition points at, by partition value."""
     with aws_call(f"listing the partitions of {database}.{table}"):
         pages = glue.get_paginator("get_partitions").paginate(DatabaseName=database, TableName=table, ExcludeColumnSchema=True)
         return {

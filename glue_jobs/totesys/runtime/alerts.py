@@ -1,4 +1,4 @@
-"""Alerts: what a person must hear of though no job failed, as events on EventBridge; a rule of the stack brings them to people."""
+"""Send alerts: what a person must know although no job failed. They are events on EventBridge; a rule of the stack mails them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Alert:
-    """One alert. `kind` is the event's detail-type; `text` says what happened, where, and what to do, and holds no value of a row."""
+    """One alert. `kind` is the event's detail-type. `text` says what happened, where and what to do, and contains no value of a row."""
 
     kind: str  # "table held", "rows in the dead letter", "source changed", "rows wait for a parent" or "full read found a miss"
     table: str
@@ -29,7 +29,7 @@ class Alert:
 
 
 def send(events: Any, project: str, alerts: Sequence[Alert]) -> None:
-    """Puts the alerts on the default event bus. They are sent before the commit that they tell of: one may come twice, none is lost."""
+    """Put the alerts on the default event bus, before the commit that they report. So an alert may come twice, but none is lost."""
     for alert in alerts:
         log.warning("alert, %s: %s", alert.kind, alert.text, extra=log_fields("alert", batch=alert.batch_seq, table=alert.table))
     for start in range(0, len(alerts), _PER_CALL):
@@ -45,9 +45,9 @@ def send(events: Any, project: str, alerts: Sequence[Alert]) -> None:
         with aws_call("sending an alert to EventBridge"):
             answer = events.put_events(Entries=entries)
         if answer["FailedEntryCount"]:
-            raise RetriableError("EventBridge did not take an alert: the next run sends it again")
+            raise RetriableError("EventBridge did not accept an alert: the next run sends it again")
 
 
 def _detail(alert: Alert) -> dict[str, Any]:
-    """The alert without double quotes and backslashes in its text: EventBridge puts it into quotes, and escapes nothing."""
+    """Return the alert without double quotes and backslashes in its text: EventBridge puts the text into quotes, and escapes nothing."""
     return {**asdict(alert), "text": alert.text.replace('"', "'").replace("\\", "/")}

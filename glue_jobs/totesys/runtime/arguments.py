@@ -1,4 +1,4 @@
-"""The jobs' arguments as Glue passes them: `--name value` pairs among options of Glue's own."""
+"""Parse the jobs' arguments as Glue passes them: `--name value` pairs among Glue's own options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Arguments = TypeVar("Arguments")
 
 @dataclass(frozen=True)
 class IngestArguments:
-    """What ingest is told. Inside a workflow Glue adds its name and run."""
+    """The arguments of ingest. Inside a workflow, Glue adds the workflow's name and run."""
 
     project: str
     ingestion_bucket: str
@@ -27,7 +27,7 @@ class IngestArguments:
 
 @dataclass(frozen=True)
 class TransformArguments:
-    """What transform is told. Inside a workflow Glue adds its name and run."""
+    """The arguments of transform. Inside a workflow, Glue adds the workflow's name and run."""
 
     project: str
     ingestion_bucket: str
@@ -40,7 +40,7 @@ class TransformArguments:
 
 @dataclass(frozen=True)
 class LoadArguments:
-    """What load is told. Inside a workflow Glue adds its name and run."""
+    """The arguments of load. Inside a workflow, Glue adds the workflow's name and run."""
 
     project: str
     processed_bucket: str
@@ -50,7 +50,7 @@ class LoadArguments:
 
 
 def parse_arguments(arguments: type[Arguments], argv: Sequence[str]) -> Arguments:
-    """The dataclass filled from the command line, Glue's own options left aside; exits 2 naming what is missing."""
+    """Return the dataclass, filled from the command line. Glue's own options are ignored. Exits 2 and names what is missing."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     for item in fields(arguments):  # type: ignore[arg-type]
         parser.add_argument(f"--{item.name}", required=item.default is MISSING)
