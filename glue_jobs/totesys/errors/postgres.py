@@ -135,7 +135,7 @@ def _state_and_words(error: psycopg2.Error) -> tuple[str, str]:
 
 def keep_last_words(error: psycopg2.Error, connection: psycopg2.extensions.connection) -> None:
     """Store in the error what the server said before it closed the session: libpq loses that text with the connection."""
-    error.last_words = connection.info.error_message or ""  # type: ignore[attr-defined]
+    error.last_words = connection.info.error_message or ""  # type: ignore[attr-defined]  # an attribute of ours
 
 
 def _last_words(error: psycopg2.Error) -> str:
