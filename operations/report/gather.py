@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from totesys.contracts import Contract, load_contracts
@@ -24,6 +24,11 @@ from operations.report.model import Asked, Dead, Node, Registered, Report, Repor
 from operations.status.gather import alarms, moment, stage
 from operations.workflows.display import JobState
 from operations.workflows.runs import job_state
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDataQueryTypeDef
+    from mypy_boto3_glue import GlueClient
 
 BATCHES = 200  # the most batches with rows that are read
 PUBLISHES = 20  # the most publishes that are read to find the one that the last successful load found
@@ -77,7 +82,7 @@ class Manifests:
 
 def gather(session: boto3.Session, deployment: Deployment, requests: Requests, now: datetime) -> Report:
     """Ask for everything. FatalError when the deployment's stacks, buckets or jobs are not there."""
-    glue, s3, cloudwatch = (session.client(name) for name in ("glue", "s3", "cloudwatch"))
+    glue, s3, cloudwatch = session.client("glue"), session.client("s3"), session.client("cloudwatch")
     ingestion = Bucket(s3, deployment.ingestion_bucket)
     manifests = Manifests(ingestion, Bucket(s3, deployment.processed_bucket))
     newest: BatchManifest | None = manifests.newest_batch
@@ -115,7 +120,7 @@ def gather(session: boto3.Session, deployment: Deployment, requests: Requests, n
     )
 
 
-def last_runs(glue: Any, deployment: Deployment) -> dict[str, tuple[JobState, ...]]:
+def last_runs(glue: GlueClient, deployment: Deployment) -> dict[str, tuple[JobState, ...]]:
     """Return the last runs of each job, newest first, usually with one request per job."""
 
     def of(job: str, workflow: str) -> tuple[JobState, ...]:
@@ -156,12 +161,12 @@ def shown(batch: BatchManifest, published: int, loaded: int | None) -> ReportedB
     )  # fmt: skip
 
 
-def points(cloudwatch: Any, project: str, since: datetime, now: datetime) -> dict[str, tuple[ReportedPoint, ...]]:
+def points(cloudwatch: CloudWatchClient, project: str, since: datetime, now: datetime) -> dict[str, tuple[ReportedPoint, ...]]:
     """Return the values of the pipeline's metrics since then, oldest first, usually in one request; of StageSeconds by job."""
     period = next((seconds for kept, seconds in _KEPT_FOR if now - since < kept), _COARSEST)
     wanted: dict[str, tuple[str, str | None]] = {"Freshness": ("Freshness", None), "WaitingRows": ("WaitingRows", None)}
     wanted |= {job: ("StageSeconds", job) for job in ("ingest", "transform", "load")}
-    queries = [
+    queries: list[MetricDataQueryTypeDef] = [
         {
             "Id": name.lower(),
             "Label": name,
@@ -183,11 +188,11 @@ def points(cloudwatch: Any, project: str, since: datetime, now: datetime) -> dic
     return {name: tuple(sorted(values, key=lambda point: point.at)) for name, values in found.items()}
 
 
-def _dimensions(project: str, job: str | None) -> list[dict[str, str]]:
+def _dimensions(project: str, job: str | None) -> list[DimensionTypeDef]:
     return [{"Name": name, "Value": value} for name, value in (("Project", project), ("Job", job)) if value]
 
 
-def workflow(glue: Any, name: str, runs: Mapping[str, Sequence[JobState]]) -> Workflow:
+def workflow(glue: GlueClient, name: str, runs: Mapping[str, Sequence[JobState]]) -> Workflow:
     """Return a workflow's graph in the steps in which its nodes start, each with its last state."""
     graph = glue.get_workflow(Name=name, IncludeGraph=True)["Workflow"].get("Graph", {})
     nodes = {node["UniqueId"]: node for node in graph.get("Nodes", ())}
@@ -253,7 +258,7 @@ def alarm_names(session: boto3.Session, deployment: Deployment) -> list[str]:
     return [resource["PhysicalResourceId"] for resource in found if resource["ResourceType"] == "AWS::CloudWatch::Alarm"]
 
 
-def contracts(glue: Any, deployment: Deployment, publish: PublishManifest | None) -> Iterator[Registered]:
+def contracts(glue: GlueClient, deployment: Deployment, publish: PublishManifest | None) -> Iterator[Registered]:
     """Each table's registered contract: a request per table, since only its versions say what changed, and when."""
     known = load_contracts()
     places: tuple[tuple[str, Mapping[str, Contract], Callable[[PublishManifest], Any]], ...] = (

@@ -5,13 +5,16 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Callable, Container
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from totesys.errors import PipelineError
 from totesys.runtime.run_request import RunRequest
 
 from operations.deployment.deployment import Deployment
 from operations.workflows.display import JobState, RunDisplay
+
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
 
 _FIRST_POLL, _LONGEST_POLL = 0.2, 2.0  # seconds
 _EVENT_ARRIVES_WITHIN = 60.0  # seconds from an announcement to the run that it starts; on AWS it takes a few
@@ -26,7 +29,7 @@ class RunFailedError(PipelineError):
 class WorkflowRuns:
     """The workflows of one deployment; `display` shows the jobs of every run that is followed."""
 
-    def __init__(self, glue: Any, deployment: Deployment, display: RunDisplay) -> None:
+    def __init__(self, glue: GlueClient, deployment: Deployment, display: RunDisplay) -> None:
         self._glue = glue
         self.ingest, self.publish = deployment.ingest_workflow, deployment.publish_workflow
         self._display = display
