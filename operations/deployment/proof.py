@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_sns import SNSClient
 
 _MISSING = re.compile(r"NotFound|NoSuch|NonExistent|DoesNotExist|^404$")  # in the codes by which the services say that there is none
-Client = Callable[[str], Any]  # a service's client by its name
+Client = Callable[[str], Any]  # a service's client by its name, which decides the client's type
 Lookup = Callable[[Client, str], object]
 
 LOOKUPS: dict[str, Lookup] = {
@@ -97,7 +98,7 @@ def rule_with_target(events: EventBridgeClient, name: str) -> None:
         raise FatalError(f"event rule {name} is disabled or has no target: enable it, or delete its stack and deploy again")
 
 
-def topic_of_the_rule(sns: Any, arn: str) -> None:
+def topic_of_the_rule(sns: SNSClient, arn: str) -> None:
     """FatalError unless the topic lets EventBridge publish: a topic without our policy has one that does not."""
     if "events.amazonaws.com" not in sns.get_topic_attributes(TopicArn=arn)["Attributes"].get("Policy", ""):
         raise FatalError(f"topic {arn} lets no event rule publish: delete the alerts stack and deploy again")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDataQueryTypeDef
     from mypy_boto3_glue import GlueClient
+    from mypy_boto3_glue.type_defs import NodeTypeDef, TriggerTypeDef
 
 BATCHES = 200  # the most batches with rows that are read
 PUBLISHES = 20  # the most publishes that are read to find the one that the last successful load found
@@ -88,7 +89,7 @@ def gather(session: boto3.Session, deployment: Deployment, requests: Requests, n
     newest: BatchManifest | None = manifests.newest_batch
     publish: PublishManifest | None = manifests.newest_publish
     published = publish.through_batch_seq if publish else 0
-    stack: Any = describe_stack(session, f"{deployment.project}-jobs")
+    stack: Any = describe_stack(session, f"{deployment.project}-jobs")  # never None: Deployment.read found every stack
     runs = last_runs(glue, deployment)
     loaded = loaded_as_aws_shows(manifests.publishes(), runs["load"])
     batches = tuple(shown(batch, published, loaded) for batch in islice(manifests.batches(), BATCHES))
@@ -218,7 +219,7 @@ def _steps(before: Mapping[str, set[str]]) -> Iterator[set[str]]:
         left = {node: waits_for for node, waits_for in left.items() if node not in step}
 
 
-def _node(node: Mapping[str, Any], starts: set[str], runs: Mapping[str, Sequence[JobState]]) -> Node:
+def _node(node: NodeTypeDef, starts: set[str], runs: Mapping[str, Sequence[JobState]]) -> Node:
     name = node["Name"]
     if node["Type"] == "JOB":
         run = next(iter(runs.get(name, ())), None)
@@ -233,7 +234,7 @@ def _node(node: Mapping[str, Any], starts: set[str], runs: Mapping[str, Sequence
     return Node(name, "trigger", "on event" if is_event else state, max(started, default=None), _starts_when(trigger), is_bad=is_off)
 
 
-def _starts_when(trigger: Mapping[str, Any]) -> str:
+def _starts_when(trigger: TriggerTypeDef) -> str:
     if trigger.get("Type") == "SCHEDULED":
         return str(trigger.get("Schedule", ""))
     if trigger.get("Type") == "EVENT":

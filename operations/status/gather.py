@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, takewhile
@@ -29,6 +29,7 @@ from operations.workflows.runs import job_state
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef
     from mypy_boto3_glue import GlueClient
 
 SHOWN = 5  # batches with rows
@@ -130,7 +131,7 @@ class Status:
 
 def gather(session: boto3.Session, deployment: Deployment) -> Status:
     """Asks AWS, and the warehouse."""
-    stack: Any = describe_stack(session, f"{deployment.project}-jobs")
+    stack: Any = describe_stack(session, f"{deployment.project}-jobs")  # never None: Deployment.read found every stack
     s3, glue = session.client("s3"), session.client("glue")
     ingestion, processed = Bucket(s3, deployment.ingestion_bucket), Bucket(s3, deployment.processed_bucket)
     newest, publish, jobs = newest_batch(ingestion), newest_publish(processed), last_runs(glue, deployment)
@@ -251,7 +252,7 @@ def alarms(cloudwatch: CloudWatchClient, names: Sequence[str], *, has_run: bool)
     return [alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM" or (has_run and _tells_of_silence(alarm))]
 
 
-def _tells_of_silence(alarm: Mapping[str, Any]) -> bool:
+def _tells_of_silence(alarm: MetricAlarmTypeDef) -> bool:
     return alarm["StateValue"] == "INSUFFICIENT_DATA" and alarm["ActionsEnabled"] and bool(alarm["InsufficientDataActions"])
 
 
