@@ -18,10 +18,11 @@ from totesys.runtime.metrics import NAMESPACE
 from operations.dead_letters.letters import Letters
 from operations.deployment.deployment import Deployment
 from operations.deployment.stacks import describe_stack
+from operations.reconcile.reconcile import DIFFERENCES
 from operations.registry.changes import changes
 from operations.registry.registered import registered_versions
 from operations.report.model import Asked, Dead, Node, Registered, Report, ReportedBatch, ReportedPoint, Workflow
-from operations.status.gather import alarms, moment, stage
+from operations.status.gather import alarms, loaded_as_aws_shows, moment, stage
 from operations.workflows.display import JobState
 from operations.workflows.runs import job_state
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from mypy_boto3_glue.type_defs import NodeTypeDef, TriggerTypeDef
 
 BATCHES = 200  # the most batches with rows that are read
-PUBLISHES = 20  # the most publishes that are read to find the one that the last successful load found
 RUNS = 200  # of each job; the most that Glue returns at once
 _REASONS = 3  # the most frequent ones of a table's dead letters
 _KEPT_FOR = ((timedelta(days=15), 60), (timedelta(days=63), 300))  # how long CloudWatch keeps points of so many seconds
@@ -116,6 +116,7 @@ def gather(session: boto3.Session, deployment: Deployment, requests: Requests, n
         dead=tuple(dead_letters(ingestion, newest)),
         parents=int(waiting_rows[-1].value) if waiting_rows else None,
         alarms=tuple(alarms(cloudwatch, alarm_names(session, deployment), has_run=newest is not None)),
+        compared=last_comparison(cloudwatch, deployment.project, now),
         contracts=tuple(contracts(glue, deployment, publish)),
         asked=Asked(requests.count, manifests.count),
     )
@@ -133,24 +134,6 @@ def last_runs(glue: GlueClient, deployment: Deployment) -> dict[str, tuple[JobSt
         "transform": of(deployment.transform_job, deployment.publish_workflow),
         "load": of(deployment.load_job, deployment.publish_workflow),
     }
-
-
-def loaded_as_aws_shows(publishes: Iterator[PublishManifest], loads: Sequence[JobState]) -> int | None:
-    """Return the newest batch of the publish that the last successful load found; 0 when no load has run.
-
-    None when it is not known: no load of those succeeded, or more than PUBLISHES have come since.
-    """
-    if not loads:
-        return 0
-    succeeded = next((run for run in loads if run.state == "SUCCEEDED"), None)
-    if succeeded is None:
-        return None
-    for publish in islice(publishes, PUBLISHES):
-        if datetime.fromisoformat(publish.published_at) <= succeeded.started_at:
-            return publish.through_batch_seq
-        if not publish.previous_seq:
-            return 0
-    return None
 
 
 def shown(batch: BatchManifest, published: int, loaded: int | None) -> ReportedBatch:
@@ -187,6 +170,24 @@ def points(cloudwatch: CloudWatchClient, project: str, since: datetime, now: dat
         for result in page["MetricDataResults"]:
             found[result["Label"]] += [ReportedPoint(at, value) for at, value in zip(result["Timestamps"], result["Values"], strict=True)]
     return {name: tuple(sorted(values, key=lambda point: point.at)) for name, values in found.items()}
+
+
+def last_comparison(cloudwatch: CloudWatchClient, project: str, now: datetime) -> ReportedPoint | None:
+    """Return when the warehouse was last compared with the source, to the minute, and the differences found; None without one lately."""
+    kept, period = _KEPT_FOR[0]
+    query: MetricDataQueryTypeDef = {
+        "Id": "compared",
+        "MetricStat": {
+            "Metric": {"Namespace": NAMESPACE, "MetricName": DIFFERENCES, "Dimensions": _dimensions(project, None)},
+            "Period": period,
+            "Stat": "Maximum",
+        },
+    }
+    end = now + timedelta(seconds=period)
+    [found] = cloudwatch.get_metric_data(MetricDataQueries=[query], StartTime=now - kept, EndTime=end)["MetricDataResults"]
+    return max(
+        (ReportedPoint(at, value) for at, value in zip(found["Timestamps"], found["Values"])), key=lambda point: point.at, default=None
+    )
 
 
 def _dimensions(project: str, job: str | None) -> list[DimensionTypeDef]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, NullPool, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from totesys.contracts import load_contracts
 from totesys.errors import PipelineError, RetriableError
-from totesys.lake.manifests import BatchManifest, Held, newest_batch, newest_publish, read_batch, read_publish
+from totesys.lake.manifests import BatchManifest, Held, PublishManifest, newest_batch, newest_publish, read_batch, read_publish
 from totesys.lake.store import Bucket
 from totesys.load.waiting_rows import count_waiting
 from totesys.runtime.secrets import Credentials, read_credentials
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SHOWN = 5  # batches with rows
 ON_EVENT = "ON EVENT"
+PUBLISHES = 20  # the most that are read to find the one that the last successful load found
 MOST = 50  # the most batches with rows that are read: a lost warehouse lacks every batch
 _RUNS = 5  # of each job
 _PATIENCE = 3  # seconds, with the warehouse
@@ -137,7 +138,7 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
     newest, publish, jobs = newest_batch(ingestion), newest_publish(processed), last_runs(glue, deployment)
     published = publish.through_batch_seq if publish else 0
     warehouse = ask_warehouse(session, deployment)
-    loaded = loaded_as_aws_shows(processed, jobs.load) if isinstance(warehouse, NotAsked) else warehouse.through
+    loaded = loaded_as_aws_shows(publishes(processed), jobs.load.runs) if isinstance(warehouse, NotAsked) else warehouse.through
     with_rows = last_batches(ingestion, newest, published if loaded is None else loaded)
     batches = [Batch(batch.seq, moment(batch), rows(batch), stage(batch.seq, published, loaded)) for batch in with_rows]
     waiting = [] if loaded is None else [batch for batch in batches if batch.seq > loaded]
@@ -213,17 +214,30 @@ def stage(seq: int, published: int, loaded: int | None) -> str:
     return "loaded" if loaded is not None and seq <= loaded else "published" if seq <= published else "landed"
 
 
-def loaded_as_aws_shows(processed: Bucket, load: Job) -> int | None:
-    """Return the newest batch of the publish that the last successful load found; 0 when no load has run, None when none succeeded."""
-    if not load.runs:
+def publishes(processed: Bucket) -> Iterator[PublishManifest]:
+    """Yield the publishes, newest first."""
+    publish = newest_publish(processed)
+    while publish:
+        yield publish
+        publish = read_publish(processed, publish.previous_seq) if publish.previous_seq else None
+
+
+def loaded_as_aws_shows(publishes: Iterator[PublishManifest], loads: Sequence[JobState]) -> int | None:
+    """Return the newest batch of the publish that the last successful load found; 0 when no load has run.
+
+    None when it is not known: none of those loads succeeded, or more than PUBLISHES have come since.
+    """
+    if not loads:
         return 0
-    succeeded = next((run for run in load.runs if run.state == "SUCCEEDED"), None)
+    succeeded = next((run for run in loads if run.state == "SUCCEEDED"), None)
     if succeeded is None:
         return None
-    publish = newest_publish(processed)
-    while publish and datetime.fromisoformat(publish.published_at) > succeeded.started_at:
-        publish = read_publish(processed, publish.previous_seq) if publish.previous_seq else None
-    return publish.through_batch_seq if publish else 0
+    newer = 0
+    for publish in islice(publishes, PUBLISHES):
+        if datetime.fromisoformat(publish.published_at) <= succeeded.started_at:
+            return publish.through_batch_seq
+        newer += 1
+    return 0 if newer < PUBLISHES else None
 
 
 def fresh_to(ingestion: Bucket, newest: BatchManifest | None, loaded: int | None, waiting: Sequence[Batch]) -> datetime | None:

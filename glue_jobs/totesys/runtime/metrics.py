@@ -8,6 +8,7 @@ Namespace Totesys; every metric has the dimension Project.
     StageSeconds               how long the job took, with Job
     Slowdown                   StageSeconds over its median of the last day, with Job; 0 for a run of less than a minute
     HeldTables, DeadLetters, WaitingRows                what stands as it is now
+    Differences                what `totesys reconcile` found in a comparison; no job puts it
     OldestTransactionSeconds   for how long the source's oldest transaction has been the same
 """
 
