@@ -34,7 +34,8 @@ VALUES (
 def create_source(connection: Any) -> None:
     """Create the enums, the eleven tables and _prisma_migrations in an empty database, in one transaction."""
     contracts = load_contracts().source
-    enums = {column.source_type: column.values for contract in contracts.values() for column in contract.columns if column.values}
+    columns = [column for contract in contracts.values() for column in contract.columns]
+    enums = {column.source_type: column.values for column in columns if column.source_type and column.values}
     with connection, connection.cursor() as cursor:
         for name, values in enums.items():
             literals = sql.SQL(", ").join(map(sql.Literal, values))
@@ -62,7 +63,7 @@ def physical_columns(contract: Contract) -> list[Column]:
 def column_ddl(column: Column, contract: Contract, contracts: dict[str, Contract]) -> sql.Composed:
     """Return one column's definition. Its type comes from the contract, never from data."""
     assert column.source_type is not None, f"{contract.table}.{column.name} has no source_type in its contract"
-    parts = [sql.Identifier(column.name)]
+    parts: list[sql.Composable] = [sql.Identifier(column.name)]
     if column.name == contract.key:
         return sql.SQL(" ").join([*parts, sql.SQL("serial PRIMARY KEY")])
     parts.append(sql.Identifier(column.source_type) if column.values else sql.SQL(column.source_type))

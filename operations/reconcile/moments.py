@@ -11,7 +11,7 @@ from babel.dates import format_timedelta
 from psycopg2 import sql
 from totesys.lake.manifests import batches_after, newest_batch, read_batch
 from totesys.lake.store import Bucket
-from totesys.warehouse.models import ledger_table, reconciliation_table
+from totesys.warehouse.models import ETL_SCHEMA, ledger_table, reconciliation_table
 
 from operations.reconcile.cursors import scalar
 from operations.reconcile.result import Comparison
@@ -40,7 +40,7 @@ class Reconciliation:
 
 def read_reconciliation(warehouse: Any) -> Reconciliation:
     """What the warehouse says of itself, in the transaction of the comparison."""
-    ledger, records = (sql.Identifier(table.schema, table.name) for table in (ledger_table(), reconciliation_table()))
+    ledger, records = (sql.Identifier(ETL_SCHEMA, table.name) for table in (ledger_table(), reconciliation_table()))
     # The newest load, not the highest batch: so the load itself reads it.
     newest = sql.SQL("SELECT through_batch_seq FROM {} ORDER BY load_seq DESC LIMIT 1").format(ledger)
     return Reconciliation(
@@ -54,7 +54,7 @@ def record(warehouse: Any, reconciliation: Reconciliation, comparisons: list[Com
     """Writes down what was found, in the transaction of a connection of its own."""
     table = reconciliation_table()
     statement = sql.SQL("INSERT INTO {} (reconciled_at, through_batch_seq, tables, differences) VALUES (%s, %s, %s, %s)").format(
-        sql.Identifier(table.schema, table.name)
+        sql.Identifier(ETL_SCHEMA, table.name)
     )
     differences = sum(comparison.differences for comparison in comparisons)
     with warehouse.cursor() as cursor:

@@ -5,20 +5,31 @@ Compares the current rows of the facts and all rows of the dimensions, each data
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 from totesys.contracts import load_contracts
 from totesys.lake.store import Bucket
+from totesys.runtime.metrics import NAMESPACE
 from totesys.runtime.secrets import read_credentials
 from totesys.warehouse.state import refuse_newer_warehouse
 
+from operations.aws import explain
 from operations.deployment.deployment import Deployment
 from operations.reconcile.compare import compare_all
 from operations.reconcile.databases import session_with, snapshot
 from operations.reconcile.kept_out import read_kept_out
 from operations.reconcile.moments import Reconciliation, WarehouseMoment, read_held, read_reconciliation, record
 from operations.reconcile.result import Comparison
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
+
+DIFFERENCES = "Differences"  # the metric of each comparison
 
 
 @dataclass(frozen=True)
@@ -48,4 +59,19 @@ def reconcile_databases(session: boto3.Session, deployment: Deployment) -> Recon
     held = read_held(ingestion, reconciliation.through_batch_seq)
     with session_with(of_warehouse, "warehouse") as writing, writing:
         record(writing, reconciliation, comparisons)
+    put_differences(session.client("cloudwatch"), deployment.project, sum(comparison.differences for comparison in comparisons))
     return ReconcileOutcome(comparisons, held, reconciliation)
+
+
+def put_differences(cloudwatch: CloudWatchClient, project: str, differences: int) -> None:
+    """Put the number of differences into CloudWatch, where the report finds it. The comparison counts also where that is refused."""
+    datum: MetricDatumTypeDef = {
+        "MetricName": DIFFERENCES,
+        "Dimensions": [{"Name": "Project", "Value": project}],
+        "Value": differences,
+        "Unit": "Count",
+    }
+    try:
+        cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=[datum])
+    except (BotoCoreError, ClientError) as error:
+        print(f"reconcile: the report will not show this comparison: {explain(error)}", file=sys.stderr)

@@ -109,6 +109,7 @@ class Report:
     freshness  per load: the seconds from a snapshot to the commit that brought what came after it
     runs       the last runs of each job, newest first, by the job's short name
     work       per run of a job, the seconds that the job itself took, by the job's short name
+    compared   the last comparison with the source and how many differences it found; None when there was none lately
     parents    fact rows that wait for a parent, as the last load counted; None when it is not known
     """
 
@@ -131,6 +132,7 @@ class Report:
     dead: tuple[Dead, ...]
     parents: int | None
     alarms: tuple[str, ...]
+    compared: ReportedPoint | None
     contracts: tuple[Registered, ...]
     asked: Asked = field(default=Asked(0, 0))
 

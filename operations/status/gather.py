@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import psycopg2
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, NullPool, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from totesys.contracts import load_contracts
 from totesys.errors import PipelineError, RetriableError
-from totesys.lake.manifests import BatchManifest, Held, newest_batch, newest_publish, read_batch, read_publish
+from totesys.lake.manifests import BatchManifest, Held, PublishManifest, newest_batch, newest_publish, read_batch, read_publish
 from totesys.lake.store import Bucket
 from totesys.load.waiting_rows import count_waiting
 from totesys.runtime.secrets import Credentials, read_credentials
@@ -27,8 +27,14 @@ from operations.deployment.stacks import STACKS, describe_stack
 from operations.workflows.display import JobState
 from operations.workflows.runs import job_state
 
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef
+    from mypy_boto3_glue import GlueClient
+
 SHOWN = 5  # batches with rows
 ON_EVENT = "ON EVENT"
+PUBLISHES = 20  # the most that are read to find the one that the last successful load found
 MOST = 50  # the most batches with rows that are read: a lost warehouse lacks every batch
 _RUNS = 5  # of each job
 _PATIENCE = 3  # seconds, with the warehouse
@@ -126,13 +132,13 @@ class Status:
 
 def gather(session: boto3.Session, deployment: Deployment) -> Status:
     """Asks AWS, and the warehouse."""
-    stack: Any = describe_stack(session, f"{deployment.project}-jobs")
+    stack: Any = describe_stack(session, f"{deployment.project}-jobs")  # never None: Deployment.read found every stack
     s3, glue = session.client("s3"), session.client("glue")
     ingestion, processed = Bucket(s3, deployment.ingestion_bucket), Bucket(s3, deployment.processed_bucket)
     newest, publish, jobs = newest_batch(ingestion), newest_publish(processed), last_runs(glue, deployment)
     published = publish.through_batch_seq if publish else 0
     warehouse = ask_warehouse(session, deployment)
-    loaded = loaded_as_aws_shows(processed, jobs.load) if isinstance(warehouse, NotAsked) else warehouse.through
+    loaded = loaded_as_aws_shows(publishes(processed), jobs.load.runs) if isinstance(warehouse, NotAsked) else warehouse.through
     with_rows = last_batches(ingestion, newest, published if loaded is None else loaded)
     batches = [Batch(batch.seq, moment(batch), rows(batch), stage(batch.seq, published, loaded)) for batch in with_rows]
     waiting = [] if loaded is None else [batch for batch in batches if batch.seq > loaded]
@@ -155,7 +161,7 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
     )
 
 
-def trigger_state(glue: Any, name: str) -> str:
+def trigger_state(glue: GlueClient, name: str) -> str:
     """Return a trigger's state, or ON_EVENT for an EVENT trigger: Glue calls it CREATED for life, though it fires."""
     trigger = glue.get_trigger(Name=name)["Trigger"]
     return ON_EVENT if trigger["Type"] == "EVENT" else str(trigger["State"])
@@ -168,7 +174,7 @@ def resources(session: boto3.Session, deployment: Deployment, kind: str) -> list
     return [resource["PhysicalResourceId"] for stack in described for resource in stack if resource["ResourceType"] == kind]
 
 
-def last_runs(glue: Any, deployment: Deployment) -> PipelineJobs:
+def last_runs(glue: GlueClient, deployment: Deployment) -> PipelineJobs:
     """Return the last runs of each job, usually with one request per job. Glue returns the newest first, but a page may be shorter."""
 
     def of(job: str, workflow: str) -> Job:
@@ -208,17 +214,30 @@ def stage(seq: int, published: int, loaded: int | None) -> str:
     return "loaded" if loaded is not None and seq <= loaded else "published" if seq <= published else "landed"
 
 
-def loaded_as_aws_shows(processed: Bucket, load: Job) -> int | None:
-    """Return the newest batch of the publish that the last successful load found; 0 when no load has run, None when none succeeded."""
-    if not load.runs:
+def publishes(processed: Bucket) -> Iterator[PublishManifest]:
+    """Yield the publishes, newest first."""
+    publish = newest_publish(processed)
+    while publish:
+        yield publish
+        publish = read_publish(processed, publish.previous_seq) if publish.previous_seq else None
+
+
+def loaded_as_aws_shows(publishes: Iterator[PublishManifest], loads: Sequence[JobState]) -> int | None:
+    """Return the newest batch of the publish that the last successful load found; 0 when no load has run.
+
+    None when it is not known: none of those loads succeeded, or more than PUBLISHES have come since.
+    """
+    if not loads:
         return 0
-    succeeded = next((run for run in load.runs if run.state == "SUCCEEDED"), None)
+    succeeded = next((run for run in loads if run.state == "SUCCEEDED"), None)
     if succeeded is None:
         return None
-    publish = newest_publish(processed)
-    while publish and datetime.fromisoformat(publish.published_at) > succeeded.started_at:
-        publish = read_publish(processed, publish.previous_seq) if publish.previous_seq else None
-    return publish.through_batch_seq if publish else 0
+    newer = 0
+    for publish in islice(publishes, PUBLISHES):
+        if datetime.fromisoformat(publish.published_at) <= succeeded.started_at:
+            return publish.through_batch_seq
+        newer += 1
+    return 0 if newer < PUBLISHES else None
 
 
 def fresh_to(ingestion: Bucket, newest: BatchManifest | None, loaded: int | None, waiting: Sequence[Batch]) -> datetime | None:
@@ -238,7 +257,7 @@ def dead_letters(ingestion: Bucket, newest: BatchManifest | None) -> dict[str, i
     return {table: count for table in newest.tables if (count := len(letters.of(table).open))}
 
 
-def alarms(cloudwatch: Any, names: Sequence[str], *, has_run: bool) -> list[str]:
+def alarms(cloudwatch: CloudWatchClient, names: Sequence[str], *, has_run: bool) -> list[str]:
     """Those of the alarms that ring: in ALARM, or without data if that is what they tell people. Before the first run none has data."""
     if not names:
         return []
@@ -247,7 +266,7 @@ def alarms(cloudwatch: Any, names: Sequence[str], *, has_run: bool) -> list[str]
     return [alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM" or (has_run and _tells_of_silence(alarm))]
 
 
-def _tells_of_silence(alarm: Mapping[str, Any]) -> bool:
+def _tells_of_silence(alarm: MetricAlarmTypeDef) -> bool:
     return alarm["StateValue"] == "INSUFFICIENT_DATA" and alarm["ActionsEnabled"] and bool(alarm["InsufficientDataActions"])
 
 

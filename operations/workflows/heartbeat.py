@@ -5,9 +5,13 @@ It is silent until the first run: its state for silence, INSUFFICIENT_DATA, is a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.runtime.metrics import NAMESPACE
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
 
 
 def heartbeat_alarm(project: str) -> str:
@@ -15,13 +19,18 @@ def heartbeat_alarm(project: str) -> str:
     return f"{project}-no-heartbeat"
 
 
-def ignore_alarm(cloudwatch: Any, name: str) -> None:
+def ignore_alarm(cloudwatch: CloudWatchClient, name: str) -> None:
     """Lets an alarm tell nobody."""
     cloudwatch.disable_alarm_actions(AlarmNames=[name])
 
 
-def heed_heartbeat(cloudwatch: Any, project: str) -> None:
+def heed_heartbeat(cloudwatch: CloudWatchClient, project: str) -> None:
     """Lets the alarm tell people again, in 20 minutes at the earliest: it counts values, and a 0 says that nothing is caught up yet."""
-    metric = {"MetricName": "CaughtUp", "Dimensions": [{"Name": "Project", "Value": project}], "Value": 0, "Unit": "Count"}
+    metric: MetricDatumTypeDef = {
+        "MetricName": "CaughtUp",
+        "Dimensions": [{"Name": "Project", "Value": project}],
+        "Value": 0,
+        "Unit": "Count",
+    }
     cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=[metric])
     cloudwatch.enable_alarm_actions(AlarmNames=[heartbeat_alarm(project)])

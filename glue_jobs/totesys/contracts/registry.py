@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from totesys.contracts import Contract, parents_first, parse_contract
 from totesys.errors import FatalError
 from totesys.errors.aws import aws_call
 
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
+
 CONTRACT = "contract"  # the parameter of a table that holds its contract's body
 
 
-def registered_contracts(glue: Any, database: str) -> dict[str, Contract]:
+def registered_contracts(glue: GlueClient, database: str) -> dict[str, Contract]:
     """Return the contracts of the source tables in the ingestion database, parents before children.
 
     FatalError when the database has no tables, or a table has no readable contract.
@@ -32,7 +36,7 @@ def registered_contracts(glue: Any, database: str) -> dict[str, Contract]:
     return parents_first(contracts)
 
 
-def registered_contract(table: dict[str, Any]) -> Contract:
+def registered_contract(table: Mapping[str, Any]) -> Contract:
     """Return the contract of a table as Glue describes it. FatalError when the table has no readable contract."""
     try:
         return parse_contract(json.loads(table.get("Parameters", {})[CONTRACT]))

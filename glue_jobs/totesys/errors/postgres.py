@@ -139,7 +139,7 @@ def _state_and_words(error: psycopg2.Error) -> tuple[str, str]:
 
 def keep_last_words(error: psycopg2.Error, connection: psycopg2.extensions.connection) -> None:
     """Store the server's last message in the error. libpq loses that message when the session is closed."""
-    error.last_words = connection.info.error_message or ""  # type: ignore[attr-defined]
+    error.last_words = connection.info.error_message or ""  # type: ignore[attr-defined]  # an attribute of ours
 
 
 def _last_words(error: psycopg2.Error) -> str:

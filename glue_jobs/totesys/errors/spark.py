@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from pyspark.errors import AnalysisException
 
 from totesys.errors import BadDataError, FatalError, RetriableError
 from totesys.lake.files import MISFIT
+
+_DAMAGED = re.compile(r"(s3\S*://\S+) is not a Parquet file")  # Parquet has no class of its own for that
 
 
 @contextmanager
@@ -26,7 +29,10 @@ def lake_errors() -> Iterator[None]:
         path = (error.getMessageParameters() or {}).get("path", "an address of the manifest")
         raise BadDataError(f"{path} has no files, but the newest manifest names it: restore the objects") from error
     except Py4JJavaError as error:
-        for cause in causes(error):
+        found = list(causes(error))
+        if damaged := next(filter(None, (_DAMAGED.match(cause.getMessage() or "") for cause in found)), None):
+            raise BadDataError(f"{damaged[1]} is damaged: it is not a Parquet file. Nothing was committed: restore the object") from error
+        for cause in found:
             if (text := cause.getMessage() or "").startswith(MISFIT):
                 raise BadDataError(
                     f"{text}; nothing was committed. Deploy the contract that the files were written under, with a higher version,"

@@ -48,7 +48,7 @@ def warehouse_errors(credentials: Credentials) -> Iterator[None]:
 def _keep_last_words(context: ExceptionContext) -> None:
     error, connection = context.original_exception, context.connection
     if isinstance(error, psycopg2.Error) and connection is not None:
-        keep_last_words(error, connection.connection.dbapi_connection)  # type: ignore[arg-type]
+        keep_last_words(error, connection.connection.dbapi_connection)  # type: ignore[arg-type]  # always psycopg2's
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, RetriableError
@@ -27,6 +27,12 @@ from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 from totesys.runtime.secrets import read_credentials
 from totesys.warehouse.state import loaded_through
 
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
@@ -37,10 +43,10 @@ NO_TABLE = LiveTable(oid=0, kind="", hides_rows=False, columns={}, key=())
 class IngestClients:
     """The AWS clients that ingest uses."""
 
-    s3: Any
-    glue: Any
-    events: Any
-    secretsmanager: Any
+    s3: S3Client
+    glue: GlueClient
+    events: EventBridgeClient
+    secretsmanager: SecretsManagerClient
 
 
 def run(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], request: RunRequest) -> None:

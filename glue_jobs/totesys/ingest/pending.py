@@ -9,12 +9,16 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.errors import FatalError, PipelineError, RetriableError
 from totesys.errors.aws import aws_call
 from totesys.lake.manifests import BatchManifest, newest_publish
 from totesys.lake.store import Bucket
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_glue import GlueClient
 
 EVENT_SOURCE = "totesys.ingest"
 EVENT_TYPE = "batch pending"
@@ -61,7 +65,7 @@ def is_pending(batch: BatchManifest, through_batch_seq: int) -> bool:
     return batch.data_seq > through_batch_seq
 
 
-def announce(events: Any, glue: Any, publish_workflow: str, batch: BatchManifest) -> bool:
+def announce(events: EventBridgeClient, glue: GlueClient, publish_workflow: str, batch: BatchManifest) -> bool:
     """Announce pending batches on the default event bus, unless the publish workflow is running. Return whether it announced them.
 
     A lost event does no harm: the next tick announces the batches that are still pending.

@@ -6,16 +6,19 @@ A table's data is where its partitions point. The location here is only a new ta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.contracts import MIRROR_LINEAGE, RAW_LINEAGE, RAW_PARTITIONS, Column, Contract, Contracts, Partition
 from totesys.contracts.registry import CONTRACT
 from totesys.lake import layout
 
+if TYPE_CHECKING:
+    from mypy_boto3_glue.type_defs import TableInputTypeDef
+
 OWNER = "totesys"  # some clients cannot read a table without an owner
 
 
-def raw_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
+def raw_table_inputs(contracts: Contracts, bucket: str) -> list[TableInputTypeDef]:
     """Return the TableInputs of the ingestion database: every row version that a batch read."""
     return [
         table_input(
@@ -29,7 +32,7 @@ def raw_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
     ]
 
 
-def mirror_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
+def mirror_table_inputs(contracts: Contracts, bucket: str) -> list[TableInputTypeDef]:
     """Return the TableInputs of the mirror database: the latest row of each key of the source."""
     return [
         table_input(
@@ -43,7 +46,7 @@ def mirror_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any
     ]
 
 
-def star_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
+def star_table_inputs(contracts: Contracts, bucket: str) -> list[TableInputTypeDef]:
     """Return the TableInputs of the star database: the three stars."""
     return [
         table_input(
@@ -59,7 +62,7 @@ def star_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]
 
 def table_input(
     contract: Contract, columns: Sequence[Column], partitions: Sequence[Partition], location: str, grain: str
-) -> dict[str, Any]:
+) -> TableInputTypeDef:
     """Return one table as Glue's CreateTable takes it."""
     return {
         "Name": contract.table,

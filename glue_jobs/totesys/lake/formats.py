@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from totesys.errors import FatalError
 from totesys.lake.store import Bucket
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # For each kind, the format that this code writes, which is also the newest that it reads.
 BATCH_MANIFEST = 1
@@ -27,6 +30,7 @@ WAREHOUSE = 1  # the tables of schema etl
 _FORMAT = "format"
 
 _Made = TypeVar("_Made")
+_Format = TypeVar("_Format", bound="DataclassInstance")
 
 
 def with_format(number: int, body: dict[str, Any]) -> dict[str, Any]:
@@ -57,12 +61,12 @@ def make_of(bucket: Bucket, key: str, body: Any, newest: int, make: Callable[[di
         raise bucket.damaged(key, f"a field has another type ({error})") from error
 
 
-def build(kind: Callable[..., _Made], body: dict[str, Any], **parsed: Any) -> _Made:
+def build(kind: type[_Format], body: dict[str, Any], **parsed: Any) -> _Format:
     """Return an object of the dataclass `kind`, made from JSON fields and from `parsed` values, which replace fields of the same name.
 
     Unknown fields are ignored, and missing ones get their defaults. ValueError when a field that has no default is missing.
     """
-    values, known = {**body, **parsed}, fields(kind)  # type: ignore[arg-type]
+    values, known = {**body, **parsed}, fields(kind)
     required = [one.name for one in known if one.default is MISSING and one.default_factory is MISSING]
     if lacking := [name for name in required if name not in values]:
         raise ValueError(f"it lacks {', '.join(lacking)}")

@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from totesys.errors import FatalError
 from totesys.errors.aws import aws_call
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 _PER_DELETE = 1000
 _FIRST_KEYS = 10  # keys per request: foreign objects, for example a console's folder marker, may come before ours
@@ -27,7 +31,7 @@ class AlreadyThereError(Exception):
 class Bucket:
     """One bucket and a boto3 S3 client."""
 
-    client: Any
+    client: S3Client
     name: str
 
     def get(self, key: str) -> bytes:
@@ -69,7 +73,7 @@ class Bucket:
         S3 answers with success even if it could not delete some keys, and lists those. Then an error is raised.
         """
         for start in range(0, len(keys), _PER_DELETE):
-            some = [{"Key": key} for key in keys[start : start + _PER_DELETE]]
+            some: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys[start : start + _PER_DELETE]]
             with self._call("deleting", some[0]["Key"]):
                 answer = self.client.delete_objects(Bucket=self.name, Delete={"Objects": some, "Quiet": True})
                 if errors := answer.get("Errors"):

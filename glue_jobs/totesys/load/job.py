@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import SparkSession
 from sqlalchemy import Connection
@@ -37,6 +37,9 @@ from totesys.warehouse import session
 from totesys.warehouse.authority import with_one_certificate
 from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+
 _log = logging.getLogger(__name__)
 _BACKFILL_TRIES = 2
 
@@ -51,7 +54,7 @@ class LoadJob:
     """
 
     project: str
-    events: Any
+    events: EventBridgeClient
     processed: Bucket
     credentials: Credentials
     contracts: Contracts
@@ -126,7 +129,7 @@ class LoadJob:
         started = time.monotonic()
         publish = plan.publish
         _log.info("loading publish %d: batches above %d through %d", publish.seq, plan.after_batch_seq, publish.through_batch_seq)
-        options = session.writer_options(connection.connection.dbapi_connection)  # type: ignore[arg-type]
+        options = session.writer_options(connection.connection.dbapi_connection)  # type: ignore[arg-type]  # always psycopg2's
         writer = staging.StagingWriter(with_one_certificate(self.credentials), self.attempt, options)
         stage = Staging(self.processed.name, self.contracts, self.spark, writer)
         tables = stage.tables(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from sqlalchemy import Connection, Select, Table, delete, func, literal, null, select, text, union_all, update
 
@@ -81,10 +82,10 @@ def move_boundaries(connection: Connection, contract: Contract, fact: Table, sta
     outcome.check_ledger(connection, ledger, moved.rowcount == after)
 
 
-def _newest_first(ledger: Table) -> Select:
+def _newest_first(ledger: Table) -> Select[Any]:
     return select(*(ledger.c[column.name] for column in fields(Loaded))).order_by(ledger.c.load_seq.desc()).limit(1)
 
 
-def _first(connection: Connection, loads: Select) -> Loaded:
+def _first(connection: Connection, loads: Select[Any]) -> Loaded:
     row = connection.execute(loads).first()
     return Loaded(*row) if row else Loaded()

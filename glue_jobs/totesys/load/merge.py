@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Select, Table, exists, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -151,6 +152,6 @@ def _upsert(contract: Contract, target: Table, staged: Table) -> Insert:
     )
 
 
-def _lake_columns(contract: Contract, staged: Table) -> tuple[list[str], Select]:
+def _lake_columns(contract: Contract, staged: Table) -> tuple[list[str], Select[Any]]:
     names = [column.name for column in contract.lake_columns]
     return names, select(*(staged.c[name] for name in names)).order_by(staged.c[contract.key])

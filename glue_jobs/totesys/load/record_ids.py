@@ -7,6 +7,7 @@ if it is too low.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from sqlalchemy import Connection, Row, Table, func, select, text
 
@@ -62,7 +63,7 @@ def reserve(connection: Connection, contract: Contract, fact: Table, last: int, 
     return floor
 
 
-def _no_ids_left(contract: Contract, fact: Table, sequence: Row, floor: int, left: int, rows: int, last_value: int) -> str:
+def _no_ids_left(contract: Contract, fact: Table, sequence: Row[Any], floor: int, left: int, rows: int, last_value: int) -> str:
     key = fact.primary_key.columns[0]
     cure = []
     if sequence.type != "bigint":

@@ -7,12 +7,14 @@ gone in stay in these tables, with the load after which they went in: a backfill
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
     Select,
+    SelectBase,
     Table,
     and_,
     case,
@@ -58,7 +60,7 @@ def bring_in(connection: Connection, contract: Contract, stars: Mapping[str, Tab
     return rows_in
 
 
-def entered(contract: Contract, staged: Table, base: Loaded) -> Select:
+def entered(contract: Contract, staged: Table, base: Loaded) -> Select[Any]:
     """Return the batch_seq of each row that a backfill brought in after its base."""
     waiting = waiting_table(contract)
     released = select(waiting).where(waiting.c.went_in_after == base.load_seq).subquery()
@@ -101,13 +103,13 @@ def count(connection: Connection, contract: Contract) -> int:
     return connection.scalar(select(func.count()).select_from(waiting).where(waiting.c.went_in_after.is_(None))) or 0
 
 
-def _entering(contract: Contract, staged: Table | None, released: FromClause) -> Select:
+def _entering(contract: Contract, staged: Table | None, released: FromClause) -> SelectBase:
     """Return the rows that go in: the released rows, and the staged rows that do not wait."""
     names = [column.name for column in contract.file_columns]
     old = select(*(released.c[name] for name in names))
     if staged is None:
         return old
-    return union_all(old, select(*(staged.c[name] for name in names)).where(~_is_known(contract, staged)))  # type: ignore[return-value]
+    return union_all(old, select(*(staged.c[name] for name in names)).where(~_is_known(contract, staged)))
 
 
 def _let_wait(

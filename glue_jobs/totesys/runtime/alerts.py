@@ -6,11 +6,15 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from totesys.errors import RetriableError
 from totesys.errors.aws import aws_call
 from totesys.runtime.logs import log_fields
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 EVENT_SOURCE = "totesys.alert"
 _PER_CALL = 10  # the most that PutEvents takes
@@ -28,12 +32,12 @@ class Alert:
     text: str
 
 
-def send(events: Any, project: str, alerts: Sequence[Alert]) -> None:
+def send(events: EventBridgeClient, project: str, alerts: Sequence[Alert]) -> None:
     """Put the alerts on the default event bus, before the commit that they report. So an alert may come twice, but none is lost."""
     for alert in alerts:
         log.warning("alert, %s: %s", alert.kind, alert.text, extra=log_fields("alert", batch=alert.batch_seq, table=alert.table))
     for start in range(0, len(alerts), _PER_CALL):
-        entries = [
+        entries: list[PutEventsRequestEntryTypeDef] = [
             {
                 "Source": EVENT_SOURCE,
                 "DetailType": alert.kind,

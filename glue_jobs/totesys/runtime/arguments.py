@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-Arguments = TypeVar("Arguments")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Arguments = TypeVar("Arguments", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class LoadArguments:
 def parse_arguments(arguments: type[Arguments], argv: Sequence[str]) -> Arguments:
     """Return the dataclass, filled from the command line. Glue's own options are ignored. Exits 2 and names what is missing."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    for item in fields(arguments):  # type: ignore[arg-type]
+    for item in fields(arguments):
         parser.add_argument(f"--{item.name}", required=item.default is MISSING)
     known, _ = parser.parse_known_args(list(argv))
     return arguments(**{name: value for name, value in vars(known).items() if value is not None})

@@ -8,6 +8,7 @@ The namespace is Totesys. Every metric has the dimension Project.
     StageSeconds               how long the job took, with Job
     Slowdown                   StageSeconds divided by its median of the last day, with Job; 0 for a run of less than a minute
     HeldTables, DeadLetters, WaitingRows                current state
+    Differences                what `totesys reconcile` found in a comparison; no job puts it
     OldestTransactionSeconds   for how long the source's oldest transaction has been the same
 """
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
@@ -23,8 +24,13 @@ from botocore.config import Config
 from totesys.errors import PipelineError
 from totesys.errors.aws import aws_call
 
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.literals import StandardUnitType
+    from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDatumTypeDef
+
 NAMESPACE = "Totesys"
-_UNITS = {
+_UNITS: dict[str, StandardUnitType] = {
     "CaughtUp": "Count",
     "Freshness": "Seconds",
     "RowsRead": "Count",
@@ -63,7 +69,7 @@ class Counts(logging.Handler):
                 value = before + value if name in _SUMMED else max(before, value)
             self.values[name, table] = value
 
-    def data(self, project: str, job: str) -> list[dict[str, Any]]:
+    def data(self, project: str, job: str) -> list[MetricDatumTypeDef]:
         """Return the metrics as PutMetricData takes them."""
         values = dict(self.values)
         freshness = [value for (name, _), value in values.items() if name == "Freshness"]
@@ -84,7 +90,7 @@ def put(project: str, job: str, counts: Counts, seconds: float) -> None:
         log.warning("this run's metrics are lost: %s", error)
 
 
-def _slowdown(cloudwatch: Any, project: str, job: str, seconds: float) -> float:
+def _slowdown(cloudwatch: CloudWatchClient, project: str, job: str, seconds: float) -> float:
     if seconds < _SHORT:
         return 0.0
     now = datetime.now(timezone.utc)
@@ -96,10 +102,10 @@ def _slowdown(cloudwatch: Any, project: str, job: str, seconds: float) -> float:
     return seconds / median if median else 0.0
 
 
-def _datum(name: str, value: float, project: str, job: str, table: str | None) -> dict[str, Any]:
+def _datum(name: str, value: float, project: str, job: str, table: str | None) -> MetricDatumTypeDef:
     return {"MetricName": name, "Dimensions": _dimensions(name, project, job, table), "Value": value, "Unit": _UNITS[name]}
 
 
-def _dimensions(name: str, project: str, job: str, table: str | None) -> list[dict[str, str]]:
+def _dimensions(name: str, project: str, job: str, table: str | None) -> list[DimensionTypeDef]:
     parts = {"Project": project, "Job": job if name in _OF_JOB else None, "Table": table}
     return [{"Name": part, "Value": text} for part, text in parts.items() if text]

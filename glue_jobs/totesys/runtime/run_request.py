@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.errors import FatalError
 from totesys.errors.aws import aws_call
 from totesys.lake.formats import RUN_REQUEST, refuse_newer
+
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class RunRequest:
 ORDINARY_RUN = RunRequest()
 
 
-def read_run_request(glue: Any, workflow: str | None, run_id: str | None) -> RunRequest:
+def read_run_request(glue: GlueClient, workflow: str | None, run_id: str | None) -> RunRequest:
     """Return the request of the workflow run that a job belongs to; the defaults for a job outside a workflow."""
     if not (workflow and run_id):
         return ORDINARY_RUN

@@ -9,10 +9,13 @@ import re
 from dataclasses import dataclass, field
 from functools import cache
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from totesys.errors import FatalError
 from totesys.errors.aws import aws_call
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -60,7 +63,7 @@ def _file(ca: str) -> str:
     return file.name
 
 
-def read_credentials(client: Any, secret_id: str) -> Credentials:
+def read_credentials(client: SecretsManagerClient, secret_id: str) -> Credentials:
     """Return the credentials in a secret. FatalError when the secret is missing, empty or not of our form."""
     with aws_call(f"reading secret {secret_id}", "run scripts/deploy.sh, and check the job's role"):
         text = client.get_secret_value(SecretId=secret_id)["SecretString"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import SparkSession
 
@@ -27,6 +27,11 @@ from totesys.transform.backfill import backfill_work
 from totesys.transform.publish import TABLES_AT_ONCE, Work, publish
 from totesys.transform.spark_lake import SparkLake
 
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_s3 import S3Client
+
 log = logging.getLogger(__name__)
 
 
@@ -34,9 +39,9 @@ log = logging.getLogger(__name__)
 class TransformClients:
     """The AWS clients that transform uses."""
 
-    s3: Any
-    glue: Any
-    events: Any
+    s3: S3Client
+    glue: GlueClient
+    events: EventBridgeClient
 
 
 @dataclass(frozen=True)

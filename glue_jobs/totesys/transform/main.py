@@ -17,7 +17,7 @@ from totesys.transform.job import TransformClients, TransformJob
 def main(argv: Sequence[str]) -> None:
     """Publish all pending batches, if there are any."""
     arguments = parse_arguments(TransformArguments, argv)
-    clients = TransformClients(*(boto3.client(name) for name in ("s3", "glue", "events")))
+    clients = TransformClients(boto3.client("s3"), boto3.client("glue"), boto3.client("events"))
     request = read_run_request(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
     TransformJob(
         lambda: spark_session("totesys-transform"), clients, arguments, request, secrets.token_hex(4), datetime.now(timezone.utc)

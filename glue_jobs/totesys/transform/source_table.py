@@ -16,7 +16,7 @@ from totesys.lake import layout
 from totesys.lake.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
 from totesys.transform.merge import first_states, merge
-from totesys.transform.spark_lake import ROWS_PER_FILE, SparkLake, are_few, check_rows, divided, key_range
+from totesys.transform.spark_lake import ROWS_PER_FILE, SparkLake, are_few, check_capture, check_rows, divided, key_range
 from totesys.transform.tables import rows_of
 
 _XID_MASK = 2**32 - 1  # rows carry the lower 32 bits of the transaction that wrote them
@@ -53,7 +53,7 @@ def publish_source_table(lake: SparkLake, publishing: Publishing, contracts: Con
     known = _known(lake, publishing, contract, captures)
     states = _merged_states(lake, publishing, contract, captures, known, fact).persist()
     try:
-        merged = _counted(states, contract, fact, publishing, known)
+        merged = _counted(states, contract, fact, publishing, captures, known)
         if not merged.ranges:
             return SourceChange()
         return _write(lake, publishing, contracts, contract, fact, merged)
@@ -120,7 +120,12 @@ def _version_columns(contract: Contract, fact: Contract | None) -> list[str]:
 
 
 def _counted(
-    states: DataFrame, contract: Contract, fact: Contract | None, publishing: Publishing, known: Collection[PartitionState]
+    states: DataFrame,
+    contract: Contract,
+    fact: Contract | None,
+    publishing: Publishing,
+    captures: dict[int, TableCapture],
+    known: Collection[PartitionState],
 ) -> _Merged:
     """Return the states with their counts, in one small job. Key ranges without a change are left out.
 
@@ -133,6 +138,7 @@ def _counted(
         states.groupBy(key_range(contract), "_seen_seq")
         .agg(
             F.count_if(F.col("_seen_seq") == 0).alias("known"),
+            F.count_if((F.col("_seen_seq") > 0) & ~F.col("is_deleted")).alias("captured"),
             F.count_if(is_last).alias("rows"),
             F.count_if(is_last & (F.col("batch_seq") > publishing.published_seq)).alias("new_rows"),
             F.max(F.when(is_last, F.col("batch_seq"))).alias("max_batch_seq"),
@@ -147,6 +153,8 @@ def _counted(
         .collect()
     )
     check_rows(layout.mirror_table(contract.table), known, sum(row["known"] for row in counted))
+    for seq, capture in captures.items():
+        check_capture(contract.table, seq, capture, sum(row["captured"] for row in counted if row["_seen_seq"] == seq))
     for name in days if fact else ():
         if no_dates := sum(row[f"no_date_{name}"] for row in counted):
             raise BadDataError(

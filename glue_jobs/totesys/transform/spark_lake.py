@@ -17,7 +17,7 @@ from totesys.errors import BadDataError
 from totesys.lake import layout
 from totesys.lake.files import read_files
 from totesys.lake.formats import OPEN_LETTERS, refuse_newer
-from totesys.lake.manifests import DeadLetters, PartitionState
+from totesys.lake.manifests import DeadLetters, PartitionState, TableCapture
 
 ROWS_PER_FILE = 1_000_000
 _RANGES = 2**31
@@ -37,16 +37,27 @@ class SparkLake:
         return self._read(contract, columns, {layout.uri(self.ingestion_bucket, key): version for key, version in files.items()})
 
     def read_kept_out(self, dead_letters: Mapping[int, DeadLetters]) -> DataFrame | None:
-        """Return the keys that batches kept out of the lake (key, batch_seq); None if there are none. `dead_letters` is by batch."""
+        """Return the keys that batches kept out of the lake (key, batch_seq), by batch number; None when no batch kept out any.
+
+        BadDataError when a file of keys does not hold as many as its manifest says.
+        """
         if not dead_letters:
             return None
         for dead in dead_letters.values():
             refuse_newer(layout.uri(self.ingestion_bucket, dead.open_letters), dead.format, OPEN_LETTERS)
-        open_letters = {seq: dead.open_letters for seq, dead in dead_letters.items()}
         # All files are read at once, and the file's name gives the batch. With one frame per file, the plan would grow with the batches.
-        batches = F.create_map(*[F.lit(part) for seq, open_ in open_letters.items() for part in (PurePosixPath(open_).name, seq)])
-        keys = self.spark.read.schema("key bigint").parquet(*[layout.uri(self.ingestion_bucket, open_) for open_ in open_letters.values()])
-        return keys.select("key", F.element_at(batches, F.col("_metadata.file_name")).cast("bigint").alias("batch_seq"))
+        files = {dead.open_letters: seq for seq, dead in dead_letters.items()}
+        batches = F.create_map(*[F.lit(part) for key, seq in files.items() for part in (PurePosixPath(key).name, seq)])
+        rows = self.spark.read.schema("key bigint").parquet(*[layout.uri(self.ingestion_bucket, key) for key in files])
+        keys = rows.select("key", F.element_at(batches, F.col("_metadata.file_name")).cast("bigint").alias("batch_seq"))
+        counted: dict[int, int] = dict(keys.groupBy("batch_seq").count().collect())
+        for key, seq in files.items():
+            if counted.get(seq, 0) != dead_letters[seq].rows:
+                raise BadDataError(
+                    f"{layout.uri(self.ingestion_bucket, key)} holds {counted.get(seq, 0)} keys, but the manifest of batch {seq} says"
+                    f" {dead_letters[seq].rows}, so nothing was published: restore the object"
+                )
+        return keys
 
     def read(self, contract: Contract, columns: Iterable[Column], states: Collection[PartitionState]) -> DataFrame:
         """Return the rows of the partitions that a manifest names; an empty frame when there are none.
@@ -88,6 +99,15 @@ def check_rows(table: str, states: Collection[PartitionState], rows: int) -> Non
         raise BadDataError(
             f"the lake's files of {table} hold {rows} rows, but the newest manifest says {promised}. Nothing was published: restore the"
             f" objects that are missing below {', '.join(state.prefix for state in states)}, and remove objects that no publish wrote"
+        )
+
+
+def check_capture(table: str, seq: int, capture: TableCapture, rows: int) -> None:
+    """Raise BadDataError unless `rows`, which were read from the files that a batch landed, are as many as its manifest says."""
+    if rows != capture.rows:
+        raise BadDataError(
+            f"the landed files of {table} in batch {seq} hold {rows} rows, but the manifest of the batch says {capture.rows}, so"
+            f" nothing was published: restore the objects {', '.join(landed.key for landed in capture.files)}"
         )
 
 

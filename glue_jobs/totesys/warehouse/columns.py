@@ -7,7 +7,7 @@ tables. The load never narrows a column: a column that is wider than its contrac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Connection, Table, select, text
 from sqlalchemy.exc import DBAPIError
@@ -100,7 +100,7 @@ def widen_columns(connection: Connection, table: Table, live: LiveColumns, view:
     return Widened([f"{table.fullname}.{name}" for name in actions], grants)
 
 
-def _widen_sequence(connection: Connection, table: Table, column: Column) -> None:
+def _widen_sequence(connection: Connection, table: Table, column: Column[Any]) -> None:
     of_column = text("SELECT pg_get_serial_sequence(:table, :column)")
     sequence = connection.scalar(of_column, {"table": table.fullname, "column": column.name})
     if sequence:
@@ -112,9 +112,9 @@ def _is_widened(live: LiveType, wanted: str) -> bool:
     return widens(live.type, wanted) and not live.is_domain
 
 
-def _type(connection: Connection, column: Column) -> str:
+def _type(connection: Connection, column: Column[Any]) -> str:
     return str(column.type.compile(connection.dialect)).lower().replace(", ", ",")
 
 
-def _quoted(connection: Connection, column: Column) -> str:
+def _quoted(connection: Connection, column: Column[Any]) -> str:
     return connection.dialect.identifier_preparer.quote(column.name)

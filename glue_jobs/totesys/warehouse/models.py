@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -34,12 +35,12 @@ ETL_SCHEMA = "etl"
 TOMBSTONE = "tombstone"
 STAGING = re.compile(r"staging_([0-9a-f]{8})_\w+")  # the name of a staging table; the group is the attempt that made it
 
-_SQL_TYPES: dict[str, TypeEngine] = {
+_SQL_TYPES: dict[str, TypeEngine[Any]] = {
     "int": Integer(), "bigint": BigInteger(), "varchar": String(), "date": Date(), "time": Time(), "boolean": Boolean(),
 }  # fmt: skip
 
 
-def sql_type(warehouse_type: str) -> TypeEngine:
+def sql_type(warehouse_type: str) -> TypeEngine[Any]:
     """Return the SQLAlchemy type of a contract's warehouse type. KeyError for a type that no contract may use."""
     numeric = digits(warehouse_type)
     return Numeric(*numeric) if numeric else _SQL_TYPES[warehouse_type]
@@ -52,7 +53,7 @@ def warehouse_tables(warehouse: dict[str, Contract]) -> dict[str, Table]:
 
 
 def _star_table(contract: Contract, warehouse: dict[str, Contract], metadata: MetaData) -> Table:
-    def column(item: contracts.Column) -> Column:
+    def column(item: contracts.Column) -> Column[Any]:
         parent = warehouse[item.references] if item.references else None
         references = [ForeignKey(f"{PUBLIC_SCHEMA}.{parent.table}.{parent.key}")] if parent else []
         return Column(
@@ -176,7 +177,7 @@ def tombstone_staging_table(attempt: str) -> Table:
     return _staging_table(TOMBSTONE, attempt, *columns, Column("is_deleted", Boolean))
 
 
-def _staging_table(table: str, attempt: str, *columns: Column) -> Table:
+def _staging_table(table: str, attempt: str, *columns: Column[Any]) -> Table:
     return Table(f"{staging_prefix(attempt)}{table}", MetaData(schema=ETL_SCHEMA), *columns, prefixes=["UNLOGGED"])
 
 

@@ -24,9 +24,10 @@ def warehouse_engine(credentials: Credentials, session_name: str) -> Engine:
     """Return an engine whose sessions have a name, which shows other loads that their owner is alive. Error messages hide parameters."""
 
     def connect() -> psycopg2.extensions.connection:
-        keepalives = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4}
-        settings = {"options": session.options(session.SESSION), "client_encoding": "UTF8"}
-        connection = psycopg2.connect(**credentials.libpq(), application_name=session_name, **settings, **keepalives)
+        connection: psycopg2.extensions.connection = psycopg2.connect(
+            **credentials.libpq(), application_name=session_name, options=session.options(session.SESSION), client_encoding="UTF8",
+            keepalives_idle=60, keepalives_interval=15, keepalives_count=4,
+        )  # fmt: skip
         session.settle(connection)
         return connection
 

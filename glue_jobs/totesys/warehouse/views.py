@@ -17,7 +17,7 @@ from totesys.warehouse.models import PUBLIC_SCHEMA, tombstone_table
 class _CreateView(DDLElement):
     """CREATE OR REPLACE VIEW, for which SQLAlchemy has no construct."""
 
-    def __init__(self, view: Table, rows: Select) -> None:
+    def __init__(self, view: Table, rows: Select[Any]) -> None:
         self.view = view
         self.rows = rows
 
@@ -28,7 +28,7 @@ def _compile(element: _CreateView, compiler: Any, **_: Any) -> str:
     return f"CREATE OR REPLACE VIEW {compiler.preparer.format_table(element.view)} AS {rows}"
 
 
-def current_rows(contract: Contract, fact: Table) -> Select:
+def current_rows(contract: Contract, fact: Table) -> Select[Any]:
     """Return the version with the highest record id of each key that has no tombstone.
 
     Both orders are descending, so that an index on (key, record id), read backwards, yields one key's row or all rows without a sort.

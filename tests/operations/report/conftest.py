@@ -129,8 +129,8 @@ def full() -> Report:
         ),
         runs=runs, work={job: tuple(ReportedPoint(one.started_at, one.seconds / 2) for one in of_job) for job, of_job in runs.items()},
         held={"staff": held}, drift={"design": (f"design.{_LONG} is new {SCRIPT}",)},
-        dead=(Dead("payment", 1204, ((f"payment_date: {SCRIPT}is not a date", 1200), (f"{_LONG}: null", 4))),),
-        parents=3, alarms=("p-late", f"p-{SCRIPT}"),
+        dead=(Dead("payment", 1204, ((f"payment_date: {SCRIPT} is not a date", 1200), (f"{_LONG}: null", 4))),),
+        parents=3, alarms=("p-late", f"p-{SCRIPT}"), compared=ReportedPoint(NOW - timedelta(minutes=40), 2),
         contracts=(
             Registered("staff", "source", 3, 7, NOW - timedelta(days=9), (f"staff.{_LONG}: added, text", SCRIPT), False, 20),
             *(Registered(table, "source", 1, 9, NOW - timedelta(days=90), rows=1234567) for table in tables if table != "staff"),
@@ -147,6 +147,6 @@ def empty() -> Report:
         project="p", place="eu-west-2", made_at=NOW, version="unknown", deployed_at=NOW - timedelta(minutes=1),
         workflows=(Workflow("p-ingest", ()),),
         read_at=None, landed=0, published=0, loaded=0, batches=(), freshness=(), runs={"ingest": (), "transform": (), "load": ()},
-        work={"ingest": (), "transform": (), "load": ()}, held={}, drift={}, dead=(), parents=None, alarms=(),
+        work={"ingest": (), "transform": (), "load": ()}, held={}, drift={}, dead=(), parents=None, alarms=(), compared=None,
         contracts=(Registered("staff", "source", 1, 7, NOW),),
     )  # fmt: skip

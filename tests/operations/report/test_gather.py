@@ -18,8 +18,10 @@ from local_aws.environment import aws_environment
 from operations.aws import aws_session
 from operations.cli.report import report as command
 from operations.deployment.deployment import Deployment
-from operations.report.gather import BATCHES, PUBLISHES, Requests, gather, loaded_as_aws_shows, workflow
+from operations.reconcile.reconcile import put_differences
+from operations.report.gather import BATCHES, Requests, gather, workflow
 from operations.report.model import Report
+from operations.status.gather import PUBLISHES, loaded_as_aws_shows
 from tests.conftest import Database
 from tests.operations.report.conftest import NOW, run
 from tests.support.local_aws.machine import wait_until
@@ -29,7 +31,7 @@ PROJECT = "report-test"
 LANDED = BATCHES + 30
 WHY = Held("drift", "staff: a column is new", "change it back", "2026-03-02T07:10:00+00:00", 1, 2, 1, 1)
 # Stacks (and that of the jobs once more), the names of the alarms, alarms, metrics, workflows, runs of jobs, lists of both buckets.
-FIXED_REQUESTS = 9 + 1 + 1 + 1 + 1 + 2 + 3 + 2
+FIXED_REQUESTS = 9 + 1 + 1 + 1 + 1 + 2 + 3 + 2 + 1
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,15 @@ def batch(seq: int, at: datetime, held: Mapping[str, Held]) -> BatchManifest:
     return BatchManifest(
         seq, f"{seq:010d}-a", "", "", at.isoformat(), SourceIdentity("", 1, 1), seq, previous, tables, held=dict(held)
     )  # fmt: skip
+
+
+def test_the_last_comparison_is_the_one_that_reconcile_put_last(ask: Callable[[], Report], deployed: DeployedStack) -> None:
+    assert ask().compared is None
+    cloudwatch = deployed.aws.client("cloudwatch")
+    put_differences(cloudwatch, PROJECT, 4)
+    compared = ask().compared
+    assert compared is not None and compared.value == 4
+    assert datetime.now(timezone.utc) - compared.at < timedelta(minutes=2)
 
 
 def write_page(*options: str) -> Result:

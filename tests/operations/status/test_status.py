@@ -36,6 +36,7 @@ from operations.status.gather import (
     last_runs,
     loaded_as_aws_shows,
     moment,
+    publishes,
     read_warehouse,
     stage,
 )
@@ -325,14 +326,14 @@ def published(lake: FakeLake, *, seq: int, through: int, at: datetime) -> None:
 
 
 def test_aws_shows_the_publish_that_the_last_successful_load_found(lake: FakeLake) -> None:
-    loads = Job("p-load", (replace(HICCUP, started_at=NOW), SUCCEEDED))
-    assert loaded_as_aws_shows(lake.processed, Job("p-load")) == 0
-    assert loaded_as_aws_shows(lake.processed, loads) == 0
+    loads = (replace(HICCUP, started_at=NOW), SUCCEEDED)
+    assert loaded_as_aws_shows(publishes(lake.processed), ()) == 0
+    assert loaded_as_aws_shows(publishes(lake.processed), loads) == 0
     published(lake, seq=1, through=4, at=SUCCEEDED.started_at - timedelta(minutes=1))
     published(lake, seq=2, through=7, at=SUCCEEDED.started_at + timedelta(minutes=1))
-    assert loaded_as_aws_shows(lake.processed, loads) == 4
-    assert loaded_as_aws_shows(lake.processed, Job("p-load", (SUCCEEDED, replace(SUCCEEDED, started_at=NOW)))) == 4
-    assert loaded_as_aws_shows(lake.processed, Job("p-load", (HICCUP, HICCUP))) is None, "an older load may have succeeded"
+    assert loaded_as_aws_shows(publishes(lake.processed), loads) == 4
+    assert loaded_as_aws_shows(publishes(lake.processed), (SUCCEEDED, replace(SUCCEEDED, started_at=NOW))) == 4
+    assert loaded_as_aws_shows(publishes(lake.processed), (HICCUP, HICCUP)) is None, "an older load may have succeeded"
 
 
 class Paginating:
