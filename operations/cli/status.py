@@ -9,13 +9,13 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from operations.attention import Problem, compared, of_status
 from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
 from operations.cli.console import make_console, make_table, print_json
 from operations.cli.exit_codes import FAILED
 from operations.cli.options import examples, json_option
 from operations.deployment.deployment import Deployment
+from operations.status.attention import Problem, compared, of_status
 from operations.status.gather import MOST, NotAsked, Status, WarehouseStatus, gather
 from operations.values import age
 from operations.workflows.display import JobState

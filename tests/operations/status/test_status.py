@@ -18,9 +18,9 @@ from totesys.lake.store import Bucket
 from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 from local_totesys.postgres import free_port
-from operations.attention import of_status
 from operations.cli.console import make_console
 from operations.cli.status import show
+from operations.status.attention import of_status
 from operations.status.gather import (
     MOST,
     Batch,
