@@ -194,8 +194,8 @@ def is_told(before: Held | None, now: Held) -> bool:
     return before.reason == now.reason or (now.cause in ("deletes", "error") and before.cure == now.cure)
 
 
-def held_back(before: TableCapture) -> TableCapture:
-    """The capture of a table that is held back: as of the last batch that did not, and without rows of this one. What releases it reads
+def held_capture(before: TableCapture) -> TableCapture:
+    """The capture of a table that is held: as of the last batch that did not, and without rows of this one. What releases it reads
     the table in full."""
     dead = replace(before.dead_letters, new_rows=0) if before.dead_letters else None
     return replace(before, mode="delta", rows=0, files=(), since_xmin=None, dead_letters=dead)

@@ -35,7 +35,7 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Held:
-    """Why a table is held back: its capture point stays, nothing of it flows, and nothing of it is lost.
+    """Why a table is held: its capture point stays, nothing of it flows, and nothing of it is lost.
 
     cause             "deletes": too many rows are gone; "rows": their values cannot be read; "drift": the table is not what its contract
                       says; "error": the source could not lock, count or read it. Every batch tries again
@@ -145,7 +145,7 @@ class BatchManifest:
     snapshot_lsn              the position in the source's log by which everything that the snapshot saw is on disk; 0 when nobody asked
     oldest_transaction_since  UTC time of the first snapshot in a row whose oldest running transaction was the same one, ISO 8601
     tables                    what was read of each table; of a held table, by the last batch that did not hold it, if there was one
-    held                      why tables are held back
+    held                      why tables are held
     drift                     by table, drift that does not keep its rows from flowing
     observed                  by table, what the next batch's structure is compared with
     """

@@ -1,10 +1,10 @@
 """The jobs' metrics: counted from what they log, and put into CloudWatch once, when the job ends.
 
 Namespace Totesys; every metric has the dimension Project.
-    CaughtUp                   1 when nothing waits: the heartbeat
+    CaughtUp                   1 when no batch is pending: the heartbeat
     Freshness                  seconds from the previous snapshot of a table to the commit that brought what came after it, a true upper
                                bound for every change; with Table, and without it the worst
-    RowsRead, RowsWritten, RowsHeldBack, BytesWritten   with Job
+    RowsRead, RowsWritten, RowsKeptOut, BytesWritten   with Job
     StageSeconds               how long the job took, with Job
     Slowdown                   StageSeconds over its median of the last day, with Job; 0 for a run of less than a minute
     HeldTables, DeadLetters, WaitingRows                what stands as it is now
@@ -30,7 +30,7 @@ _UNITS = {
     "Freshness": "Seconds",
     "RowsRead": "Count",
     "RowsWritten": "Count",
-    "RowsHeldBack": "Count",
+    "RowsKeptOut": "Count",
     "BytesWritten": "Bytes",
     "StageSeconds": "Seconds",
     "Slowdown": "None",
@@ -39,7 +39,7 @@ _UNITS = {
     "WaitingRows": "Count",
     "OldestTransactionSeconds": "Seconds",
 }
-_OF_JOB = {"RowsRead", "RowsWritten", "RowsHeldBack", "BytesWritten", "StageSeconds", "Slowdown"}
+_OF_JOB = {"RowsRead", "RowsWritten", "RowsKeptOut", "BytesWritten", "StageSeconds", "Slowdown"}
 _SUMMED = _OF_JOB
 _SHORT = 60.0  # seconds; below, start-up is most of a run, and twice of it is nothing to wake anybody for
 
