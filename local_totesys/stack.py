@@ -57,9 +57,7 @@ class Stack:
     def alone(self) -> Iterator[None]:
         """Lock the folder while a command works on it. Create the folder if needed, and refuse a folder that holds foreign files."""
         if UNUSABLE & set(str(self.folder)):
-            raise StackError(
-                'LOCAL_DIR contains one of : " $ ` \\ or a line break, which search paths cannot contain: name another folder'
-            )
+            raise StackError('LOCAL_DIR contains one of : " $ ` \\ or a line break, which search paths cannot contain: name another folder')
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / STATE).exists() and any(self.folder.iterdir()):
             raise StackError(f"{self.folder} holds other files: set LOCAL_DIR to an empty or new folder")

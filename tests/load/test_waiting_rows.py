@@ -145,7 +145,7 @@ def released_order(new_history: Callable[..., LoadHistory]) -> LoadHistory:
 
 @goes_on_from("released_order")
 @pytest.mark.parametrize(
-    ("request", "orders"),
+    ("options", "orders"),
     [
         ({}, [(1, 42), (2, 42), (3, 42), (4, 42), (1, 4)]),
         ({"backfill_from": 2}, [(1, 42), (2, 42), (3, 42), (4, 42), (1, 4)]),
@@ -159,8 +159,8 @@ def released_order(new_history: Callable[..., LoadHistory]) -> LoadHistory:
     ],
     ids=str,
 )
-def test_a_backfill_brings_back_what_waited_once(load, lake, query, request, orders):
-    load(backfill=True, **request)
+def test_a_backfill_brings_back_what_waited_once(load, lake, query, options, orders):
+    load(backfill=True, **options)
 
     assert query(ORDERS) == orders
     assert query(WAITING) == [(1, 5, ["dim_design"])]
