@@ -224,7 +224,7 @@ def test_a_comparison_names_what_is_kept_out_as_what_it_is(kept_out: KeptOutRows
     out = kept_out.after.reconciled.out
     assert kept_out.after.reconciled.code == 1
     key = kept_out.payment
-    assert f"fact_payment {key}: dead letter (payment {key}: payment_dateis not a date (YYYY-MM-DD))" in out
+    assert f"fact_payment {key}: dead letter (payment {key}: payment_date is not a date (YYYY-MM-DD))" in out
     assert re.search(r"dim_design: held \(not compared; design is held since ", out), out
     assert "warehouse does not match source: 9 of 11 tables" in out
 
@@ -233,8 +233,8 @@ def test_what_is_kept_out_is_listed_shown_and_discarded(kept_out: KeptOutRows) -
     listed = kept_out.listed
     assert listed.code == 0, listed.err
     assert re.search(r"design +held since .*\(column_renamed\).*scripts/totesys schema propose design", listed.out), listed.out
-    assert re.search(r"payment +2 rows: payment_dateis not a date", listed.out), listed.out
-    assert kept_out.shown.out.startswith(f"payment {kept_out.payment}: payment_dateis not a date (YYYY-MM-DD)\n")
+    assert re.search(r"payment +2 rows: payment_date is not a date", listed.out), listed.out
+    assert kept_out.shown.out.startswith(f"payment {kept_out.payment}: payment_date is not a date (YYYY-MM-DD)\n")
     assert '"payment_date": "2024-02-30"' in kept_out.shown.out
     assert re.match(rf"payment {kept_out.payment} is discarded by arn:aws:\S+ at \S+: a test\n", kept_out.discarded.out), (
         kept_out.discarded.err

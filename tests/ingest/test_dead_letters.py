@@ -39,11 +39,11 @@ def open_letters(payments: Any) -> list[tuple[int, str]]:
 
 
 BAD = [
-    ("payment_date = '2024-02-30'", "payment_dateis not a date (YYYY-MM-DD)"),
-    ("payment_date = 'soon'", "payment_dateis not a date (YYYY-MM-DD)"),
-    ("payment_date = ''", "payment_dateis not a date (YYYY-MM-DD)"),
-    ("payment_date = '2024-2-3'", "payment_dateis not a date (YYYY-MM-DD)"),
-    ("payment_date = '20240203'", "payment_dateis not a date (YYYY-MM-DD)"),
+    ("payment_date = '2024-02-30'", "payment_date is not a date (YYYY-MM-DD)"),
+    ("payment_date = 'soon'", "payment_date is not a date (YYYY-MM-DD)"),
+    ("payment_date = ''", "payment_date is not a date (YYYY-MM-DD)"),
+    ("payment_date = '2024-2-3'", "payment_date is not a date (YYYY-MM-DD)"),
+    ("payment_date = '20240203'", "payment_date is not a date (YYYY-MM-DD)"),
     ("payment_date = '0202-11-03'", "payment_date is outside 1990-01-01 to 2100-12-31"),
     ("payment_date = '9999-12-31'", "payment_date is outside 1990-01-01 to 2100-12-31"),
     ("created_at = '1989-12-31 23:59:59.999'", "created_at is outside 1990-01-01 to 2100-12-31"),

@@ -145,7 +145,7 @@ def released_order(new_history: Callable[..., LoadHistory]) -> LoadHistory:
 
 @goes_on_from("released_order")
 @pytest.mark.parametrize(
-    ("options", "orders"),
+    ("asked", "orders"),
     [
         ({}, [(1, 42), (2, 42), (3, 42), (4, 42), (1, 4)]),
         ({"backfill_from": 2}, [(1, 42), (2, 42), (3, 42), (4, 42), (1, 4)]),
@@ -159,8 +159,8 @@ def released_order(new_history: Callable[..., LoadHistory]) -> LoadHistory:
     ],
     ids=str,
 )
-def test_a_backfill_brings_back_what_waited_once(load, lake, query, options, orders):
-    load(backfill=True, **options)
+def test_a_backfill_brings_back_what_waited_once(load, lake, query, asked, orders):
+    load(backfill=True, **asked)
 
     assert query(ORDERS) == orders
     assert query(WAITING) == [(1, 5, ["dim_design"])]
