@@ -23,7 +23,7 @@ _NUMBERS = ("tinyint", "smallint", "integer", "int", "bigint", "real", "float", 
 @click.command(
     epilog=examples(
         'scripts/totesys query "SELECT count(*) FROM fact_payment"',
-        'scripts/totesys query "SELECT * FROM current_fact_payment WHERE payment_id = ?" 7',
+        'scripts/totesys query "SELECT * FROM current_payment WHERE payment_id = ?" 7',
         "scripts/totesys query --saved freshness --json",
     ),
     context_settings={"ignore_unknown_options": True},  # a VALUE may be -7

@@ -1,4 +1,4 @@
-"""`totesys reconcile`: whether the warehouse is the source, and where it is not."""
+"""`totesys reconcile`: compare the warehouse with the source."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from operations.cli.console import Heading, make_console, make_table, print_json
 from operations.cli.exit_codes import FAILED
 from operations.cli.options import examples, json_option
 from operations.deployment.deployment import Deployment
-from operations.reconcile.moments import describe_agreement, describe_held
-from operations.reconcile.reconcile import ReconcileOutcome, reconcile_databases
-from operations.reconcile.result import Comparison
+from operations.reconcile.comparison import Comparison, compare_databases
+from operations.reconcile.moments import describe_agreement, describe_moment
+from operations.reconcile.result import TableComparison
 
 
 @click.command(epilog=examples("scripts/totesys reconcile", "scripts/totesys reconcile --json | jq '.tables[] | select(.differences > 0)'"))
@@ -31,42 +31,42 @@ def reconcile(attempt: Attempt, as_json: bool) -> None:
     time}} or null, "looked_at", "last_agreed_at": before now, or null}
     """
     session = aws_session()
-    outcome = reconcile_databases(session, Deployment.read(session))
+    comparison = compare_databases(session, Deployment.read(session))
     if as_json:
-        print_json(outcome_as_json(outcome))
+        print_json(comparison_as_json(comparison))
     else:
-        print_outcome(outcome)
-    if not outcome.agrees:
+        print_comparison(comparison)
+    if not comparison.agrees:
         attempt.exit_code = FAILED
 
 
-def outcome_as_json(outcome: ReconcileOutcome) -> dict[str, object]:
-    """Return an outcome as the help says."""
-    held = outcome.held
+def comparison_as_json(comparison: Comparison) -> dict[str, object]:
+    """Return a comparison as the help says."""
+    moment = comparison.moment
     return {
-        "agrees": outcome.agrees,
+        "agrees": comparison.agrees,
         "tables": [
             {
-                "table": comparison.table,
-                "source_rows": comparison.source_rows,
-                "warehouse_rows": comparison.warehouse_rows,
-                "deleted_at_source": comparison.gone,
-                "differences": comparison.differences,
-                "kinds": comparison.counts,
+                "table": table.table,
+                "source_rows": table.source_rows,
+                "warehouse_rows": table.warehouse_rows,
+                "deleted_at_source": table.gone,
+                "differences": table.differences,
+                "kinds": table.counts,
                 "listed": [
-                    {"kind": found.kind, "key": found.key, "column": found.column, "detail": found.detail} for found in comparison.listed
+                    {"kind": found.kind, "key": found.key, "column": found.column, "detail": found.detail} for found in table.listed
                 ],
             }
-            for comparison in outcome.comparisons
+            for table in comparison.tables
         ],
-        "holds": held and {"batch_seq": held.batch_seq, "snapshot_at": held.snapshot_at, "held": held.held_back},
-        "looked_at": outcome.reconciliation.looked_at,
-        "last_agreed_at": outcome.reconciliation.agreed_at,
+        "holds": moment and {"batch_seq": moment.batch_seq, "snapshot_at": moment.snapshot_at, "held": moment.held},
+        "looked_at": comparison.warehouse.looked_at,
+        "last_agreed_at": comparison.warehouse.agreed_at,
     }
 
 
-def print_outcome(outcome: ReconcileOutcome) -> None:
-    """A line per table, then the differences, then the verdict, and the moments that it speaks of."""
+def print_comparison(comparison: Comparison) -> None:
+    """Print a line per table, then the differences, the verdict, and the moments that it speaks of."""
     console = make_console()
     columns: list[Heading] = [
         ("table", "left"),
@@ -75,20 +75,20 @@ def print_outcome(outcome: ReconcileOutcome) -> None:
         ("deleted at source", "right"),
         ("differences", "right"),
     ]
-    console.print(make_table(columns, [_cells(comparison) for comparison in outcome.comparisons]))
-    for comparison in outcome.comparisons:
-        for difference in comparison.listed:
+    console.print(make_table(columns, [_cells(table) for table in comparison.tables]))
+    for table in comparison.tables:
+        for difference in table.listed:
             console.print(f"  {difference}", markup=False)
-        for kind, count in comparison.unlisted.items():
-            console.print(f"  {comparison.table}: {count:,} more {kind}")
-    matching = sum(comparison.matches for comparison in outcome.comparisons)
-    verdict = "matches" if outcome.agrees else "does not match"
-    console.print(f"warehouse {verdict} source: {matching} of {len(outcome.comparisons)} tables")
-    console.print(describe_held(outcome.held, outcome.reconciliation.looked_at))
-    console.print(describe_agreement(outcome.reconciliation, outcome.agrees))
+        for kind, count in table.unlisted.items():
+            console.print(f"  {table.table}: {count:,} more {kind}")
+    matching = sum(table.matches for table in comparison.tables)
+    verdict = "matches" if comparison.agrees else "does not match"
+    console.print(f"warehouse {verdict} source: {matching} of {len(comparison.tables)} tables")
+    console.print(describe_moment(comparison.moment, comparison.warehouse.looked_at))
+    console.print(describe_agreement(comparison.warehouse, comparison.agrees))
 
 
-def _cells(comparison: Comparison) -> list[str]:
+def _cells(comparison: TableComparison) -> list[str]:
     uncounted = "held" if comparison.counts["held"] else "generated"
     source = uncounted if comparison.source_rows is None else f"{comparison.source_rows:,}"
     return [comparison.table, source, f"{comparison.warehouse_rows:,}", f"{comparison.gone:,}", f"{comparison.differences:,}"]

@@ -15,7 +15,7 @@ from operations.workflows.resume import resume_schedule
 @click.command(epilog=examples("scripts/totesys resume"))
 @attempted("resume")
 def resume(attempt: Attempt) -> None:
-    """Start the schedule again after `totesys pause`, and say what has waited.
+    """Start the schedule again after `totesys pause`, and say what is pending.
 
     The next tick brings in everything that has changed meanwhile.
     """

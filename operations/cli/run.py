@@ -9,13 +9,13 @@ import click
 from rich.console import Console
 from totesys.runtime.run_request import RunRequest
 
-from operations.attention import Problem, of_run
 from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
 from operations.cli.console import make_console, make_table, print_json
 from operations.cli.options import examples, json_option, source_table
 from operations.deployment.deployment import Deployment
 from operations.lake import span
+from operations.status.attention import Problem, of_run
 from operations.workflows.tick import Tick, TickOutcome
 
 

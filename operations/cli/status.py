@@ -9,13 +9,13 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from operations.attention import Problem, compared, of_status
 from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
 from operations.cli.console import make_console, make_table, print_json
 from operations.cli.exit_codes import FAILED
 from operations.cli.options import examples, json_option
 from operations.deployment.deployment import Deployment
+from operations.status.attention import Problem, compared, of_status
 from operations.status.gather import MOST, NotAsked, Status, WarehouseStatus, gather
 from operations.values import age
 from operations.workflows.display import JobState
@@ -79,7 +79,7 @@ def status_as_json(project: str, found: Status, problems: Sequence[Problem]) -> 
         "published_seq": found.published,
         "loaded_seq": found.loaded,
         "fresh_to": found.fresh_to,
-        "pending": None if found.loaded is None else [vars(batch) for batch in found.waiting],
+        "pending": None if found.loaded is None else [vars(batch) for batch in found.pending],
         "batches": [vars(batch) for batch in found.batches],
         "waiting_rows": asked and asked.waiting_rows,
         "compared_at": asked and asked.compared_at,
@@ -122,8 +122,8 @@ def _warehouse_rows(status: Status, now: datetime) -> Iterator[tuple[str, str]]:
     unknown = "unknown" if status.loaded is None else "never loaded"
     warehouse = status.warehouse
     yield "warehouse is of", f"{age(status.fresh_to, now)} ago" if status.fresh_to else unknown
-    waiting = f"{MOST} or more" if len(status.waiting) == MOST else f"{len(status.waiting)}"
-    yield "batches waiting", "unknown" if status.loaded is None else waiting
+    pending = f"{MOST} or more" if len(status.pending) == MOST else f"{len(status.pending)}"
+    yield "pending batches", "unknown" if status.loaded is None else pending
     if isinstance(warehouse, NotAsked):
         yield "the warehouse itself", f"{NOT_ASKED}, so this is what AWS shows: {warehouse.reason}"
     else:

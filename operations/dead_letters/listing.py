@@ -11,12 +11,12 @@ from totesys.errors import PipelineError
 from totesys.lake.manifests import BatchManifest, Held
 from totesys.runtime.secrets import read_credentials
 
-from operations.attention import held_since, put_right
 from operations.dead_letters.letters import Letters, TableLetters
 from operations.dead_letters.waiting import Waiting, read_waiting
 from operations.deployment.deployment import Deployment
 from operations.lake import Lake
 from operations.reconcile.databases import snapshot
+from operations.status.attention import held_since, put_right
 from operations.values import counted
 
 

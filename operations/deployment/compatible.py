@@ -21,7 +21,7 @@ ACCEPT_BREAKING = "TOTESYS_ACCEPT_BREAKING"  # names the tables whose breaking c
 
 
 @dataclass(frozen=True)
-class Problem:
+class Breach:
     """Why a contract may not be registered. A person can accept what `is_breaking`; a wrong version is nothing to accept."""
 
     text: str
@@ -31,7 +31,7 @@ class Problem:
 def check_contracts(glue: GlueClient, contracts: Contracts, databases: Mapping[str, str] | None, environment: Mapping[str, str]) -> int:
     """Compares the contracts with the registered ones in `databases` (ingestion, star -> name); counts those that differ.
 
-    FatalError that names every problem. A table that was registered without a contract is treated as new. Before the first deploy
+    FatalError that names every breach. A table that was registered without a contract is treated as new. Before the first deploy
     `databases` is None, and all tables are new.
     """
     check_schemas([*contracts.source.values(), *contracts.warehouse.values()])
@@ -40,7 +40,7 @@ def check_contracts(glue: GlueClient, contracts: Contracts, databases: Mapping[s
     if unknown := sorted(set(accepted) - known.keys()):
         raise FatalError(f"{ACCEPT_BREAKING} names {', '.join(unknown)}, which no contract describes: it takes {', '.join(known)}")
     registered: dict[str, Contract] = {}
-    found: list[Problem] = []
+    found: list[Breach] = []
     places = ((databases["ingestion"], contracts.source), (databases["star"], contracts.warehouse)) if databases else ()
     for database, tables in places:
         for table in registered_tables(glue, database, tables):
@@ -48,7 +48,7 @@ def check_contracts(glue: GlueClient, contracts: Contracts, databases: Mapping[s
                 registered[table["Name"]] = registered_contract(table)
             except FatalError:
                 if table["Name"] not in accepted:
-                    found.append(Problem(f"{table['Name']}: the registered contract cannot be read, so nothing tells what changes", True))
+                    found.append(Breach(f"{table['Name']}: the registered contract cannot be read, so nothing tells what changes", True))
     refuse([*found, *misfits(contracts), *refused(registered, known, accepted)])
     return sum(contract != known[table] for table, contract in registered.items())
 
@@ -60,49 +60,49 @@ def registered_tables(glue: GlueClient, database: str, tables: Collection[str]) 
     return [table for table in found if table["Name"] in tables and CONTRACT in table.get("Parameters", {})]
 
 
-def refused(registered: Mapping[str, Contract], wanted: Mapping[str, Contract], accepted: Collection[str]) -> list[Problem]:
+def refused(registered: Mapping[str, Contract], wanted: Mapping[str, Contract], accepted: Collection[str]) -> list[Breach]:
     """The problems of all tables, but for breaking changes of tables whose change is accepted."""
     return [
-        problem
+        breach
         for table, contract in registered.items()
-        for problem in problems(contract, wanted[table])
-        if not (problem.is_breaking and table in accepted)
+        for breach in breaches(contract, wanted[table])
+        if not (breach.is_breaking and table in accepted)
     ]
 
 
-def refuse(found: Sequence[Problem]) -> None:
-    """FatalError when there is a problem."""
+def refuse(found: Sequence[Breach]) -> None:
+    """FatalError when there is a breach."""
     if not found:
         return
     ways = ""
-    if any(problem.is_breaking for problem in found):
+    if any(breach.is_breaking for breach in found):
         ways = (
             "; keep the old column and add a new nullable one, or, where the change is meant, set"
             f" {ACCEPT_BREAKING}=<table>[,<table>] for this deploy, and then run scripts/totesys backfill --table <table>. To go back,"
             " deploy the earlier contract with a higher version in the same way"
         )
-    raise FatalError(f"no table was changed: {'; '.join(problem.text for problem in found)}{ways}")
+    raise FatalError(f"no table was changed: {'; '.join(breach.text for breach in found)}{ways}")
 
 
-def problems(registered: Contract, wanted: Contract) -> Iterator[Problem]:
+def breaches(registered: Contract, wanted: Contract) -> Iterator[Breach]:
     """What stands against registering `wanted` in the place of `registered`."""
     if wanted == registered:
         return
     table = wanted.table
     if wanted.version < registered.version:
-        yield Problem(f"{table}: version {registered.version} is registered, and {wanted.version} is older: raise it", False)
+        yield Breach(f"{table}: version {registered.version} is registered, and {wanted.version} is older: raise it", False)
     elif wanted.version == registered.version:
-        yield Problem(f"{table}: the contract changed and its version is still {registered.version}: raise it", False)
+        yield Breach(f"{table}: the contract changed and its version is still {registered.version}: raise it", False)
     for name in ("key", "version_of", "range_size", "partition"):
         was, is_now = (_shown(getattr(contract, name)) for contract in (registered, wanted))
         if was != is_now:
-            yield Problem(f"{table}: {name} was registered as {was}, wanted is {is_now}", True)
+            yield Breach(f"{table}: {name} was registered as {was}, wanted is {is_now}", True)
     columns = {column.name: column for column in wanted.columns}
     for column in registered.columns:
         if column.name not in columns:
-            yield Problem(f"{table}.{column.name}: {_type(column)} is registered, and the wanted contract has no such column", True)
+            yield Breach(f"{table}.{column.name}: {_type(column)} is registered, and the wanted contract has no such column", True)
         elif not _is_widened(column, columns[column.name]):
-            yield Problem(
+            yield Breach(
                 f"{table}.{column.name}: registered as {_type(column)}, wanted is {_type(columns[column.name])}; files that were written"
                 " before keep the old type: Athena cannot read them, and the transform stops at values that do not fit the new type",
                 True,
@@ -110,10 +110,10 @@ def problems(registered: Contract, wanted: Contract) -> Iterator[Problem]:
     before = {column.name for column in registered.columns}
     for column in wanted.columns:
         if column.name not in before and not column.nullable:
-            yield Problem(f"{table}.{column.name}: a new column that is not nullable, while the rows that stand have none", True)
+            yield Breach(f"{table}.{column.name}: a new column that is not nullable, while the rows that stand have none", True)
 
 
-def misfits(contracts: Contracts) -> Iterator[Problem]:
+def misfits(contracts: Contracts) -> Iterator[Breach]:
     """Find columns of warehouse tables that are narrower than the column they are made from: the transform or the load would stop at the
     first number that does not fit."""
     for contract in contracts.warehouse.values():
@@ -121,10 +121,10 @@ def misfits(contracts: Contracts) -> Iterator[Problem]:
             table, _, name = (column.origin or "").partition(".")
             origin = next((one for one in contracts.source[table].columns if one.name == name), None) if table in contracts.source else None
             if origin and is_number(origin.type) and is_number(column.type) and not widens(origin.type, column.type):
-                yield Problem(f"{contract.table}.{column.name} is {column.type}, but {column.origin} is {origin.type}: widen it", False)
+                yield Breach(f"{contract.table}.{column.name} is {column.type}, but {column.origin} is {origin.type}: widen it", False)
             in_warehouse = str(column.warehouse_type)
             if is_number(column.type) and is_number(in_warehouse) and not widens(column.type, in_warehouse):
-                yield Problem(
+                yield Breach(
                     f"{contract.table}.{column.name} is {column.type} in the lake, but {in_warehouse} in the warehouse: widen it", False
                 )
 

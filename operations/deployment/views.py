@@ -1,4 +1,6 @@
-"""Athena's views of the lake: `current_<fact>` is what each order or payment is now, without those that are gone from the source.
+"""Athena's views of the lake: `current_sales_order`, `current_purchase_orders` and `current_payment`.
+
+Each shows every order or payment as it is now, without those that are deleted at the source.
 
 A fact keeps every version. A view keeps none of its rows, so that it is as new as the lake, at the cost of one pass over the fact.
 """

@@ -14,13 +14,13 @@ from operations.reconcile.dates import compare_dates
 from operations.reconcile.kept_out import KeptOut
 from operations.reconcile.keys import check_keys
 from operations.reconcile.live import WarehouseTable, read_tables
-from operations.reconcile.result import Comparison
+from operations.reconcile.result import TableComparison
 from operations.reconcile.rows import compare_rows
 from operations.reconcile.sql import TOMBSTONES, count_rows
 from operations.reconcile.structure import check_structure
 
 
-def compare_all(contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut | None = None) -> Iterator[Comparison]:
+def compare_all(contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut | None = None) -> Iterator[TableComparison]:
     """One comparison per table, dimensions first, over two psycopg2 connections whose transactions each see one moment.
 
     psycopg2.errors.UndefinedTable when no load has ever prepared the warehouse, or the source lacks a table. What is otherwise than the
@@ -32,7 +32,7 @@ def compare_all(contracts: Contracts, source: Any, warehouse: Any, kept_out: Kep
     scalar(warehouse, count_rows(TOMBSTONES))
     tables = read_tables(warehouse, contracts)
     for contract in contracts.warehouse.values():
-        table, comparison = tables[contract.table], Comparison(contract.table)
+        table, comparison = tables[contract.table], TableComparison(contract.table)
         check_structure(comparison, table, contracts)
         check_keys(comparison, table, tables, warehouse)
         if contract.inputs:
@@ -44,7 +44,7 @@ def compare_all(contracts: Contracts, source: Any, warehouse: Any, kept_out: Kep
         yield comparison
 
 
-def _check_names(comparison: Comparison, table: WarehouseTable, warehouse: Any) -> None:
+def _check_names(comparison: TableComparison, table: WarehouseTable, warehouse: Any) -> None:
     """Adds the currencies whose name is not the one that Unicode CLDR gives their code; the code itself stands for a name it lacks."""
     columns = ("currency_id", "currency_code", "currency_name")
     if not table.texts.keys() >= {*columns}:

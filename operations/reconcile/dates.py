@@ -12,7 +12,7 @@ from psycopg2 import sql
 
 from operations.reconcile.cursors import scalar, stream
 from operations.reconcile.live import WarehouseTable
-from operations.reconcile.result import Comparison
+from operations.reconcile.result import TableComparison
 from operations.reconcile.sql import count_rows
 
 # What each column must say of its day. Names come from to_char, which speaks English unless it is asked for another language.
@@ -27,7 +27,7 @@ _DESCRIPTION = {
 }
 
 
-def compare_dates(comparison: Comparison, table: WarehouseTable, tables: Mapping[str, WarehouseTable], warehouse: Any) -> None:
+def compare_dates(comparison: TableComparison, table: WarehouseTable, tables: Mapping[str, WarehouseTable], warehouse: Any) -> None:
     """Adds the days that the facts' dates ask for and the calendar lacks, those that it should not have, and those described wrongly."""
     if not table.exists:
         return

@@ -12,13 +12,13 @@ from psycopg2 import sql
 
 from operations.reconcile.cursors import stream
 from operations.reconcile.live import LiveKey, WarehouseTable
-from operations.reconcile.result import Comparison
+from operations.reconcile.result import TableComparison
 from operations.values import shorten
 
 _NOTHING = sql.SQL("NULL")
 
 
-def check_keys(comparison: Comparison, table: WarehouseTable, tables: Mapping[str, WarehouseTable], warehouse: Any) -> None:
+def check_keys(comparison: TableComparison, table: WarehouseTable, tables: Mapping[str, WarehouseTable], warehouse: Any) -> None:
     """Adds the rows of one table whose keys are null, repeated, or the key of no row of the table that they refer to."""
     contract = table.contract
     for name in dict.fromkeys((contract.key, contract.lake_key)):

@@ -1,4 +1,4 @@
-"""What a comparison of one warehouse table has found."""
+"""What a comparison has found in one warehouse table."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Difference:
 
 
 @dataclass
-class Comparison:
-    """The outcome for one table. `gone` counts the keys that the warehouse keeps though they were deleted at the source.
+class TableComparison:
+    """What a comparison has found in one table. `gone` counts the keys that the warehouse keeps though they were deleted at the source.
 
     `source_rows` is None where there is nothing at the source to count: the calendar is generated.
     """

@@ -16,7 +16,7 @@ from operations.reconcile import sql
 from operations.reconcile.cursors import scalar, stream
 from operations.reconcile.kept_out import KeptOut
 from operations.reconcile.live import WarehouseTable
-from operations.reconcile.result import Comparison
+from operations.reconcile.result import TableComparison
 from operations.values import LONGEST, shorten
 
 Texts = list[str | None]
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 def compare_rows(
-    comparison: Comparison, table: WarehouseTable, contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut
+    comparison: TableComparison, table: WarehouseTable, contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut
 ) -> None:
     """Adds the rows that differ, and counts what each side holds, over two psycopg2 connections in transactions of one snapshot each.
 
@@ -68,7 +68,7 @@ def compare_rows(
             comparison.warehouse_rows = scalar(warehouse, sql.count_rows(table.name))
 
 
-def _compare(comparison: Comparison, lacks: Add, table: WarehouseTable, contracts: Contracts, source: Any, warehouse: Any) -> None:
+def _compare(comparison: TableComparison, lacks: Add, table: WarehouseTable, contracts: Contracts, source: Any, warehouse: Any) -> None:
     contract = table.contract
     wanted = sql.source_rows(table, contracts)
     if not {contract.key, contract.lake_key} <= table.values.keys():
@@ -86,7 +86,7 @@ def _compare(comparison: Comparison, lacks: Add, table: WarehouseTable, contract
 
 
 def _naming_causes(
-    comparison: Comparison, table: WarehouseTable, contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut
+    comparison: TableComparison, table: WarehouseTable, contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut
 ) -> Add:
     """Adds a row that differs, by its cause where there is one: its table is held, it is a dead letter, or a version of it waits."""
     contract = table.contract
@@ -126,7 +126,7 @@ def _execute(connection: Any, statement: str) -> None:
 
 
 def _compare_current(
-    comparison: Comparison, lacks: Add, table: WarehouseTable, source: Any, wanted: Composed, warehouse: Any, held: Composed
+    comparison: TableComparison, lacks: Add, table: WarehouseTable, source: Any, wanted: Composed, warehouse: Any, held: Composed
 ) -> None:
     with ThreadPoolExecutor(1, thread_name_prefix="source") as pool:  # two servers can work at the same time
         asked = pool.submit(_digests, source, wanted)

@@ -6,10 +6,10 @@ from totesys.contracts import Contracts
 from totesys.warehouse.live_types import holds
 
 from operations.reconcile.live import LiveKey, WarehouseTable, type_name
-from operations.reconcile.result import Comparison
+from operations.reconcile.result import TableComparison
 
 
-def check_structure(comparison: Comparison, table: WarehouseTable, contracts: Contracts) -> None:
+def check_structure(comparison: TableComparison, table: WarehouseTable, contracts: Contracts) -> None:
     """Adds what the table lacks or has otherwise. Columns that no contract names are somebody else's, and no difference."""
     if not table.exists:
         comparison.add("missing table")
@@ -32,7 +32,7 @@ def check_structure(comparison: Comparison, table: WarehouseTable, contracts: Co
             _check_key(comparison, table, key, f"foreign key to {column.references}")
 
 
-def _check_key(comparison: Comparison, table: WarehouseTable, key: LiveKey, name: str) -> None:
+def _check_key(comparison: TableComparison, table: WarehouseTable, key: LiveKey, name: str) -> None:
     if key not in table.keys:
         comparison.add("broken key", column=key.column, detail=f"no {name}")
     elif not table.keys[key]:

@@ -14,8 +14,8 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup, escape
 
-from operations.attention import FRESHNESS
 from operations.report.model import ReportedBatch, ReportedPoint
+from operations.status.attention import FRESHNESS
 from operations.workflows.display import JobState
 
 _WIDE, _NARROW = 1000, 340  # pixels

@@ -18,7 +18,7 @@ from totesys.runtime.metrics import NAMESPACE
 from operations.dead_letters.letters import Letters
 from operations.deployment.deployment import Deployment
 from operations.deployment.stacks import describe_stack
-from operations.reconcile.reconcile import DIFFERENCES
+from operations.reconcile.comparison import DIFFERENCES
 from operations.registry.changes import changes
 from operations.registry.registered import registered_versions
 from operations.report.model import Asked, Dead, Node, Registered, Report, ReportedBatch, ReportedPoint, Workflow

@@ -10,10 +10,10 @@ from statistics import median
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from totesys.contracts import load_contracts
 
-from operations.attention import FRESHNESS, PENDING
 from operations.report import charts
 from operations.report.gather import BATCHES
 from operations.report.model import Report
+from operations.status.attention import FRESHNESS, PENDING
 from operations.values import age
 from operations.workflows.display import JobState
 

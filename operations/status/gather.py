@@ -109,7 +109,7 @@ class Status:
     warehouse  what the warehouse says, or why it cannot be asked from here
     loaded     the newest batch in the warehouse, by its own word or, if it cannot be asked, as AWS shows; None when neither is known
     batches    the newest batches with rows, newest first
-    waiting    the batches with rows that the warehouse does not hold, newest first; if there are MOST, there may be more
+    pending    the batches with rows that the warehouse does not hold, newest first; if there are MOST, there may be more
     fresh_to   the moment of the source that the warehouse shows; None before the first load, and when that is not known
     """
 
@@ -123,7 +123,7 @@ class Status:
     warehouse: WarehouseStatus | NotAsked
     loaded: int | None
     batches: list[Batch]
-    waiting: list[Batch]
+    pending: list[Batch]
     fresh_to: datetime | None
     held: dict[str, Held]
     dead: dict[str, int]
@@ -141,7 +141,7 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
     loaded = loaded_as_aws_shows(publishes(processed), jobs.load.runs) if isinstance(warehouse, NotAsked) else warehouse.through
     with_rows = last_batches(ingestion, newest, published if loaded is None else loaded)
     batches = [Batch(batch.seq, moment(batch), rows(batch), stage(batch.seq, published, loaded)) for batch in with_rows]
-    waiting = [] if loaded is None else [batch for batch in batches if batch.seq > loaded]
+    pending = [] if loaded is None else [batch for batch in batches if batch.seq > loaded]
     return Status(
         version=next((output["OutputValue"] for output in stack.get("Outputs", ()) if output["OutputKey"] == "CodeVersion"), "unknown"),
         deployed_at=stack.get("LastUpdatedTime", stack["CreationTime"]),
@@ -153,8 +153,8 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
         warehouse=warehouse,
         loaded=loaded,
         batches=batches[:SHOWN],
-        waiting=waiting,
-        fresh_to=fresh_to(ingestion, newest, loaded, waiting),
+        pending=pending,
+        fresh_to=fresh_to(ingestion, newest, loaded, pending),
         held=newest.held if newest else {},
         dead=dead_letters(ingestion, newest),
         alarms=alarms(session.client("cloudwatch"), resources(session, deployment, "AWS::CloudWatch::Alarm"), has_run=newest is not None),
@@ -240,13 +240,13 @@ def loaded_as_aws_shows(publishes: Iterator[PublishManifest], loads: Sequence[Jo
     return 0 if newer < PUBLISHES else None
 
 
-def fresh_to(ingestion: Bucket, newest: BatchManifest | None, loaded: int | None, waiting: Sequence[Batch]) -> datetime | None:
-    """The moment of the batch before the first one that waits; of the newest one when none does."""
+def fresh_to(ingestion: Bucket, newest: BatchManifest | None, loaded: int | None, pending: Sequence[Batch]) -> datetime | None:
+    """Return the moment of the batch before the first pending one; of the newest batch when none is pending."""
     if newest is None or not loaded:
         return None
-    if not waiting:
+    if not pending:
         return moment(newest)
-    return moment(read_batch(ingestion, loaded if len(waiting) == MOST else waiting[-1].seq - 1))
+    return moment(read_batch(ingestion, loaded if len(pending) == MOST else pending[-1].seq - 1))
 
 
 def dead_letters(ingestion: Bucket, newest: BatchManifest | None) -> dict[str, int]:

@@ -40,7 +40,7 @@ class Pausing:
             self._workflows.wait_for_others()
             known = self._workflows.publish_ids()
             if self._lake.is_pending():
-                self._display.say("a batch waits: if its announcement is on the way, its publish starts within a minute")
+                self._display.say("a batch is pending: if its announcement is on the way, its publish starts within a minute")
             while self._lake.is_pending() and self._workflows.announced_publish(known, self._lake.is_pending):
                 self._workflows.wait_for_others()
                 known |= self._workflows.publish_ids()
@@ -48,8 +48,9 @@ class Pausing:
 
     def _left(self) -> str:
         try:
-            waiting = len(self._lake.pending_batches())
+            pending = len(self._lake.pending_batches())
         except PipelineError as error:
-            return f"; how many batches wait is not known from here: {error}"
-        left = f"; {waiting} {'batch waits' if waiting == 1 else 'batches wait'} that no run has loaded: scripts/totesys run brings them in"
-        return left if waiting else ""
+            return f"; how many batches are pending is not known from here: {error}"
+        return {0: "", 1: "; 1 batch is pending: scripts/totesys run loads it"}.get(
+            pending, f"; {pending} batches are pending: scripts/totesys run loads them"
+        )

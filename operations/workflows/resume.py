@@ -1,4 +1,4 @@
-"""Starts the schedule again, and says what has waited for it."""
+"""Starts the schedule again, and says what is pending."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from operations.workflows.trigger import activate, schedule_trigger
 
 
 def resume_schedule(session: boto3.Session, deployment: Deployment) -> str:
-    """Start the schedule and heed the heartbeat's alarm again. Return in one line what that has changed and what waits."""
+    """Start the schedule and heed the heartbeat's alarm again. Return in one line what changed and how much is pending."""
     was_paused = activate(session.client("glue"), schedule_trigger(deployment.project))
     heed_heartbeat(session.client("cloudwatch"), deployment.project)
-    return f"{'resumed' if was_paused else 'not paused'}: {what_waits(Lake.open(session, deployment))}"
+    return f"{'resumed' if was_paused else 'not paused'}: {what_is_pending(Lake.open(session, deployment))}"
 
 
-def what_waits(lake: Lake) -> str:
+def what_is_pending(lake: Lake) -> str:
     """Since when the source has not been read, and how many batches the warehouse does not hold."""
     newest = lake.newest_batch()
     if newest is None:
@@ -26,6 +26,6 @@ def what_waits(lake: Lake) -> str:
     try:
         count = len(lake.pending_batches())
     except PipelineError as error:
-        return f"the source was last read at {newest.snapshot_at}; how many batches wait is not known from here: {error}"
-    waiting = {0: "no batch waits", 1: "1 batch waits for the warehouse"}.get(count, f"{count} batches wait for the warehouse")
-    return f"the source was last read at {newest.snapshot_at}; {waiting}"
+        return f"the source was last read at {newest.snapshot_at}; how many batches are pending is not known from here: {error}"
+    pending = {0: "no batch is pending", 1: "1 batch is pending"}.get(count, f"{count} batches are pending")
+    return f"the source was last read at {newest.snapshot_at}; {pending}"

@@ -64,7 +64,7 @@ class WorkflowRuns:
         return {run["WorkflowRunId"] for run in self._runs(self.publish)}
 
     def announced_publish(self, known: Container[str], is_pending: Callable[[], bool]) -> str | None:
-        """The publish run that an announcement starts; None when nothing waits any more, or none has started in the time that takes.
+        """The publish run that an announcement starts; None when no batch is pending any more, or none has started in the time that takes.
 
         It is in progress or not among the `known`. A run that was refused, since another was running, is not it.
         """

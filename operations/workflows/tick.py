@@ -17,7 +17,7 @@ from operations.lake import Lake
 from operations.workflows.display import RunDisplay
 from operations.workflows.runs import RunFailedError, WorkflowRuns
 
-_ANNOUNCEMENTS = 5  # ticks in a row that leave work waiting without a failure, before we give up
+_ANNOUNCEMENTS = 5  # ticks in a row that leave batches pending without a failure, before we give up
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ class Tick:
                 return self._outcome(loaded_before)
             # What has landed meanwhile, or was announced while a publish was running, needs an announcement of its own.
             run_id = self.start_ingest()
-        raise RunFailedError(f"batches still wait after {_ANNOUNCEMENTS} ticks: run it again once fewer of them arrive")
+        raise RunFailedError(f"batches are still pending after {_ANNOUNCEMENTS} ticks: run it again once fewer of them arrive")
 
     def unknown(self) -> str:
         """Return why the warehouse could not be asked whether it holds every batch; empty when it has answered."""
         return str(self._lake.progress().unknown or "")
 
     def held_tables(self) -> dict[str, Held]:
-        """The source tables that the newest batch holds back, with its reason."""
+        """Return the source tables that the newest batch holds, each with the reason."""
         batch = self._lake.newest_batch()
         return batch.held if batch else {}
 
@@ -90,7 +90,7 @@ class Tick:
         if run_id := self._workflows.announced_publish(self._known_publishes, self._lake.is_pending):
             self._workflows.follow(workflow, run_id)
         elif self._lake.is_pending():
-            raise RunFailedError(f"a batch waits, and {workflow} did not start: run scripts/deploy.sh, which activates its trigger")
+            raise RunFailedError(f"a batch is pending, and {workflow} did not start: run scripts/deploy.sh, which activates its trigger")
 
     def _outcome(self, loaded_before: int) -> TickOutcome | None:
         """Adds up the publishes that were not loaded before this tick, and the batches in them."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from totesys.runtime.arguments import IngestArguments, LoadArguments, TransformArguments
 
+from tests.exactness.fault_points import FaultTrial, TrialOutcome
 from tests.exactness.faults import Effect, Fault
-from tests.exactness.sweep import Sweep, Swept
 from tests.glue_jobs import job_command
 
 _LONGEST = 120  # seconds
@@ -23,14 +23,14 @@ _LONGEST = 120  # seconds
 
 @dataclass(frozen=True)
 class Processes:
-    """Starts the jobs of a sweep's world. `environment` is a job's; its calls to AWS go through the proxies as well."""
+    """Starts the jobs of a trial's world. `environment` is a job's; its calls to AWS go through the proxies as well."""
 
-    sweep: Sweep
+    trial: FaultTrial
     environment: Mapping[str, str]
 
     def start(self, job: str, **options: Any) -> subprocess.Popen[str]:
         """One job, in a process group of its own; `options` are Popen's."""
-        world = self.sweep.world
+        world = self.trial.world
         arguments: dict[str, IngestArguments | TransformArguments | LoadArguments] = {
             "ingest": world.ingest_arguments,
             "transform": world.transform_arguments,
@@ -39,19 +39,19 @@ class Processes:
         words = [word for name, value in asdict(arguments[job]).items() if value for word in (f"--{name}", value)]
         return subprocess.Popen(
             job_command(job, words),
-            env={**os.environ, **self.environment, "AWS_ENDPOINT_URL": self.sweep.proxied.endpoint},
+            env={**os.environ, **self.environment, "AWS_ENDPOINT_URL": self.trial.proxied.endpoint},
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True, **options,
         )  # fmt: skip
 
     def kill_at(self, job: str, call: str) -> None:
         """Runs a job, and kills it at a call: the call is under way by then, and is done."""
-        calls = self.sweep.proxied.calls
+        calls = self.trial.proxied.calls
         running: list[subprocess.Popen[str]] = []
         with calls.armed(Fault(call, 1, Effect.ANSWER_LOST_ONCE, strike=lambda: kill(running[0]))):
             running.append(self.start(job))
             running[0].communicate(timeout=_LONGEST)
         assert calls.has_fired, f"{job} never came to {call}"
-        self.sweep.proxied.forget_the_dead()
+        self.trial.proxied.forget_the_dead()
 
     def kill_after(self, job: str, seconds: float) -> bool:
         """Runs a job, and kills it after so long; says whether it was still running."""
@@ -61,7 +61,7 @@ class Processes:
         was_running = process.poll() is None
         kill(process)
         process.communicate()
-        self.sweep.proxied.forget_the_dead()
+        self.trial.proxied.forget_the_dead()
         return was_running
 
 
@@ -71,18 +71,18 @@ def kill(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def kill_sweep(processes: Processes, jobs: Mapping[str, int], seed: int) -> Swept:
+def kill_jobs(processes: Processes, jobs: Mapping[str, int], seed: int) -> TrialOutcome:
     """Kills each job so many times, each at a random moment of its usual duration; after each kill an ordinary run must be exact."""
-    random, sweep, outcome = Random(seed), processes.sweep, Swept()
+    random, trial, outcome = Random(seed), processes.trial, TrialOutcome()
     for job, kills in jobs.items():
         usual = _duration(processes, job)
         for _ in range(kills):
-            _bring_to(sweep, job)
+            _bring_to(trial, job)
             seconds = random.uniform(0, usual)
             was_running = processes.kill_after(job, seconds)
-            sweep.recover()
+            trial.recover()
             struck = [f"{job}: killed after {seconds:.3f} s"] if was_running else []
-            outcome.note(struck, sweep.checker.findings(sweep.deltas.expected))
+            outcome.note(struck, trial.checker.findings(trial.deltas.expected))
             if outcome.inexact:
                 return outcome
     return outcome
@@ -90,18 +90,18 @@ def kill_sweep(processes: Processes, jobs: Mapping[str, int], seed: int) -> Swep
 
 def _duration(processes: Processes, job: str) -> float:
     """Seconds that a run of the job takes with one delta waiting."""
-    _bring_to(processes.sweep, job)
+    _bring_to(processes.trial, job)
     started = time.monotonic()
     processes.kill_after(job, _LONGEST)
     duration = time.monotonic() - started
-    processes.sweep.recover()
+    processes.trial.recover()
     return duration
 
 
-def _bring_to(sweep: Sweep, job: str) -> None:
+def _bring_to(trial: FaultTrial, job: str) -> None:
     """A delta that waits for the job."""
-    sweep.deltas.apply()
+    trial.deltas.apply()
     for before in ("ingest", "transform"):
         if before == job:
             return
-        getattr(sweep.world, before)()
+        getattr(trial.world, before)()

@@ -167,7 +167,7 @@ class RandomWorld:
         outcome = "done"
         try:
             self._start(job, request)
-        except Exception as error:  # whether it is one of the pipeline's own is the sweep's to check
+        except Exception as error:  # whether it is one of the pipeline's own is for the trial of fault points to check
             if not calls.has_fired:
                 raise
             outcome = f"failed: {str(error).splitlines()[0]}"

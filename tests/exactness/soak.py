@@ -18,15 +18,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from local_aws.glue.spark import spark_environment
 from operations.cli.console import make_console, make_table
-from tests.exactness.faults_processes import Processes, kill_sweep
+from tests.exactness.deltas import Deltas
+from tests.exactness.fault_points import JOBS, FaultTrial, TrialOutcome
+from tests.exactness.faults_processes import Processes, kill_jobs
 from tests.exactness.proxies import proxied_world
 from tests.exactness.random_world import HISTORIES, NotExactError, RandomWorld, Tally
 from tests.exactness.stage import Stage, whole_stage
-from tests.exactness.sweep import JOBS, Sweep, Swept
-from tests.exactness.sweep_deltas import Deltas
 
 MINUTES = 10.0
-_FOR_HISTORIES = 0.6  # of the time; the rest is the sweeps'
+_FOR_HISTORIES = 0.6  # of the time; the rest is for trials of fault points
 _TURNS_BETWEEN_KILLS = 4  # a kill needs a job in a process of its own, which takes as long as several turns
 
 
@@ -36,7 +36,7 @@ class SoakReport:
 
     tried: Tally = field(default_factory=Tally)
     seeds: list[int] = field(default_factory=list)
-    swept: Swept = field(default_factory=Swept)
+    trial: TrialOutcome = field(default_factory=TrialOutcome)
     points: int = 0
     kills: int = 0
     lost: int = 0
@@ -53,11 +53,11 @@ class SoakReport:
             ("runs", ", ".join(f"{runs} {job}" for job, runs in tried.runs.items()) + f"; {tried.backfills} backfills"),
             ("batches, tables held in them", f"{tried.batches}, {tried.held}"),
             ("faults injected into histories", f"{tried.faults}"),
-            ("fault points swept", f"{self.swept.swept} of {self.points}" if self.points else "none"),
+            ("fault points struck", f"{self.trial.struck} of {self.points}" if self.points else "none"),
             ("jobs killed", f"{self.kills}"),
             ("comparisons with the truth", f"{tried.comparisons}"),
-            ("rows lost", f"{self.lost + self.swept.lost}"),
-            ("rows duplicated", f"{self.duplicated + self.swept.duplicated}"),
+            ("rows lost", f"{self.lost + self.trial.lost}"),
+            ("rows duplicated", f"{self.duplicated + self.trial.duplicated}"),
             ("rows that nobody knows", f"{self.unknown}"),
         ]
         console.print(make_table([("what", "left"), ("how much", "left")], rows, title="Soak"))
@@ -85,7 +85,7 @@ class Soak:
             if self.report.failure or time.monotonic() > end:
                 break
         if not self.report.failure:
-            self._sweep(self.until)
+            self._strike(self.until)
         return self.report
 
     def _world(self, seed: int, has_time: Callable[[], bool]) -> None:
@@ -107,36 +107,36 @@ class Soak:
             self.report.failure = f"{traceback.format_exc()}\nworld {seed} failed; again: scripts/totesys soak --seed {seed}"
         self.report.tried.add(world.tally)
 
-    def _sweep(self, until: float) -> None:
+    def _strike(self, until: float) -> None:
         """Some points of every job in each turn, in the seed's order, and now and then a kill."""
-        self.say("sweep: a first run, and the calls of a clean one")
+        self.say("fault points: a first run, and the calls of a clean one")
         with ExitStack() as stack:
-            source = stack.enter_context(self.stage.database("sweep_source", self.stage.source_template))
-            warehouse = stack.enter_context(self.stage.database("sweep_warehouse"))
+            source = stack.enter_context(self.stage.database("trial_source", self.stage.source_template))
+            warehouse = stack.enter_context(self.stage.database("trial_warehouse"))
             proxied = stack.enter_context(proxied_world(self.stage.spark, self.stage.aws, source, warehouse))
-            sweep = Sweep(proxied, Deltas(source))
-            processes = Processes(sweep, spark_environment(self.stage.folder / "jobs", proxied.endpoint))
-            self.report.points = len(sweep.points)
-            order = Random(self.seed).sample(sweep.points, len(sweep.points))
+            trial = FaultTrial(proxied, Deltas(source))
+            processes = Processes(trial, spark_environment(self.stage.folder / "jobs", proxied.endpoint))
+            self.report.points = len(trial.points)
+            order = Random(self.seed).sample(trial.points, len(trial.points))
             waiting = {job: [point for point in order if point.job == job] for job in JOBS}
             turns = 0
             while any(waiting.values()):
-                self.say(f"sweep: {self.report.swept.swept} of {self.report.points} points")
+                self.say(f"fault points: {self.report.trial.struck} of {self.report.points} points")
                 turn = [points.pop() for points in waiting.values() if points]
-                self._note(sweep.strike(turn))
+                self._note(trial.strike(turn))
                 turns += 1
                 if turns % _TURNS_BETWEEN_KILLS == 0 and not self.report.failure:
-                    self.say("sweep: kills")
-                    killed = kill_sweep(processes, dict.fromkeys(JOBS, 1), seed=self.seed + turns)
-                    self.report.kills += killed.swept
-                    self._note(replace(killed, swept=0))
+                    self.say("fault points: kills")
+                    killed = kill_jobs(processes, dict.fromkeys(JOBS, 1), seed=self.seed + turns)
+                    self.report.kills += killed.struck
+                    self._note(replace(killed, struck=0))
                 if self.report.failure or time.monotonic() > until:
                     break
 
-    def _note(self, outcome: Swept) -> None:
-        swept = self.report.swept
-        swept.swept, swept.lost, swept.duplicated = (
-            swept.swept + outcome.swept, swept.lost + outcome.lost, swept.duplicated + outcome.duplicated,
+    def _note(self, outcome: TrialOutcome) -> None:
+        trial = self.report.trial
+        trial.struck, trial.lost, trial.duplicated = (
+            trial.struck + outcome.struck, trial.lost + outcome.lost, trial.duplicated + outcome.duplicated,
         )  # fmt: skip
         if outcome.inexact:
             told = "\n".join(outcome.inexact)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from totesys.contracts import load_contracts
-from totesys.ingest.job import read_batch
+from totesys.ingest.job import capture_batch
 from totesys.ingest.source import open_source
 from totesys.lake.manifests import BatchManifest
 from totesys.lake.store import Bucket
@@ -93,7 +93,7 @@ class Oracle:
 
     def tick(self) -> None:
         with open_source(self.source.credentials) as session:
-            self.batch = read_batch(session, self.bucket, self.contracts, self.batch, RunRequest(accept_deletes=frozenset({"design"})))
+            self.batch = capture_batch(session, self.bucket, self.contracts, self.batch, RunRequest(accept_deletes=frozenset({"design"})))
         capture = self.batch.tables["design"]
         bodies = [self.bucket.get(landed.key) for landed in capture.files]
         rows = [row for body in bodies for row in pq.ParquetFile(io.BytesIO(body)).read().to_pylist()]

@@ -24,7 +24,7 @@ CHILD = """
 import json, pathlib, shutil, sys
 from totesys.contracts import load_contracts
 from totesys.runtime.run_request import RunRequest
-from totesys.ingest.job import read_batch
+from totesys.ingest.job import capture_batch
 from totesys.ingest.source import open_source
 from totesys.runtime.secrets import Credentials
 from totesys.lake.store import Bucket
@@ -43,7 +43,7 @@ batch, landed = None, []
 for _ in range(2):
     with open_source(Credentials(**given["credentials"])) as source:
         contracts = {"design": load_contracts().source["design"]}
-        batch = read_batch(source, Folder(None, given["folder"]), contracts, batch, RunRequest())
+        batch = capture_batch(source, Folder(None, given["folder"]), contracts, batch, RunRequest())
     landed.append(batch.tables["design"].rows)
 status = pathlib.Path("/proc/self/status").read_text().splitlines()
 peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))

@@ -116,7 +116,7 @@ def new_job(lake: PublishedLake, warehouse: Database, jobs: Callable[..., LoadJo
 
 @pytest.fixture
 def load(new_job: Callable[..., LoadJob]) -> Callable[..., Any]:
-    """Runs one load job, on demands by their names, and returns what it says the warehouse holds."""
+    """Runs one load job with a run request, given by its fields, and returns what it says the warehouse holds."""
     return lambda **request: new_job(request=RunRequest(**request)).run()
 
 

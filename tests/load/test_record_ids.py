@@ -11,7 +11,7 @@ from totesys.contracts import load_contracts
 from totesys.errors import FatalError
 
 from operations.reconcile.live import read_tables
-from operations.reconcile.result import Comparison
+from operations.reconcile.result import TableComparison
 from operations.reconcile.structure import check_structure
 from tests.conftest import Database
 from tests.load.conftest import goes_on_from
@@ -140,7 +140,7 @@ def test_a_sequence_without_numbers_left_is_named_and_its_cure_works(
     assert query(VERSIONS) == [(HIGHEST_INT - 1, 42), (HIGHEST_INT, 43), (HIGHEST_INT + 1, 1)]
     assert query(CURRENT) == [(43,)], "the view is back"
     with closing(warehouse.connect()) as connection:
-        comparison, table = Comparison("fact_sales_order", 0, 0), read_tables(connection, load_contracts())["fact_sales_order"]
+        comparison, table = TableComparison("fact_sales_order", 0, 0), read_tables(connection, load_contracts())["fact_sales_order"]
         check_structure(comparison, table, load_contracts())
     assert comparison.listed == []
 

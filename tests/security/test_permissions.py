@@ -17,7 +17,7 @@ from local_aws.environment import aws_environment
 from operations.deployment.change_sets import deploy_stack
 from operations.deployment.templates import Template
 from tests.conftest import Database
-from tests.exactness.sweep_deltas import Deltas
+from tests.exactness.deltas import Deltas
 from tests.security.deployed import (
     NOT_DEPLOYED,
     PROJECT,

@@ -94,7 +94,8 @@ def test_the_dashboard_asks_in_the_order_of_a_night_and_shows_every_alarm() -> N
     widgets = json.loads(re.sub(r"\$\{\w+\}", "1", body))["widgets"]
     asked = [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"]
     assert asked == [
-        "## Is it fresh?", "## Did something fail?", "## Is something held back?", "## Is it getting slower?", "## What does it cost?",
+        "## Is it fresh?", "## Did something fail?", "## Is something held or kept out?", "## Is it getting slower?",
+        "## What does it cost?",
     ]  # fmt: skip
     names = [alarm["AlarmName"]["Fn::Sub"].removeprefix("${Project}") for alarm in ALARMS.values()]
     assert re.findall(r"\$\{Alarm\}(-[a-z-]+)", body) == names

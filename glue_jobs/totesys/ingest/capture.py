@@ -202,7 +202,7 @@ def is_told(before: Held | None, now: Held) -> bool:
     return before.reason == now.reason or (now.cause in ("deletes", "error") and before.cure == now.cure)
 
 
-def held_back(before: TableCapture) -> TableCapture:
+def held_capture(before: TableCapture) -> TableCapture:
     """Return the capture of a held table: that of the last batch that did not hold it, without rows.
 
     The batch that releases the table reads it in full.

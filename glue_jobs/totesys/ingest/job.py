@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, RetriableError
-from totesys.ingest.capture import Draft, behind_reason, counts_from, held_back, hold_for_error, is_told, is_unchanged, unchanged
+from totesys.ingest.capture import Draft, behind_reason, counts_from, held_capture, hold_for_error, is_told, is_unchanged, unchanged
 from totesys.ingest.drift import FAIL, HOLD, Finding, LiveTable, findings
 from totesys.ingest.pending import announce, is_pending, progress
 from totesys.ingest.source import Source, TableError, open_source
@@ -76,7 +76,7 @@ def tick(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[
         register_batch(clients.glue, arguments.ingestion_database, previous, ingestion.name)
     credentials = read_credentials(clients.secretsmanager, arguments.source_secret)
     with open_source(credentials) as source:
-        batch = read_batch(source, ingestion, contracts, previous, request)
+        batch = capture_batch(source, ingestion, contracts, previous, request)
     alerts.send(clients.events, arguments.project, news(previous, batch))
     commit(ingestion, batch)
     if batch.has_rows:
@@ -114,7 +114,7 @@ def counted(batch: BatchManifest, is_caught_up: bool) -> dict[str, float]:
     return {
         "RowsRead": landed + kept_out,
         "RowsWritten": landed,
-        "RowsHeldBack": kept_out,
+        "RowsKeptOut": kept_out,
         "BytesWritten": sum(landed.bytes for capture in captures for landed in capture.files),
         "HeldTables": len(batch.held),
         "DeadLetters": sum(dead.rows for dead in letters),
@@ -141,12 +141,13 @@ def news(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
     for table, texts in batch.drift.items():
         told = previous.drift.get(table, ()) if previous else ()
         if new := [text for text in texts if text not in told]:
-            text = f"{'; '.join(new)}. The rows flow on. To take the change into the contract: scripts/totesys schema propose {table}"
+            cure = f"scripts/totesys schema propose {table} --write, then scripts/deploy.sh"
+            text = f"{'; '.join(new)}. The rows flow on. To take the change into the contract: {cure}"
             found.append(alert("source changed", table, text))
     return found
 
 
-def read_batch(
+def capture_batch(
     source: Source, ingestion: Bucket, contracts: Mapping[str, Contract], previous: BatchManifest | None, request: RunRequest
 ) -> BatchManifest:
     """Land the changes of all tables under one snapshot. Return the manifest that commits them."""
@@ -191,7 +192,7 @@ def read_batch(
             if captured.cause == "error":
                 log.warning("batch %d: %s is held: %s: %s", draft.seq, table, captured.reason, captured.cure)
             if before:
-                captures[table] = held_back(before)
+                captures[table] = held_capture(before)
         else:
             captures[table] = captured
     flowing = {table: tuple(one.text for one in found if one.outcome != HOLD) for table, found in drift.items()}

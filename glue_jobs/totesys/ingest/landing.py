@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from totesys.errors import RetriableError
+from totesys.lake import layout
 from totesys.lake.manifests import LandedFile
 from totesys.lake.store import Bucket
 
@@ -69,7 +70,7 @@ class Landing:
         assert self._writer is not None
         with local_disk():
             self._writer.close()
-        key = f"{self.prefix}{len(self.files):05d}.parquet"
+        key = layout.raw_file_key(self.prefix, len(self.files))
         self.bucket.upload(str(self._path), key)
         self.files.append(LandedFile(key, self._rows, self._path.stat().st_size))
         self._path.unlink()

@@ -77,7 +77,7 @@ class TableRead:
         table, before = self.contract.table, self.draft.before(self.contract.table)
         earlier = self.draft.held_before(table)
         reason = "; ".join(finding.text for finding in drift)
-        cure = f"change the source back, or settle the contract: scripts/totesys schema propose {table}, then scripts/deploy.sh"
+        cure = f"change the source back, or settle the contract: scripts/totesys schema propose {table} --write, then scripts/deploy.sh"
         if all(finding.kind in NOT_GRANTED for finding in drift):
             cure = f"grant the job's role SELECT on {table}, or run scripts/deploy.sh, which does"
         held = self._held("drift", reason, cure, -1)

@@ -61,6 +61,11 @@ def raw_prefix(table: str, ingest_date: str, batch_id: str) -> str:
     return f"{table}/ingest_date={ingest_date}/batch_id={batch_id}/"
 
 
+def raw_file_key(prefix: str, number: int) -> str:
+    """One file of a table's rows in one batch; `prefix` is the table's raw_prefix."""
+    return f"{prefix}{number:05d}.parquet"
+
+
 def known_keys_key(table: str, batch_id: str) -> str:
     """Return where a batch's key set is: the keys that the source held, as a 64-bit roaring bitmap."""
     return f"_keys/{table}/{batch_id}.roaring64"

@@ -35,7 +35,7 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Held:
-    """Why a table is held back. Its capture point stays, so that none of its rows flows on and none is lost.
+    """Why a table is held. Its capture point stays, so that none of its rows flows on and none is lost.
 
     cause             "deletes": too many rows were deleted; "rows": values cannot be read; "drift": the table does not match its contract;
                       "error": the source could not lock, count or read it. Every batch tries again
@@ -149,7 +149,7 @@ class BatchManifest:
     snapshot_lsn              the position in the source's log by which everything in the snapshot is on disk; 0 if it was not asked for
     oldest_transaction_since  UTC time, ISO 8601, since when every snapshot has had the same oldest running transaction
     tables                    what was read of each table; for a held table, what the last batch read that did not hold it, if any
-    held                      why tables are held back
+    held                      why tables are held
     drift                     by table, drift with which its rows still flow
     observed                  by table, the structure that the next batch compares with
     """

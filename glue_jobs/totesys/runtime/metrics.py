@@ -4,7 +4,7 @@ The namespace is Totesys. Every metric has the dimension Project.
     CaughtUp                   1 when no batch is pending: the heartbeat
     Freshness                  seconds from a table's previous snapshot to the commit that loaded the changes after it: an upper bound for
                                the age of every change; with the dimension Table, and without it as the worst of all tables
-    RowsRead, RowsWritten, RowsHeldBack, BytesWritten   with the dimension Job
+    RowsRead, RowsWritten, RowsKeptOut, BytesWritten   with the dimension Job
     StageSeconds               how long the job took, with Job
     Slowdown                   StageSeconds divided by its median of the last day, with Job; 0 for a run of less than a minute
     HeldTables, DeadLetters, WaitingRows                current state
@@ -35,7 +35,7 @@ _UNITS: dict[str, StandardUnitType] = {
     "Freshness": "Seconds",
     "RowsRead": "Count",
     "RowsWritten": "Count",
-    "RowsHeldBack": "Count",
+    "RowsKeptOut": "Count",
     "BytesWritten": "Bytes",
     "StageSeconds": "Seconds",
     "Slowdown": "None",
@@ -44,7 +44,7 @@ _UNITS: dict[str, StandardUnitType] = {
     "WaitingRows": "Count",
     "OldestTransactionSeconds": "Seconds",
 }
-_OF_JOB = {"RowsRead", "RowsWritten", "RowsHeldBack", "BytesWritten", "StageSeconds", "Slowdown"}
+_OF_JOB = {"RowsRead", "RowsWritten", "RowsKeptOut", "BytesWritten", "StageSeconds", "Slowdown"}
 _SUMMED = _OF_JOB
 _SHORT = 60.0  # seconds; a shorter run is mostly start-up, and needs no alarm if it takes twice as long
 

@@ -10,7 +10,7 @@ import pytest
 from totesys.contracts import Contract, load_contracts, parse_contract
 from totesys.errors import FatalError
 
-from operations.deployment.compatible import check_contracts, problems, refused
+from operations.deployment.compatible import breaches, check_contracts, refused
 from tests.support.stack import DeployedStack, registered_as
 
 DESIGN = json.loads(load_contracts().source["design"].body)
@@ -26,7 +26,7 @@ def with_column(name: str, **changes: Any) -> list[dict[str, Any]]:
 
 
 def texts(wanted: Contract) -> list[str]:
-    return [problem.text for problem in problems(load_contracts().source["design"], wanted)]
+    return [breach.text for breach in breaches(load_contracts().source["design"], wanted)]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_type_that_holds_all_that_the_one_before_held_is_registered(name: str,
     body = json.loads(before.body)
     columns = [{**column, **types} if column["name"] == name else column for column in body["columns"]]
     wide = parse_contract({**body, "version": 2, "columns": columns})
-    assert list(problems(before, wide)) == []
+    assert list(breaches(before, wide)) == []
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_a_type_that_may_lose_something_is_a_break(name: str, types: dict[str, A
     wide = {"sales_order_id": {"type": "bigint"}, "unit_price": {"type": "decimal(14,2)"}}
     before = parse_contract({**body, "columns": [{**column, **wide.get(column["name"], {})} for column in body["columns"]]})
     changed = [{**column, **types} if column["name"] == name else column for column in json.loads(before.body)["columns"]]
-    (problem,) = problems(before, parse_contract({**body, "version": 2, "columns": changed}))
-    assert problem.is_breaking and said in problem.text
+    (breach,) = breaches(before, parse_contract({**body, "version": 2, "columns": changed}))
+    assert breach.is_breaking and said in breach.text
 
 
 def test_a_warehouse_column_that_cannot_hold_its_origin_is_refused_by_name() -> None:
@@ -135,8 +135,8 @@ def test_a_contract_that_does_not_follow_the_schema_is_refused_by_table_and_colu
     ids=["not raised", "lowered"],
 )
 def test_a_version_that_does_not_rise_is_refused_even_if_a_break_is_accepted(registered: int, wanted: Contract, said: str) -> None:
-    (problem,) = refused({"design": design(version=registered)}, {"design": wanted}, accepted=["design"])
-    assert problem.text == f"design: {said}"
+    (breach,) = refused({"design": design(version=registered)}, {"design": wanted}, accepted=["design"])
+    assert breach.text == f"design: {said}"
 
 
 def test_an_accepted_table_that_no_contract_describes_is_an_error() -> None:

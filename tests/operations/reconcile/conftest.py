@@ -14,7 +14,7 @@ from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 from local_totesys.postgres import HOST, OWNER, PostgresServer
 from operations.reconcile.compare import compare_all
 from operations.reconcile.kept_out import KeptOut
-from operations.reconcile.result import Comparison
+from operations.reconcile.result import TableComparison
 
 STAMP = "'2024-03-01 09:30:00.123'"
 SOURCE_ROWS = f"""
@@ -97,7 +97,7 @@ class Pair:
         """The load has heard that a row is deleted at the source."""
         self.in_warehouse(f"INSERT INTO etl.tombstone (source_table, key, batch_seq) VALUES ('{source_table}', {key}, 2)")
 
-    def comparisons(self, kept_out: KeptOut | None = None) -> dict[str, Comparison]:
+    def comparisons(self, kept_out: KeptOut | None = None) -> dict[str, TableComparison]:
         """Every table's comparison."""
         return {comparison.table: comparison for comparison in compare_all(load_contracts(), self.source, self.warehouse, kept_out)}
 

@@ -12,10 +12,10 @@ from moto import mock_aws
 from totesys.lake.manifests import BatchManifest, DeadLetters, Held, SourceIdentity, TableCapture, commit
 from totesys.lake.store import Bucket
 
-from operations.cli.reconcile import print_outcome
+from operations.cli.reconcile import print_comparison
+from operations.reconcile.comparison import Comparison
 from operations.reconcile.kept_out import KeptOut, read_kept_out
-from operations.reconcile.moments import Reconciliation
-from operations.reconcile.reconcile import ReconcileOutcome
+from operations.reconcile.moments import WarehouseState
 from tests.operations.reconcile.conftest import Pair, without_triggers
 from tests.support.open_letters import parquet
 
@@ -95,9 +95,7 @@ def test_a_held_table_that_cannot_be_compared_any_more_is_held_and_the_others_ar
         f"dim_design: held (not compared; design is held since {SINCE})",
         "fact_payment 1: stale (paid: source 'true', warehouse 'false')",
     ]
-    print_outcome(
-        ReconcileOutcome([comparisons["dim_design"]], None, Reconciliation(datetime(2026, 3, 2, 12, tzinfo=timezone.utc), 0, None))
-    )
+    print_comparison(Comparison([comparisons["dim_design"]], None, WarehouseState(datetime(2026, 3, 2, 12, tzinfo=timezone.utc), 0, None)))
     assert capsys.readouterr().out.splitlines()[3].split() == ["dim_design", "held", "1", "0", "1"]
 
 

@@ -11,10 +11,10 @@ from moto import mock_aws
 from totesys.lake.manifests import BatchManifest, Held, SourceIdentity, TableCapture, commit
 from totesys.lake.store import Bucket
 
-from operations.cli.reconcile import print_outcome
-from operations.reconcile.moments import Reconciliation, describe_agreement, describe_held, read_held, read_reconciliation, record
-from operations.reconcile.reconcile import ReconcileOutcome
-from operations.reconcile.result import Comparison
+from operations.cli.reconcile import print_comparison
+from operations.reconcile.comparison import Comparison
+from operations.reconcile.moments import WarehouseState, describe_agreement, describe_moment, read_moment, read_warehouse_state, record
+from operations.reconcile.result import TableComparison
 from tests.operations.reconcile.conftest import Pair
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=timezone.utc)
@@ -28,12 +28,12 @@ def ingestion() -> Iterator[Bucket]:
         yield Bucket(client, "ingestion")
 
 
-def land(ingestion: Bucket, *batches: bool, held_back: str | None = None) -> None:
-    """Commits a batch every five minutes from 9 o'clock on; True: with rows. The last one holds a table back as of the first."""
+def land(ingestion: Bucket, *batches: bool, hold: str | None = None) -> None:
+    """Commits a batch every five minutes from 9 o'clock on; True: with rows. The last one holds a table as of the first."""
     data_seq = 0
     for seq, has_rows in enumerate(batches, start=1):
         previous, data_seq = data_seq, seq if has_rows else data_seq
-        held = {"payment": Held("deletes", held_back, "", at(1), 7, 1, 1, 1)} if held_back and seq == len(batches) else {}
+        held = {"payment": Held("deletes", hold, "", at(1), 7, 1, 1, 1)} if hold and seq == len(batches) else {}
         tables = dict.fromkeys(held, TableCapture("delta", 1, 1, 1, at(1), None, at(1), 0, 1, "_keys/payment/1.roaring", None))
         identity = SourceIdentity("1", 1, 1)
         commit(ingestion, BatchManifest(seq, str(seq), at(seq), "1:1:", at(seq), identity, data_seq, previous, tables, held=held))
@@ -45,25 +45,25 @@ def at(seq: int) -> str:
 
 def test_the_warehouse_is_of_the_newest_batch_in_it(ingestion: Bucket) -> None:
     land(ingestion, True, True, True)
-    held = read_held(ingestion, through_batch_seq=2)
-    assert describe_held(held, NOON) == "the warehouse holds the source as of 2026-03-02 09:05:00 UTC, 3 hours ago (batch 2)"
+    held = read_moment(ingestion, through_batch_seq=2)
+    assert describe_moment(held, NOON) == "the warehouse holds the source as of 2026-03-02 09:05:00 UTC, 3 hours ago (batch 2)"
 
 
 def test_batches_without_rows_move_the_moment_on(ingestion: Bucket) -> None:
     land(ingestion, True, False, False)
-    held = read_held(ingestion, through_batch_seq=1)
-    assert describe_held(held, NOON) == "the warehouse holds the source as of 2026-03-02 09:10:00 UTC, 3 hours ago (batch 3)"
+    held = read_moment(ingestion, through_batch_seq=1)
+    assert describe_moment(held, NOON) == "the warehouse holds the source as of 2026-03-02 09:10:00 UTC, 3 hours ago (batch 3)"
 
 
 def test_batches_without_rows_move_the_moment_on_until_the_first_that_waits(ingestion: Bucket) -> None:
     land(ingestion, True, False, False, True, False)
-    held = read_held(ingestion, through_batch_seq=1)
+    held = read_moment(ingestion, through_batch_seq=1)
     assert held and held.batch_seq == 3
 
 
-def test_a_table_that_is_held_back_is_of_an_earlier_moment(ingestion: Bucket) -> None:
-    land(ingestion, True, True, held_back="it would lose more than a fifth of its rows")
-    assert describe_held(read_held(ingestion, through_batch_seq=2), NOON) == (
+def test_a_held_table_is_of_an_earlier_moment(ingestion: Bucket) -> None:
+    land(ingestion, True, True, hold="it would lose more than a fifth of its rows")
+    assert describe_moment(read_moment(ingestion, through_batch_seq=2), NOON) == (
         "the warehouse holds the source as of 2026-03-02 09:05:00 UTC, 3 hours ago (batch 2);"
         " payment, which is held, as of 2026-03-02 09:00:00 UTC, 3 hours ago"
     )
@@ -71,13 +71,13 @@ def test_a_table_that_is_held_back_is_of_an_earlier_moment(ingestion: Bucket) ->
 
 def test_an_empty_warehouse_holds_nothing_whatever_has_landed(ingestion: Bucket) -> None:
     land(ingestion, True)
-    assert describe_held(read_held(ingestion, through_batch_seq=0), NOON) == "the warehouse holds nothing of the source yet"
+    assert describe_moment(read_moment(ingestion, through_batch_seq=0), NOON) == "the warehouse holds nothing of the source yet"
 
 
 def test_a_clock_that_is_ahead_of_ours_makes_no_future(ingestion: Bucket) -> None:
     land(ingestion, True)
-    held = read_held(ingestion, through_batch_seq=1)
-    assert "09:00:00 UTC, 1 second ago" in describe_held(held, datetime(2026, 3, 2, 8, 59, 58, tzinfo=timezone.utc))
+    held = read_moment(ingestion, through_batch_seq=1)
+    assert "09:00:00 UTC, 1 second ago" in describe_moment(held, datetime(2026, 3, 2, 8, 59, 58, tzinfo=timezone.utc))
 
 
 def test_what_a_comparison_found_is_read_by_the_next(agreeing: Pair) -> None:
@@ -85,12 +85,12 @@ def test_what_a_comparison_found_is_read_by_the_next(agreeing: Pair) -> None:
         agreeing.in_warehouse(
             f"INSERT INTO etl.load_ledger VALUES ({load_seq}, 3, 'a', 'o', 1, {through_batch_seq}, now(), '{{}}', '{{}}')"
         )
-    assert read_reconciliation(agreeing.warehouse).agreed_at is None
-    stale = Comparison("dim_date")
+    assert read_warehouse_state(agreeing.warehouse).agreed_at is None
+    stale = TableComparison("dim_date")
     stale.add("missing", key="2024-02-29")
-    record(agreeing.warehouse, Reconciliation(NOON - timedelta(hours=2), 12, None), [Comparison("dim_staff")])
-    record(agreeing.warehouse, Reconciliation(NOON - timedelta(hours=1), 14, None), [Comparison("dim_staff"), stale])
-    found = read_reconciliation(agreeing.warehouse)
+    record(agreeing.warehouse, WarehouseState(NOON - timedelta(hours=2), 12, None), [TableComparison("dim_staff")])
+    record(agreeing.warehouse, WarehouseState(NOON - timedelta(hours=1), 14, None), [TableComparison("dim_staff"), stale])
+    found = read_warehouse_state(agreeing.warehouse)
     assert (found.through_batch_seq, found.agreed_at) == (14, NOON - timedelta(hours=2))
 
 
@@ -104,15 +104,15 @@ def test_what_a_comparison_found_is_read_by_the_next(agreeing: Pair) -> None:
     ],
 )
 def test_the_last_agreement_is_told_with_its_age(agreed_at: datetime | None, agrees: bool, line: str) -> None:
-    assert describe_agreement(Reconciliation(NOON, 12, agreed_at), agrees) == line
+    assert describe_agreement(WarehouseState(NOON, 12, agreed_at), agrees) == line
 
 
 def test_the_verdict_is_followed_by_the_moments_it_speaks_of(capsys: pytest.CaptureFixture[str]) -> None:
-    stale = Comparison("fact_payment", source_rows=30, warehouse_rows=30)
+    stale = TableComparison("fact_payment", source_rows=30, warehouse_rows=30)
     for key in range(30):
         stale.add("stale", key=key, detail="paid: source 'true', warehouse 'false'")
     stale.add("extra", key=99)
-    print_outcome(ReconcileOutcome([stale, Comparison("dim_staff", 1, 1)], None, Reconciliation(NOON, 0, None)))
+    print_comparison(Comparison([stale, TableComparison("dim_staff", 1, 1)], None, WarehouseState(NOON, 0, None)))
     printed = capsys.readouterr().out.splitlines()
     assert printed[-6:] == [
         "  fact_payment 19: stale (paid: source 'true', warehouse 'false')",

@@ -18,7 +18,7 @@ from local_aws.environment import aws_environment
 from operations.aws import aws_session
 from operations.cli.report import report as command
 from operations.deployment.deployment import Deployment
-from operations.reconcile.reconcile import put_differences
+from operations.reconcile.comparison import put_differences
 from operations.report.gather import BATCHES, Requests, gather, workflow
 from operations.report.model import Report
 from operations.status.gather import PUBLISHES, loaded_as_aws_shows

@@ -18,9 +18,9 @@ from totesys.lake.store import Bucket
 from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
 from local_totesys.postgres import free_port
-from operations.attention import of_status
 from operations.cli.console import make_console
 from operations.cli.status import show
+from operations.status.attention import of_status
 from operations.status.gather import (
     MOST,
     Batch,
@@ -52,7 +52,7 @@ WELL = Status(
     version="v1.2.0-3-g0a1b2c3", deployed_at=NOW - timedelta(days=3),
     triggers={"p-ingest-start": "ACTIVATED", "p-publish-start": "ON EVENT", "p-publish-load": "ACTIVATED"},
     jobs=PipelineJobs(Job("p-ingest"), Job("p-transform"), Job("p-load")), read_at=READ, landed=7, published=7,
-    warehouse=WarehouseStatus(7, compared_at=NOW - timedelta(hours=1)), loaded=7, batches=[Batch(7, READ, 1234, "loaded")], waiting=[],
+    warehouse=WarehouseStatus(7, compared_at=NOW - timedelta(hours=1)), loaded=7, batches=[Batch(7, READ, 1234, "loaded")], pending=[],
     fresh_to=READ, held={}, dead={}, alarms=[],
 )  # fmt: skip
 FAILED = JobState("jr_1", "p-publish", "p-load", "FAILED", NOW - timedelta(minutes=3), NOW, "FatalError: the password is wrong")
@@ -69,8 +69,8 @@ def ran(job: str, *runs: JobState, **changes: Any) -> Status:
 
 def waits(minutes: int, *, published: int = 6, loaded: int = 6) -> dict[str, Any]:
     """Batch 7 has landed so long ago, and is not in the warehouse."""
-    waiting = Batch(7, NOW - timedelta(minutes=minutes), 3, stage(7, published, loaded))
-    return {"published": published, "loaded": loaded, "warehouse": WarehouseStatus(loaded), "waiting": [waiting], "batches": [waiting]}
+    pending = Batch(7, NOW - timedelta(minutes=minutes), 3, stage(7, published, loaded))
+    return {"published": published, "loaded": loaded, "warehouse": WarehouseStatus(loaded), "pending": [pending], "batches": [pending]}
 
 
 def said_of(status: Status) -> list[str]:
@@ -157,7 +157,7 @@ def test_nobody_is_needed_for_what_goes_by_itself(status: Status) -> None:
     assert said_of(status) == []
 
 
-WAITED = "batch 7 is not in the warehouse, and has waited for 11 minutes"
+WAITED = "batch 7 has been pending for 11 minutes"
 
 
 @pytest.mark.parametrize(
@@ -180,11 +180,8 @@ def test_work_that_is_pending_for_longer_than_two_ticks_is_told_with_what_stands
 
 def test_a_warehouse_that_lacks_many_batches_is_told_by_the_first_and_the_last() -> None:
     waiting = [Batch(seq, NOW - timedelta(hours=9 - seq), 3, "published") for seq in (7, 6, 5)]
-    (said,) = said_of(replace(WELL, published=7, loaded=4, warehouse=WarehouseStatus(4), waiting=waiting))
-    assert (
-        said
-        == "3 batches up to batch 7 are not in the warehouse, and have waited for 4 hours: p-load has not run since: scripts/totesys run"
-    )
+    (said,) = said_of(replace(WELL, published=7, loaded=4, warehouse=WarehouseStatus(4), pending=waiting))
+    assert said == "3 batches up to batch 7 have been pending for 4 hours: p-load has not run since: scripts/totesys run"
 
 
 def test_what_is_shown_can_be_read_at_a_glance(capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,7 +196,7 @@ def test_what_is_shown_can_be_read_at_a_glance(capsys: pytest.CaptureFixture[str
         "last run of p-ingest succeeded, started 3 minutes ago",
         "last run of p-load failed, started 3 minutes ago: FatalError: the password is wrong",
         "warehouse is of 10 minutes ago",
-        "batches waiting 0",
+        "pending batches 0",
         "rows waiting for parents 0",
         "last comparison agreed, 60 minutes ago",
         "tables held none",
@@ -211,8 +208,8 @@ def test_what_is_shown_can_be_read_at_a_glance(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("loaded", "shown"),
     [
-        (7, {"warehouse is of 10 minutes ago", "batches waiting 0"}),
-        (None, {"warehouse is of unknown", "batches waiting unknown"}),
+        (7, {"warehouse is of 10 minutes ago", "pending batches 0"}),
+        (None, {"warehouse is of unknown", "pending batches unknown"}),
     ],
 )
 def test_a_warehouse_that_cannot_be_asked_is_a_line_with_the_reason(

@@ -228,7 +228,7 @@ def test_a_terminal_shows_every_job_in_one_table(glue: Glue, lake: FakeLake) -> 
     assert last_picture.count("SUCCEEDED") == 3
 
 
-def test_a_table_that_is_held_back_is_named_with_what_settles_it(glue: Glue, lake: FakeLake, command: Command) -> None:
+def test_a_held_table_is_named_with_what_settles_it(glue: Glue, lake: FakeLake, command: Command) -> None:
     settle = "if the deletes are intended: scripts/totesys run --accept-deletes payment"
     lake.land(1, held={"payment": Held("deletes", "3 of 10 rows are gone from the source", settle, SNAPSHOT_AT, 1, 7, 1, 1)})
     lake.load(1)
@@ -266,7 +266,7 @@ def test_new_dead_letters_and_drift_that_flows_are_told_by_the_run_that_found_th
     assert first.out[-2:] == [
         "needs a person: payment: 2 rows break the contract and are kept out, all others flow on: scripts/totesys deadletters show payment",
         "needs a person: design: design.note: expected no such column, found text, which is not read (column_added). The rows flow on."
-        " To take the change into the contract: scripts/totesys schema propose design",
+        " To take the change into the contract: scripts/totesys schema propose design --write, then scripts/deploy.sh",
     ]
     assert (first.code, first.err) == (0, "run: needs a person: payment: rows in the dead letter; design: source changed\n")
     assert (second.code, second.err) == (0, "")

@@ -50,10 +50,7 @@ def test_a_pause_that_waits_says_what_no_run_will_load(
     monkeypatch.setattr(runs, "_EVENT_ARRIVES_WITHIN", 0.1)
     lake.land(1)
     glue.add(PUBLISH, jobs={"transform": "FAILED"})
-    assert (
-        command("pause", "--wait").out[-1]
-        == "idle: no run is in progress; 1 batch waits that no run has loaded: scripts/totesys run brings them in"
-    )
+    assert command("pause", "--wait").out[-1] == "idle: no run is in progress; 1 batch is pending: scripts/totesys run loads it"
 
 
 def test_a_resume_starts_the_schedule_and_says_since_when_the_source_was_not_read(glue: Glue, lake: FakeLake, command: Command) -> None:
@@ -61,7 +58,7 @@ def test_a_resume_starts_the_schedule_and_says_since_when_the_source_was_not_rea
     for seq in (1, 2, 3):
         lake.land(seq)
     lake.load(1)
-    assert command("resume") == Ended(0, [f"resumed: the source was last read at {SNAPSHOT_AT}; 2 batches wait for the warehouse"], "")
+    assert command("resume") == Ended(0, [f"resumed: the source was last read at {SNAPSHOT_AT}; 2 batches are pending"], "")
     assert glue.schedule == ["ACTIVATED"]
 
 
@@ -69,18 +66,18 @@ def test_what_waits_is_not_known_where_the_warehouse_cannot_be_asked(glue: Glue,
     lake.land(1)
     lake.unknown = RetriableError("warehouse w on h:5432 cannot be asked how far it is loaded: no route")
     assert command("resume").out == [
-        f"not paused: the source was last read at {SNAPSHOT_AT}; how many batches wait is not known from here: {lake.unknown}"
+        f"not paused: the source was last read at {SNAPSHOT_AT}; how many batches are pending is not known from here: {lake.unknown}"
     ]
     lake.publish(1)
     assert command("pause", "--wait").out[-1] == (
-        f"idle: no run is in progress; how many batches wait is not known from here: {lake.unknown}"
+        f"idle: no run is in progress; how many batches are pending is not known from here: {lake.unknown}"
     )
 
 
 def test_a_resume_of_what_is_not_paused_changes_nothing(glue: Glue, lake: FakeLake, command: Command) -> None:
     lake.land(1)
     lake.load(1)
-    assert command("resume") == Ended(0, [f"not paused: the source was last read at {SNAPSHOT_AT}; no batch waits"], "")
+    assert command("resume") == Ended(0, [f"not paused: the source was last read at {SNAPSHOT_AT}; no batch is pending"], "")
     assert glue.asked_of_schedule == []
 
 

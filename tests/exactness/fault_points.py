@@ -1,4 +1,4 @@
-"""The sweep: a pipeline dies at every call that it makes, or loses the call's answer, and the next ordinary run is exact.
+"""A trial of fault points: a pipeline dies at every call that it makes, or loses the call's answer, and the next ordinary run is exact.
 
 Each turn brings one delta from the source to the warehouse. In each of the three jobs it strikes one point (or a few, one crash after
 the other), then lets ordinary ticks follow, and checks everything. A point is a call of a delta's clean run, and what becomes of it.
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 from totesys.errors import PipelineError
 
+from tests.exactness.deltas import Deltas
 from tests.exactness.exact import Checker, Findings
 from tests.exactness.faults import DEADLY, Effect, Fault
 from tests.exactness.proxies import ProxiedWorld
-from tests.exactness.sweep_deltas import Deltas
 
 JOBS = ("ingest", "transform", "load")
 _MISSES = 3  # a point may fail to come by: another point of the turn, or midnight, has changed the run's shape
@@ -49,26 +49,26 @@ class FaultPoint:
 
 
 @dataclass
-class Swept:
-    """The outcome of a sweep.
+class TrialOutcome:
+    """The outcome of a trial.
 
     inexact      the points of the turn after which something was not exact, and what
     unexplained  points at which a job failed with an error that is not the pipeline's own
     """
 
-    swept: int = 0
+    struck: int = 0
     lost: int = 0
     duplicated: int = 0
     inexact: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
 
-    def note(self, swept: Sequence[str], found: Findings) -> None:
-        """What was found after points were swept."""
-        self.swept += len(swept)
+    def note(self, struck: Sequence[str], found: Findings) -> None:
+        """What was found after points were struck."""
+        self.struck += len(struck)
         self.lost += found.lost
         self.duplicated += found.duplicated
         if found.problems:
-            self.inexact = [*swept, *found.problems]
+            self.inexact = [*struck, *found.problems]
 
 
 def points_of(job: str, calls: Sequence[str]) -> list[FaultPoint]:
@@ -106,7 +106,7 @@ def _effects(call: str) -> list[Effect]:
     return effects
 
 
-class Sweep:
+class FaultTrial:
     """A world with its first run and one delta behind it, ready to be struck."""
 
     def __init__(self, proxied: ProxiedWorld, deltas: Deltas) -> None:
@@ -136,11 +136,11 @@ class Sweep:
         while self.world.tick():
             pass
 
-    def strike(self, points: Iterable[FaultPoint], crashes: int = 1) -> Swept:
-        """Sweeps the points: in each turn and job up to `crashes`, one right after the other. Stops at the first turn that is not exact."""
+    def strike(self, points: Iterable[FaultPoint], crashes: int = 1) -> TrialOutcome:
+        """Strikes the points: in each turn and job up to `crashes`, one after the other. Stops at the first turn that is not exact."""
         waiting = {job: [point for point in points if point.job == job] for job in JOBS}
         self._misses.clear()
-        outcome = Swept()
+        outcome = TrialOutcome()
         while any(waiting.values()) and not outcome.inexact:
             self.deltas.apply()
             struck: list[str] = []

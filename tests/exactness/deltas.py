@@ -51,7 +51,7 @@ _DELETE = "DELETE FROM payment WHERE payment_id = %s"
 
 
 class Deltas:
-    """The source of one sweep. Fills an empty one; each `apply` is a delta, and `expected` what all so far must leave behind."""
+    """The source of one trial. Fills an empty one; each `apply` is a delta, and `expected` what all so far must leave behind."""
 
     def __init__(self, source: Database) -> None:
         self._source = source

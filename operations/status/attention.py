@@ -19,7 +19,7 @@ from operations.values import age, counted
 from operations.workflows.trigger import PAUSED, schedule_trigger
 
 FRESHNESS = timedelta(minutes=30)  # how old a change may get before the warehouse has it
-PENDING = timedelta(minutes=10)  # how long a batch may wait: two ticks of the schedule, after which it has been announced again
+PENDING = timedelta(minutes=10)  # how long a batch may be pending: two ticks of the schedule, after which it has been announced again
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def _of_the_warehouse(status: Status, now: datetime) -> Iterator[Problem]:
         )
     elif status.loaded == 0:
         yield Problem("nothing is loaded", "nothing has been loaded yet: scripts/totesys run")
-    if status.waiting and now - status.waiting[-1].read_at > PENDING:
-        what = f"{_batches(status.waiting)} waited for {age(status.waiting[-1].read_at, now)}"
+    if status.pending and now - status.pending[-1].read_at > PENDING:
+        what = f"{_batches(status.pending)} pending for {age(status.pending[-1].read_at, now)}"
         yield Problem("batches are pending", f"{what}: {_in_the_way(status, now)}")
     elif status.fresh_to and now - status.fresh_to > FRESHNESS:
         yield Problem("the warehouse is old", f"the warehouse is {age(status.fresh_to, now)} old: scripts/totesys run shows what fails")
@@ -120,16 +120,16 @@ def _of_the_warehouse(status: Status, now: datetime) -> Iterator[Problem]:
         )
 
 
-def _batches(waiting: Sequence[Batch]) -> str:
-    if len(waiting) == 1:
-        return f"batch {waiting[0].seq} is not in the warehouse, and has"
-    count = f"{MOST} batches or more" if len(waiting) == MOST else f"{len(waiting)} batches"
-    return f"{count} up to batch {waiting[0].seq} are not in the warehouse, and have"
+def _batches(pending: Sequence[Batch]) -> str:
+    if len(pending) == 1:
+        return f"batch {pending[0].seq} has been"
+    count = f"{MOST} batches or more" if len(pending) == MOST else f"{len(pending)} batches"
+    return f"{count} up to batch {pending[0].seq} have been"
 
 
 def _in_the_way(status: Status, now: datetime) -> str:
-    """Say why the first waiting batch goes no further: the last run of the job that should handle it next."""
-    first = status.waiting[-1]
+    """Say why the first pending batch goes no further: the last run of the job that should handle it next."""
+    first = status.pending[-1]
     job = status.jobs.transform if first.seq > status.published else status.jobs.load
     run = next((run for run in job.runs if run.started_at > first.read_at), None)
     if run is None:

@@ -13,8 +13,8 @@ from totesys.contracts import load_contracts
 from totesys.errors import BadDataError, FatalError
 from totesys.runtime.run_request import RunRequest
 
+from tests.contract_evolution.pipeline import change, deploy, mirror, propose_from_source, query, tick
 from tests.exactness.world import World
-from tests.schema.pipeline import change, deploy, mirror, propose_from_source, query, tick
 from tests.support.local_aws.lake import finished
 from tests.support.local_aws.machine import LocalAws
 

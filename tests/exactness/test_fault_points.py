@@ -15,12 +15,12 @@ from totesys.errors import RetriableError
 
 from local_totesys.postgres import PostgresServer
 from tests.conftest import Database
+from tests.exactness.deltas import Deltas
 from tests.exactness.exact import assert_exact
+from tests.exactness.fault_points import JOBS, FaultTrial
 from tests.exactness.faults import Calls, Effect, Fault
 from tests.exactness.faults_processes import Processes
 from tests.exactness.proxies import proxied_world
-from tests.exactness.sweep import JOBS, Sweep
-from tests.exactness.sweep_deltas import Deltas
 from tests.servers import guarded
 from tests.support.local_aws.machine import LocalAws
 
@@ -31,34 +31,34 @@ TOO_SMALL = 512  # bytes: less than the smallest Parquet file
 
 @dataclass(frozen=True)
 class Rig:
-    """A sweep whose warehouse has a server of its own, which may crash."""
+    """A trial whose warehouse has a server of its own, which may crash."""
 
-    sweep: Sweep
+    trial: FaultTrial
     warehouse: PostgresServer
 
     @property
     def calls(self) -> Calls:
-        return self.sweep.proxied.calls
+        return self.trial.proxied.calls
 
     def bring_a_delta_to_the_lake(self) -> None:
-        self.sweep.deltas.apply()
-        self.sweep.world.ingest()
-        self.sweep.world.transform()
+        self.trial.deltas.apply()
+        self.trial.world.ingest()
+        self.trial.world.transform()
 
     def publish(self, batches: int) -> tuple[int, float]:
         """Lets so many batches wait, then brings them to the warehouse: the calls that it took, and the seconds."""
         for _ in range(batches):
-            self.sweep.deltas.apply()
-            self.sweep.world.ingest()
+            self.trial.deltas.apply()
+            self.trial.world.ingest()
         self.calls.arm(None)
         began = time.monotonic()
-        self.sweep.world.transform()
-        self.sweep.world.load()
+        self.trial.world.transform()
+        self.trial.world.load()
         return len(self.calls.seen), time.monotonic() - began
 
     def assert_exact_after_an_ordinary_run(self) -> None:
-        self.sweep.recover()
-        assert_exact(self.sweep.checker, self.sweep.deltas.expected)
+        self.trial.recover()
+        assert_exact(self.trial.checker, self.trial.deltas.expected)
 
 
 @pytest.fixture(scope="module")
@@ -77,37 +77,37 @@ def rig(
         server = PostgresServer.start(folder)
         server.create_database("warehouse")
         with proxied_world(spark, aws, source, Database(server, "warehouse")) as proxied:
-            yield Rig(Sweep(proxied, Deltas(source)), server)
+            yield Rig(FaultTrial(proxied, Deltas(source)), server)
 
 
 @pytest.fixture(scope="module")
 def processes(rig: Rig, job_environment: dict[str, str]) -> Processes:
-    return Processes(rig.sweep, job_environment)
+    return Processes(rig.trial, job_environment)
 
 
 @pytest.mark.timeout(1200)  # some minutes on an idle machine
 def test_whatever_call_a_run_dies_at_the_next_run_is_exact(rig: Rig) -> None:
-    seed = int(os.environ.get("SWEEP_SEED") or random.randrange(10**6))
-    print(f"SWEEP_SEED={seed} repeats this sample")
-    committing = [point for point in rig.sweep.points if point.commits and point.effect is not Effect.UNAVAILABLE]
+    seed = int(os.environ.get("FAULT_SEED") or random.randrange(10**6))
+    print(f"FAULT_SEED={seed} repeats this sample")
+    committing = [point for point in rig.trial.points if point.commits and point.effect is not Effect.UNAVAILABLE]
     sampled = []
     for job in JOBS:
-        others = [point for point in rig.sweep.points if point.job == job and point not in committing]
+        others = [point for point in rig.trial.points if point.job == job and point not in committing]
         sampled += random.Random(seed).sample(others, SAMPLED)
 
     # Those before a commit come first: they fit into a turn that a commit then ends.
-    outcome = rig.sweep.strike([*sampled, *committing], CRASHES)
+    outcome = rig.trial.strike([*sampled, *committing], CRASHES)
 
     assert not outcome.inexact, "\n".join(outcome.inexact)
     assert not outcome.unexplained, "\n".join(outcome.unexplained)
-    assert outcome.swept == len(committing) + len(sampled)
-    rest = len(rig.sweep.points) - len(committing)
-    print(f"swept: all {len(committing)} points of calls that commit, {len(sampled)} of {rest} others")
+    assert outcome.struck == len(committing) + len(sampled)
+    rest = len(rig.trial.points) - len(committing)
+    print(f"struck: all {len(committing)} points of calls that commit, {len(sampled)} of {rest} others")
 
 
 @pytest.mark.parametrize("call", ["source COPY", "s3 PUT ingestion _manifests"])
 def test_an_ingest_that_is_killed_is_made_good(rig: Rig, processes: Processes, call: str) -> None:
-    rig.sweep.deltas.apply()
+    rig.trial.deltas.apply()
 
     processes.kill_at("ingest", call)
 
@@ -115,7 +115,7 @@ def test_an_ingest_that_is_killed_is_made_good(rig: Rig, processes: Processes, c
 
 
 def test_an_ingest_without_room_on_its_disk_says_so_and_is_made_good(rig: Rig, processes: Processes) -> None:
-    rig.sweep.deltas.apply()
+    rig.trial.deltas.apply()
 
     process = processes.start("ingest", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (TOO_SMALL, TOO_SMALL)))
     _, said = process.communicate()
@@ -132,7 +132,7 @@ def test_a_load_that_loses_the_lake_while_spark_reads_it_says_so(rig: Rig) -> No
         rig.calls.armed(Fault("s3 GET processed star/fact_payment", 1, Effect.UNAVAILABLE)),
         pytest.raises(RetriableError, match="the lake cannot"),
     ):
-        rig.sweep.world.load()
+        rig.trial.world.load()
 
     rig.assert_exact_after_an_ordinary_run()
 
@@ -142,7 +142,7 @@ def test_a_warehouse_that_crashes_in_the_merge_is_made_good(rig: Rig) -> None:
     crash = Fault("warehouse INSERT INTO public.fact_payment", 1, None, strike=rig.warehouse.kill)
 
     with rig.calls.armed(crash), pytest.raises(RetriableError, match=r"broke off|cannot be reached"):
-        rig.sweep.world.load()
+        rig.trial.world.load()
 
     assert rig.calls.has_fired
     PostgresServer.start(rig.warehouse.folder, rig.warehouse.port)
@@ -153,4 +153,4 @@ def test_ten_waiting_batches_take_less_than_two_that_come_one_by_one(rig: Rig) -
     calls, seconds = zip(*(rig.publish(batches) for batches in (1, 10)))
     print(f"a publish and its load: {calls[0]} calls and {seconds[0]:.1f} s of one batch, {calls[1]} and {seconds[1]:.1f} s of ten")
     assert calls[1] < 2 * calls[0]
-    assert_exact(rig.sweep.checker, rig.sweep.deltas.expected)
+    assert_exact(rig.trial.checker, rig.trial.deltas.expected)

@@ -1,4 +1,4 @@
-"""Says whether the warehouse is the source, where it is not, and since when.
+"""Compare the warehouse with the source: whether they agree, where they differ, and when they last agreed.
 
 Compares the current rows of the facts and all rows of the dimensions, each database read in one read-only snapshot.
 """
@@ -22,8 +22,8 @@ from operations.deployment.deployment import Deployment
 from operations.reconcile.compare import compare_all
 from operations.reconcile.databases import session_with, snapshot
 from operations.reconcile.kept_out import read_kept_out
-from operations.reconcile.moments import Reconciliation, WarehouseMoment, read_held, read_reconciliation, record
-from operations.reconcile.result import Comparison
+from operations.reconcile.moments import WarehouseMoment, WarehouseState, read_moment, read_warehouse_state, record
+from operations.reconcile.result import TableComparison
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -33,20 +33,20 @@ DIFFERENCES = "Differences"  # the metric of each comparison
 
 
 @dataclass(frozen=True)
-class ReconcileOutcome:
-    """What was found, and of which moments it speaks."""
+class Comparison:
+    """A comparison of the warehouse with the source: what it found in each table, and of which moments it speaks."""
 
-    comparisons: list[Comparison]
-    held: WarehouseMoment | None
-    reconciliation: Reconciliation
+    tables: list[TableComparison]
+    moment: WarehouseMoment | None
+    warehouse: WarehouseState
 
     @property
     def agrees(self) -> bool:
-        return all(comparison.matches for comparison in self.comparisons)
+        return all(table.matches for table in self.tables)
 
 
-def reconcile_databases(session: boto3.Session, deployment: Deployment) -> ReconcileOutcome:
-    """Compares every table, by the credentials that the pipeline itself uses, and writes down in the warehouse what came of it."""
+def compare_databases(session: boto3.Session, deployment: Deployment) -> Comparison:
+    """Compare every table, with the credentials that the pipeline uses, and record the result in the warehouse and in CloudWatch."""
     secrets = session.client("secretsmanager")
     of_source, of_warehouse = (read_credentials(secrets, secret) for secret in (deployment.source_secret, deployment.warehouse_secret))
     ingestion = Bucket(session.client("s3"), deployment.ingestion_bucket)
@@ -54,17 +54,17 @@ def reconcile_databases(session: boto3.Session, deployment: Deployment) -> Recon
     with snapshot(of_source, "source") as source, snapshot(of_warehouse, "warehouse") as warehouse:
         with warehouse.cursor() as cursor:
             refuse_newer_warehouse(cursor)
-        comparisons = list(compare_all(load_contracts(), source, warehouse, kept_out))
-        reconciliation = read_reconciliation(warehouse)
-    held = read_held(ingestion, reconciliation.through_batch_seq)
+        tables = list(compare_all(load_contracts(), source, warehouse, kept_out))
+        state = read_warehouse_state(warehouse)
+    moment = read_moment(ingestion, state.through_batch_seq)
     with session_with(of_warehouse, "warehouse") as writing, writing:
-        record(writing, reconciliation, comparisons)
-    put_differences(session.client("cloudwatch"), deployment.project, sum(comparison.differences for comparison in comparisons))
-    return ReconcileOutcome(comparisons, held, reconciliation)
+        record(writing, state, tables)
+    put_differences(session.client("cloudwatch"), deployment.project, sum(table.differences for table in tables))
+    return Comparison(tables, moment, state)
 
 
 def put_differences(cloudwatch: CloudWatchClient, project: str, differences: int) -> None:
-    """Put the number of differences into CloudWatch, where the report finds it. The comparison counts also where that is refused."""
+    """Put the number of differences into CloudWatch, where the report finds it. A refusal is printed."""
     datum: MetricDatumTypeDef = {
         "MetricName": DIFFERENCES,
         "Dimensions": [{"Name": "Project", "Value": project}],
