@@ -12,7 +12,7 @@ from totesys.contracts import load_contracts, parse_contract
 from totesys.contracts.types import lake_type
 from totesys.ingest.drift import LiveColumn, LiveTable
 
-from operations.deployment.compatible import problems
+from operations.deployment.compatible import breaches
 from operations.registry.changes import changes
 from operations.registry.propose import propose
 
@@ -102,7 +102,7 @@ def test_a_type_of_the_lake_that_holds_what_comes_now_stays(name: str, live_type
     (before,) = [one for one in PAYMENT["columns"] if one["name"] == name]
     assert drafted == {**before, **kept, "source_type": live_type}
     assert notes == [f"{name}: {before['source_type']} became {live_type}"]
-    assert list(problems(load_contracts().source["payment"], parse_contract(draft))) == []
+    assert list(breaches(load_contracts().source["payment"], parse_contract(draft))) == []
 
 
 def test_an_enum_that_became_text_keeps_its_labels_as_a_rule() -> None:
