@@ -101,7 +101,7 @@ def test_nobody_is_needed_when_all_is_well() -> None:
         ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}. Nothing of it is lost. What to do: {HELD.cure}"),
         (
             {"dead": {"design": 1}},
-            "design has 1 row in the dead letter: put them right at the source: scripts/totesys deadletters show design",
+            "design has 1 row in the dead letter: correct them at the source: scripts/totesys deadletters show design",
         ),
         ({"alarms": ["p-late"]}, "alarm p-late rings"),
     ],
