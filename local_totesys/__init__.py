@@ -1,1 +1,1 @@
-"""PostgreSQL on this machine: servers, totesys with data that behaves like the real one, and the local stack. Nothing here runs on AWS."""
+"""PostgreSQL on this machine: servers, a totesys with realistic data, and the local stack. Nothing here runs on AWS."""

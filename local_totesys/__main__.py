@@ -1,4 +1,4 @@
-"""`python -m local_totesys`: fills a totesys with data, and lives its next day."""
+"""Run `python -m local_totesys`: fill a totesys with data, or add a business day."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     fill.add_argument("--orders", type=int, default=16_000, help="sales and purchase orders together (default %(default)s)")
     fill.add_argument("--seed", type=int, default=1, help="the same seed, size and last day give the same rows (default %(default)s)")
     fill.add_argument("--until", type=date.fromisoformat, default=yesterday(), help="last day of the history (default: yesterday in UTC)")
-    live = commands.add_parser("next-day", help="live the weekday after the newest order")
-    live.add_argument("--seed", type=int, help="by default each day has its own")
+    live = commands.add_parser("next-day", help="add the weekday after the newest order")
+    live.add_argument("--seed", type=int, help="seed of the day's events (default: each day has its own)")
     for command in (fill, live):
-        command.add_argument("--url", required=True, help="the source, as $TOTESYS_SOURCE_URL gives it")
+        command.add_argument("--url", required=True, help="URL of the source, as in $TOTESYS_SOURCE_URL")
     return parser.parse_args(argv)
 
 
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def print_generated(connection: extensions.connection, orders: int, seed: int, until: date) -> None:
-    """Says each step as it begins, on stderr, then the rows of each table."""
+    """Fill the source. Print each step on stderr when it begins, and then the rows of each table."""
     start = time.monotonic()
 
     def say(step: str) -> None:
@@ -71,5 +71,5 @@ def print_generated(connection: extensions.connection, orders: int, seed: int, u
 
 
 if __name__ == "__main__":
-    extensions.set_wait_callback(wait_select)  # Ctrl-C ends a long statement at once, rather than after it.
+    extensions.set_wait_callback(wait_select)  # Ctrl-C stops a long statement at once.
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Fills totesys with a history that behaves as the real one does: the same seed, size and last day give the same rows."""
+"""Fill totesys with a realistic history. The same seed, size and last day give the same rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local_totesys.orders import business_day, business_day_number
 from local_totesys.reference import insert_reference
 
 ORDERS_A_DAY = 30
-LONGEST_HISTORY = 534  # Weekdays in two years; a source that is larger than the real one has more orders a day.
+LONGEST_HISTORY = 534  # Weekdays, about two years. A source that is larger than the real one has more orders a day.
 SHORTEST_HISTORY = 10
 FIRST_ROWS_AT = time(14, 20, 49, 962000)
 
@@ -26,10 +26,10 @@ class SourceError(Exception):
 
 
 def generate(connection: Any, orders: int, seed: int, until: date, progress: Progress = lambda step: None) -> dict[str, int]:
-    """Fills an empty source with a history that ends with the day `until`, in one transaction. Returns the rows of each table.
+    """Fill an empty source with a history that ends with the day `until`, in one transaction. Return the rows of each table.
 
-    Needs the tables' owner: their foreign keys are dropped first and added last. Then PostgreSQL checks each key with one join. With the
-    keys in place, it would check every row of a million orders by a trigger.
+    Needs the tables' owner, since the foreign keys are dropped first and added last. Then PostgreSQL checks each key with one join. With
+    the keys in place, a trigger would check every row of a million orders.
     """
     last_day = business_day_number(until)
     days = max(SHORTEST_HISTORY, min(LONGEST_HISTORY, orders // ORDERS_A_DAY))
@@ -38,7 +38,7 @@ def generate(connection: Any, orders: int, seed: int, until: date, progress: Pro
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT FROM currency)")
         if cursor.fetchone()[0]:
-            raise SourceError("the source has rows already: generate fills an empty one only (next-day adds to it)")
+            raise SourceError("the source has rows already: generate fills only an empty source (next-day adds rows)")
         cursor.execute("SET LOCAL work_mem = '256MB'; SET LOCAL maintenance_work_mem = '256MB'")
         foreign_keys = drop_foreign_keys(cursor)
         progress("reference tables")
@@ -52,7 +52,7 @@ def generate(connection: Any, orders: int, seed: int, until: date, progress: Pro
 
 
 def drop_foreign_keys(cursor: Any) -> list[str]:
-    """Drops the foreign keys of the contracts' tables. Returns the statements that add them again."""
+    """Drop the foreign keys of the contracts' tables. Return the statements that add them again."""
     cursor.execute(
         """
         SELECT format('ALTER TABLE %%s DROP CONSTRAINT %%I', conrelid::regclass, conname),
@@ -69,12 +69,12 @@ def drop_foreign_keys(cursor: Any) -> list[str]:
 
 
 def analyze(cursor: Any) -> None:
-    """Gathers statistics of the contracts' tables. A plain ANALYZE would also try the catalogs, and warn that we do not own them."""
+    """Gather statistics of the contracts' tables. A plain ANALYZE would also try the system catalogs, and warn that we do not own them."""
     cursor.execute(sql.SQL("ANALYZE {}").format(sql.SQL(", ").join(map(sql.Identifier, load_contracts().source))))
 
 
 def insert_orders(cursor: Any, orders: int, first_day: int, last_day: int, until: date, seed: int, progress: Progress) -> None:
-    """Adds orders, each with its transaction and payment, on the business days from `first_day` to `last_day`."""
+    """Add orders, each with its transaction and payment, on the business days from `first_day` to `last_day`."""
     values: dict[str, Any] = {"orders": orders, "first_day": first_day, "last_day": last_day, "until": until, "seed": seed}
     values["sales_share"] = order_sql.SALES_SHARE
     for name, table in (("known", "transaction"), ("sales_known", "sales_order"), ("purchases_known", "purchase_order")):
@@ -109,7 +109,7 @@ def count_rows(cursor: Any, table: str) -> int:
 
 
 def advance_sequence(cursor: Any, table: str) -> None:
-    """Sets the key's sequence past the rows that were inserted with a key."""
+    """Move the key's sequence past the rows that were inserted with a key."""
     statement = sql.SQL("SELECT setval(pg_get_serial_sequence({}, {}), max({})) FROM {}")
     key = key_of(table)
     cursor.execute(statement.format(sql.Literal(f'"{table}"'), sql.Literal(key), sql.Identifier(key), sql.Identifier(table)))

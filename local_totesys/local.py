@@ -1,4 +1,4 @@
-"""Brings the local stack up and down, and tells how to reach it: what `totesys local` does."""
+"""Start and stop the local stack, and say how to reach it: the work of `totesys local`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REGION = "eu-west-2"
 
 
 def up(stack: Stack, fill_source: Prepare, schedule: bool) -> None:
-    """Starts the parts that are down. When one cannot start, those that this command has started are stopped again."""
+    """Start the parts that are down. If a part cannot start, stop the parts that this command has started."""
     with stack.alone():
         running = [name for name in PARTS if stack.is_up(name)]
         if "aws" in running and stack.parts["aws"]["schedule"] != schedule:
@@ -51,7 +51,7 @@ def up(stack: Stack, fill_source: Prepare, schedule: bool) -> None:
 
 
 def undo(stack: Stack, running: Sequence[str], kept: Sequence[str]) -> None:
-    """Stops what was not running before, and deletes what did not exist before."""
+    """Stop the parts that were not running before, and delete the parts that did not exist before."""
     for name in PARTS:
         if name not in running:
             stack.stop(name)
@@ -62,7 +62,7 @@ def undo(stack: Stack, running: Sequence[str], kept: Sequence[str]) -> None:
 
 
 def fill(orders: int | None) -> Prepare:
-    """What makes a new source: its tables, and so many orders until yesterday; None for no rows at all."""
+    """Return the function that prepares a new source: its tables, and this many orders until yesterday; None for no rows at all."""
 
     def prepare(server: PostgresServer, say: Say) -> None:
         connection = server.connect(DATABASES["source"])
@@ -78,7 +78,7 @@ def fill(orders: int | None) -> Prepare:
 
 
 def down(stack: Stack) -> None:
-    """Stops everything and deletes it: AWS is in memory and gone anyway, and a warehouse without its lake would be of no use."""
+    """Stop everything and delete it. AWS holds its state in memory and loses it anyway, and a warehouse without its lake has no use."""
     if not stack.parts:
         print("Nothing is up.")
         return
@@ -88,7 +88,7 @@ def down(stack: Stack) -> None:
 
 
 def environment(stack: Stack) -> dict[str, str]:
-    """Return the variables by which every command finds the stack. StackError when a part is down."""
+    """Return the environment variables with which every command finds the stack. StackError when a part is down."""
     missing = [name for name in PARTS if not stack.is_up(name)]
     if missing:
         raise StackError(f"the local stack is not up ({', '.join(missing)} down): run scripts/local.sh up")
@@ -106,7 +106,7 @@ def environment(stack: Stack) -> dict[str, str]:
 
 
 def live_next_day(stack: Stack) -> str:
-    """Change the source as a day of business does, and return what happened in one line."""
+    """Change the source as one business day does. Return what happened, in one line."""
     if not stack.is_up("source"):
         raise StackError("the source is not up: run scripts/local.sh up")
     with closing(psycopg2.connect(stack.url("source"))) as connection:
@@ -114,7 +114,7 @@ def live_next_day(stack: Stack) -> str:
 
 
 def show(stack: Stack) -> bool:
-    """Prints a table of the parts. Returns whether all are up."""
+    """Print a table of the parts. Return whether all are up."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("part", "state", "pid", "address", "up since (UTC)"):
         table.add_column(heading, overflow="fold")

@@ -1,4 +1,4 @@
-"""Words that the generated rows are made of. The awkward ones are real: each has broken some pipeline."""
+"""Words for the generated rows. The awkward words are real: each of them has broken some pipeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One more business day in the life of totesys: payments are made, orders come in, people change things, some without leaving a stamp."""
+"""Add one business day to totesys: payments are made, orders come in, and people change rows, some without a new last_updated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local_totesys.generator import SourceError, insert_orders
 from local_totesys.orders import business_day, business_day_number
 from local_totesys.reference import COUNTERPARTY_COLUMNS, DESIGN_COLUMNS, counterparty, design, insert, phone, street
 
-# The row at a share of a table's keys: it exists whatever keys are missing. Everything that is changed gets a value that it had not.
+# Each statement takes the row at a share of the table's keys, which exists whatever keys are missing, and gives it a different value.
 EDITS = (
     """UPDATE sales_order SET last_updated = %(at)s,
         agreed_delivery_date = to_char(created_at + %(days)s * interval '1 day', 'YYYY-MM-DD')
@@ -42,7 +42,7 @@ SILENT_EDITS = (
 
 @dataclass(frozen=True)
 class DayReport:
-    """How many rows each kind of event of the day touched."""
+    """How many rows each kind of event changed on this day."""
 
     day: date
     payments_made: int
@@ -59,7 +59,7 @@ class DayReport:
 
 
 def next_day(connection: Any, seed: int | None = None) -> DayReport:
-    """Lives the weekday after the newest order, each event in a transaction of its own. Without a seed the day's own number is the seed."""
+    """Add the weekday after the newest order, each event in its own transaction. The default seed is the day's number."""
     with connection, connection.cursor() as cursor:
         day = following_weekday(cursor)
     if seed is None:
@@ -78,16 +78,16 @@ def next_day(connection: Any, seed: int | None = None) -> DayReport:
 
 
 def following_weekday(cursor: Any) -> date:
-    """The weekday after that of the newest order; SourceError when there is none."""
+    """Return the weekday after the newest order. SourceError when there are no orders."""
     cursor.execute("SELECT max(created_at)::date FROM transaction")
     (newest,) = cursor.fetchone()
     if newest is None:
-        raise SourceError("the source has no orders, so no day to go on from: run generate first")
+        raise SourceError("the source has no orders, so there is no day to continue from: run generate first")
     return business_day(business_day_number(newest) + 1)
 
 
 def moment(day: date, start: time, random: Random, seconds: int = 11 * 3600) -> datetime:
-    """A moment of the day within so many seconds of `start`, to the millisecond."""
+    """Return a random moment of the day, in milliseconds, at most this many seconds after `start`."""
     return datetime.combine(day, start) + timedelta(milliseconds=random.randrange(seconds * 1000))
 
 
@@ -96,14 +96,14 @@ def working_moment(day: date, random: Random) -> datetime:
 
 
 def execute(connection: Any, statement: str, **values: Any) -> int:
-    """Runs one statement in a transaction of its own and returns how many rows it touched."""
+    """Run one statement in its own transaction. Return how many rows it changed."""
     with connection, connection.cursor() as cursor:
         cursor.execute(statement, values)
         return int(cursor.rowcount)
 
 
 def pay(connection: Any, at: datetime) -> int:
-    """Makes the payments that are due today, but for those of today's orders: all with the same stamp."""
+    """Make the payments that are due today, except those of today's orders, all with the same last_updated."""
     due = "UPDATE payment SET paid = true, last_updated = %(at)s WHERE NOT paid AND payment_date = %(day)s AND created_at < %(day)s::date"
     return execute(connection, due, at=at, day=f"{at:%Y-%m-%d}")
 
@@ -116,7 +116,7 @@ def add_design(connection: Any, day: date, random: Random) -> int:
 
 
 def add_counterparty(connection: Any, day: date, random: Random) -> int:
-    """A new counterparty, at an address that is known already."""
+    """Add a counterparty, at an existing address."""
     at = working_moment(day, random)
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT address_id FROM address ORDER BY address_id")
@@ -127,13 +127,13 @@ def add_counterparty(connection: Any, day: date, random: Random) -> int:
 
 
 def change(connection: Any, statement: str, day: date, random: Random) -> int:
-    """Changes one order or design, mostly a recent one."""
+    """Change one order or design, usually a recent one."""
     share, pick, days = 1 - random.random() ** 3, random.random(), random.randint(8, 650)
     return execute(connection, statement, at=working_moment(day, random), share=share, pick=pick, days=days)
 
 
 def change_address(connection: Any, day: date, random: Random) -> int:
-    """A counterparty moves: its legal address changes, and with it everyone's who is there."""
+    """Move a counterparty: its legal address row changes, and so does the address of every counterparty that shares the row."""
     return execute(
         connection,
         "UPDATE address SET address_line_1 = %(street)s, phone = %(phone)s, last_updated = %(at)s WHERE address_id ="

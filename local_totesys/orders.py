@@ -1,6 +1,6 @@
-"""Orders with their transactions and payments, drawn inside the database: a million take seconds and cross no wire.
+"""Generate orders with their transactions and payments, inside the database: a million orders take seconds.
 
-Each figure of a row is a hash of the seed, the row's number and what is drawn, so that the same seed gives the same rows on any machine,
+Each value of a row is a hash of the seed, the row's number and the value's purpose. So the same seed gives the same rows on any machine,
 whatever plan PostgreSQL chooses.
 """
 
@@ -10,8 +10,8 @@ from datetime import date, timedelta
 
 SALES_SHARE = 0.705  # 11,000 sales to 4,600 purchases.
 
-# Functions that live as long as the session: a number in [0, 1) for a row and a purpose; a whole number below a limit; one of some keys;
-# and the weekday of a number. Weekdays are numbered without weekends from Monday 1970-01-05, so that a step of one is a business day.
+# Temporary functions of the session: a number in [0, 1) for a row and a purpose; a whole number below a limit; one of several keys; and the
+# weekday with a number. Weekdays are numbered from Monday 1970-01-05, without weekends, so that the next number is the next business day.
 FUNCTIONS = """
 CREATE OR REPLACE FUNCTION pg_temp.draw(n bigint, what text) RETURNS double precision LANGUAGE sql IMMUTABLE AS
 $$ SELECT (hashint8extended(n, hashtextextended(what, %(seed)s)) & 9007199254740991) / 9007199254740992.0::double precision $$;
@@ -26,9 +26,9 @@ CREATE OR REPLACE FUNCTION pg_temp.business_day(number integer) RETURNS date LAN
 $$ SELECT date '1970-01-05' + number / 5 * 7 + number %% 5 $$;
 """
 
-# One row per order. Only designs that stand before the day are sold on it. Two in a hundred orders were edited without a stamp, three with
-# one: their delivery is put off by up to 650 days, the payment never. A payment is made at 07:55 of the weekday on which it is due, unless
-# that is the day of the order; the payments of a day share the moment.
+# One row per order. A day's orders sell only designs that existed before the day. Two in a hundred orders were edited without a new
+# last_updated, and three with one: their delivery moves by up to 650 days, their payment never. A payment is made at 07:55 of the weekday
+# on which it is due, unless it is due on the day of the order. All payments of a day share the same moment.
 NEW_ORDERS = """
 CREATE TEMP TABLE new_order ON COMMIT DROP AS
 WITH drawn AS (
@@ -102,7 +102,7 @@ SELECT n, CASE WHEN is_sale THEN 'SALE' ELSE 'PURCHASE' END::transaction_type, C
 FROM new_order ORDER BY n
 """
 
-# Keys have gaps, as a rolled-back insert leaves them: so no key is right by accident where another is meant.
+# Keys have gaps, as after rolled-back inserts, so that the key of a different table is never right by accident.
 INSERT_PAYMENTS = """
 INSERT INTO payment (payment_id, created_at, last_updated, transaction_id, counterparty_id, payment_amount, currency_id, payment_type_id,
     paid, payment_date, company_ac_number, counterparty_ac_number)
@@ -124,12 +124,12 @@ STEPS = {
 
 
 def business_day_number(day: date) -> int:
-    """The number of a weekday, counted without weekends; of a weekend, that of the Friday before."""
+    """Return the number of a weekday, counted without weekends. A day of a weekend has the number of the Friday before."""
     weeks, weekday = divmod((day - date(1970, 1, 5)).days, 7)
     return weeks * 5 + min(weekday, 4)
 
 
 def business_day(number: int) -> date:
-    """The weekday of that number."""
+    """Return the weekday with this number."""
     weeks, weekday = divmod(number, 5)
     return date(1970, 1, 5) + timedelta(weeks=weeks, days=weekday)

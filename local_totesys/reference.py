@@ -1,4 +1,4 @@
-"""Rows of the eight small tables: made in Python from a seed, in an order that is the order of their keys."""
+"""Generate the rows of the eight small tables in Python from a seed, in the order of their keys."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from local_totesys import names
 
 ADDRESSES = 30
 COUNTERPARTIES = 20
-SHARED_ADDRESSES = 14  # Counterparties reside at the first so many addresses, so some share one.
+SHARED_ADDRESSES = 14  # All counterparties are at the first 14 addresses, so some share an address.
 STAFF = 20
 DESIGNS = 470
-FIRST_DESIGNS = 100  # Designs that stand before the first order; the others come while the history runs.
+FIRST_DESIGNS = 100  # Designs that exist before the first order; all others come during the history.
 PAYMENT_TYPES = ("SALES_RECEIPT", "SALES_REFUND", "PURCHASE_PAYMENT", "PURCHASE_REFUND")
 
 Row = Sequence[Any]
 
 
 def insert(cursor: Any, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Inserts rows without their key, which the sequence gives in the order of the rows."""
+    """Insert rows without their key. The sequence gives the keys in the order of the rows."""
     statement = sql.SQL("INSERT INTO {} ({}) VALUES %s").format(sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns)))
     execute_values(cursor, statement, list(rows), page_size=1000)
 
 
 def insert_reference(cursor: Any, seed: int, starts_at: datetime, days: int) -> None:
-    """Fills the eight tables of an empty source. `starts_at` is when the first rows were entered; the history runs `days` days on."""
+    """Fill the eight tables of an empty source. The first rows are entered at `starts_at`, and the history lasts `days` days."""
     random = Random(f"reference {seed}")
     stamps = (starts_at, starts_at)
 
@@ -56,14 +56,14 @@ DESIGN_COLUMNS = ("design_name", "file_location", "file_name")
 
 
 def working_time(random: Random, starts_at: datetime, days: int) -> datetime:
-    """A moment between 08:00 and 18:59 on some weekday of the `days` days after `starts_at`."""
+    """Return a moment between 08:00 and 18:59 on some weekday of the `days` days after `starts_at`."""
     weekdays = [day for day in range(1, days + 1) if (starts_at + timedelta(days=day)).weekday() < 5]
     day = starts_at.date() + timedelta(days=random.choice(weekdays))
     return datetime.combine(day, time(8)) + timedelta(milliseconds=random.randrange(11 * 3_600_000))
 
 
 def address(random: Random, number: int) -> Row:
-    """An address; the second lines and districts of about half are null."""
+    """Return an address. About half of all addresses have no second line or district."""
     return (
         street(random),
         random.choice([None, f"Suite {random.randint(100, 999)}"]),
@@ -100,6 +100,6 @@ def person(random: Random) -> str:
 
 
 def design(random: Random, at: datetime) -> Row:
-    """A design, whose file's name carries the day on which it was drawn."""
+    """Return a design. Its file's name contains the day on which it was drawn."""
     name = random.choice(names.MATERIALS)
     return name, random.choice(names.FOLDERS), f"{name.lower()}-{at:%Y%m%d}-{random.getrandbits(20):05x}.json"

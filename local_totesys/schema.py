@@ -1,4 +1,4 @@
-"""The tables of totesys, derived from the contracts, down to the physical order of columns and the neighbour that is not ours."""
+"""Create the tables of totesys from the contracts, with the real physical order of columns and a foreign table of the application."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from psycopg2 import sql
 from totesys.contracts import Column, Contract, load_contracts
 
-# In these tables the real source has the timestamps right after the key, whatever order the contract gives.
+# In these tables of the real source the timestamps come right after the key. The contracts have a different order.
 TIMESTAMPS_EARLY = frozenset({"design", "sales_order", "purchase_order", "payment"})
 TIMESTAMPS = ("created_at", "last_updated")
 
-# The application's own record of its migrations, in the shape that Prisma gives it. No contract names it, so nothing of ours may read it.
+# The application's own record of its migrations, as Prisma creates it. No contract names this table, so the pipeline must not read it.
 PRISMA_MIGRATIONS = """
 CREATE TABLE _prisma_migrations (
     id varchar(36) PRIMARY KEY,
@@ -32,9 +32,10 @@ VALUES (
 
 
 def create_source(connection: Any) -> None:
-    """Creates the enums, the eleven tables and _prisma_migrations in an empty database, in one transaction."""
+    """Create the enums, the eleven tables and _prisma_migrations in an empty database, in one transaction."""
     contracts = load_contracts().source
-    enums = {column.source_type: column.values for contract in contracts.values() for column in contract.columns if column.values}
+    columns = [column for contract in contracts.values() for column in contract.columns]
+    enums = {column.source_type: column.values for column in columns if column.source_type and column.values}
     with connection, connection.cursor() as cursor:
         for name, values in enums.items():
             literals = sql.SQL(", ").join(map(sql.Literal, values))
@@ -45,13 +46,13 @@ def create_source(connection: Any) -> None:
 
 
 def table_ddl(contract: Contract, contracts: dict[str, Contract]) -> sql.Composed:
-    """CREATE TABLE with its key's sequence and its foreign keys."""
+    """Return CREATE TABLE with the key's sequence and the foreign keys."""
     columns = sql.SQL(", ").join(column_ddl(column, contract, contracts) for column in physical_columns(contract))
     return sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(contract.table), columns)
 
 
 def physical_columns(contract: Contract) -> list[Column]:
-    """The columns in the order in which the source stores them."""
+    """Return the columns in the order in which the source stores them."""
     if contract.table not in TIMESTAMPS_EARLY:
         return list(contract.columns)
     key = [contract.column(contract.key)]
@@ -60,9 +61,9 @@ def physical_columns(contract: Contract) -> list[Column]:
 
 
 def column_ddl(column: Column, contract: Contract, contracts: dict[str, Contract]) -> sql.Composed:
-    """One column. Types come from the contract's own words, never from data."""
+    """Return one column's definition. Its type comes from the contract, never from data."""
     assert column.source_type is not None, f"{contract.table}.{column.name} has no source_type in its contract"
-    parts = [sql.Identifier(column.name)]
+    parts: list[sql.Composable] = [sql.Identifier(column.name)]
     if column.name == contract.key:
         return sql.SQL(" ").join([*parts, sql.SQL("serial PRIMARY KEY")])
     parts.append(sql.Identifier(column.source_type) if column.values else sql.SQL(column.source_type))

@@ -1,6 +1,7 @@
-"""The local stack: source, warehouse and AWS as processes in the background, with all their state in one folder.
+"""The local stack: source, warehouse and AWS as background processes, with all their state in one folder.
 
-The state file is written before a part is started and once it is ready, so that whatever a killed command leaves behind is found again.
+The state file is written before a part is started, and again once the part is ready. So the next command finds what a killed command has
+left behind.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ AWS_SECONDS = 60.0
 STOP_SECONDS = 15.0
 MINIMUM_FREE_MB = 500
 
-# Java, Python, PostgreSQL and Spark read lists of paths in which these characters end a path or a word, and cannot be quoted.
+# Java, Python, PostgreSQL and Spark read lists of paths. These characters end a path or a word there, and cannot be quoted.
 UNUSABLE = frozenset(':"$`\\\n')
 
 Say = Callable[[str], None]
@@ -40,11 +41,11 @@ Prepare = Callable[[PostgresServer, Say], None]
 
 
 class StackError(Exception):
-    """The stack cannot do what was asked. The message says why and what to do."""
+    """The stack could not carry out a command. The message says why and what to do."""
 
 
 class Stack:
-    """The stack whose state is in `folder`. Of each part the state holds port, pid, since (UTC) and whether it is ready."""
+    """The stack whose state is in `folder`. For each part, the state holds port, pid, since (UTC) and whether it is ready."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
@@ -54,12 +55,12 @@ class Stack:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keeps a second command from the same folder while one works on it. Makes the folder; refuses one that holds things of others."""
+        """Lock the folder while a command works on it. Create the folder if needed, and refuse a folder that holds foreign files."""
         if UNUSABLE & set(str(self.folder)):
-            raise StackError('LOCAL_DIR contains one of : " $ ` \\ or a line break, which search paths cannot hold: name another folder')
+            raise StackError('LOCAL_DIR contains one of : " $ ` \\ or a line break, which search paths cannot contain: name another folder')
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / STATE).exists() and any(self.folder.iterdir()):
-            raise StackError(f"{self.folder} holds other things: give an empty or a new folder as LOCAL_DIR")
+            raise StackError(f"{self.folder} holds other files: set LOCAL_DIR to an empty or new folder")
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             self._lock(descriptor)
@@ -74,16 +75,16 @@ class Stack:
             raise StackError(f"another command is working on {self.folder}: wait for it") from error
 
     def is_up(self, name: str) -> bool:
-        """Whether the part is ready and its process alive."""
+        """Return whether the part is ready and its process is alive."""
         part = self.parts.get(name, {})
         return bool(part.get("ready")) and self._is_alive(name)
 
     def server(self, name: str) -> PostgresServer:
-        """The running PostgreSQL of that part; PostgresError when it is down."""
+        """Return the running PostgreSQL of this part. PostgresError when it is down."""
         return PostgresServer.attach(self.folder / name)
 
     def url(self, name: str) -> str:
-        """Where the part answers: for a database with the owner's role and password."""
+        """Return the part's URL. For a database, it contains the owner's role and password."""
         if name in DATABASES:
             return self.server(name).url(DATABASES[name])
         return f"http://{HOST}:{self.parts[name]['port']}"
@@ -96,7 +97,7 @@ class Stack:
         return self.logs / f"{name}.log"
 
     def start_database(self, name: str, prepare: Prepare, say: Say) -> None:
-        """Starts a PostgreSQL on its port of before. One that was never ready is made afresh: `prepare` fills it."""
+        """Start a PostgreSQL on the port that it had before. If it was never ready, recreate it; `prepare` fills it."""
         known = self.parts.get(name, {})
         is_new = not known.get("ready")
         self._check_disk()
@@ -112,8 +113,8 @@ class Stack:
         self._record(name, port=server.port, pid=server.pid, since=now(), ready=True)
 
     def start_aws(self, schedule: bool, say: Say) -> None:
-        """Starts the AWS launcher on its port of before and waits until it answers. What it held in memory before is gone."""
-        self.stop("aws")  # One that a killed command has left, and that was never ready.
+        """Start the AWS launcher on the port that it had before, and wait until it answers. Its earlier state in memory is lost."""
+        self.stop("aws")  # A killed command may have left an AWS that was never ready.
         port = free_port(self.parts.get("aws", {}).get("port", 0))
         say("starting")
         command = [sys.executable, "-m", "local_aws", "--port", str(port), "--local-dir", str(self.folder)]
@@ -135,7 +136,7 @@ class Stack:
         self._record("aws", ready=True)
 
     def stop(self, name: str) -> None:
-        """Stops a part, if it runs at all."""
+        """Stop a part if it runs."""
         if name in DATABASES:
             with suppress(PostgresError):
                 self.server(name).stop()
@@ -143,19 +144,19 @@ class Stack:
             end(int(self.parts[name]["pid"]), lambda: self._is_alive(name))
 
     def forget(self, name: str) -> None:
-        """Drops what the state says of a part that is stopped, and its data with it."""
+        """Delete a stopped part's state and data."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
         self.parts.pop(name, None)
         self._save()
 
     def remove(self) -> None:
-        """Stops every part and deletes the folder with all data in it."""
+        """Stop every part, and delete the folder with all data in it."""
         for name in reversed(PARTS):
             self.stop(name)
         shutil.rmtree(self.folder)
 
     def _is_alive(self, name: str) -> bool:
-        """Whether the recorded process is alive, and is that part and not one that got the same id later."""
+        """Return whether the recorded process is alive. A later process with the same id does not count."""
         if name in DATABASES:
             try:
                 return self.server(name).is_running()
@@ -178,7 +179,7 @@ class Stack:
         self._save()
 
     def _save(self) -> None:
-        """Writes the state in one step, so that a reader never sees half of it."""
+        """Write the state in one step, so that a reader never sees half of it."""
         self.logs.mkdir(exist_ok=True)
         fresh = self.folder / f"{STATE}.new"
         fresh.write_text(json.dumps(self.parts, indent=2) + "\n")
@@ -190,7 +191,7 @@ def now() -> str:
 
 
 def answers(url: str) -> bool:
-    """Whether the address answers 200 within a second. Proxies of the environment do not concern loopback."""
+    """Return whether the address answers 200 within a second. Proxies in the environment are ignored, since the address is loopback."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=1) as response:
@@ -200,7 +201,7 @@ def answers(url: str) -> bool:
 
 
 def end(pid: int, is_alive: Callable[[], bool]) -> None:
-    """Ends a process politely, and with its children by force when it takes too long. It leads a session of its own."""
+    """Ask a process to end. Kill the process and its children if it takes too long. The process must lead its own session."""
     deadline = time.monotonic() + STOP_SECONDS
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)

@@ -7,11 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from totesys.errors import FatalError, PipelineError
 
 from operations.deployment.deployment import Deployment
+
+if TYPE_CHECKING:
+    from mypy_boto3_athena import AthenaClient
+    from mypy_boto3_athena.type_defs import GetQueryResultsOutputTypeDef
 
 DATABASES = ("star", "mirror", "ingestion")
 _RUNNING = ("QUEUED", "RUNNING")
@@ -36,7 +40,7 @@ def database_name(deployment: Deployment, database: str) -> str:
     return name
 
 
-def saved_query(client: Any, workgroup: str, name: str) -> tuple[str, str]:
+def saved_query(client: AthenaClient, workgroup: str, name: str) -> tuple[str, str]:
     """Return SQL and database of a saved query of the work group. FatalError, which lists all saved queries, when the name is unknown."""
     pages = client.get_paginator("list_named_queries").paginate(WorkGroup=workgroup)
     batches = (page["NamedQueryIds"] for page in pages)
@@ -48,17 +52,18 @@ def saved_query(client: Any, workgroup: str, name: str) -> tuple[str, str]:
     raise FatalError(f"no query is saved as {name}; saved are{''.join(listed) or ' none: run scripts/deploy.sh'}")
 
 
-def ask(client: Any, deployment: Deployment, statement: str, database: str, values: Sequence[str] = ()) -> Answer:
+def ask(client: AthenaClient, deployment: Deployment, statement: str, database: str, values: Sequence[str] = ()) -> Answer:
     """Run one statement in the deployment's work group, and wait. QueryError with Athena's reason when it fails.
 
     `values` are literals of SQL, one for each question mark of the statement.
     """
+    parameters: dict[str, Any] = {"ExecutionParameters": list(values)} if values else {}
     try:
         query_id = client.start_query_execution(
             QueryString=statement,
             QueryExecutionContext={"Database": database},
             WorkGroup=deployment.workgroup,
-            **({"ExecutionParameters": list(values)} if values else {}),
+            **parameters,
         )["QueryExecutionId"]
     except client.exceptions.InvalidRequestException as error:
         raise QueryError(error.response["Error"]["Message"]) from error
@@ -74,7 +79,7 @@ def ask(client: Any, deployment: Deployment, statement: str, database: str, valu
     return Answer(columns, _rows(chain([first], pages), [name for name, _ in columns]))
 
 
-def _rows(pages: Iterator[Any], names: list[str]) -> Iterator[list[str | None]]:
+def _rows(pages: Iterator[GetQueryResultsOutputTypeDef], names: list[str]) -> Iterator[list[str | None]]:
     for number, page in enumerate(pages):
         rows = [[datum.get("VarCharValue") for datum in row["Data"]] for row in page["ResultSet"]["Rows"]]
         # The answer to a SELECT begins with a row of column names. The answer to a SHOW does not.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
+import boto3
 from totesys.errors import FatalError
 from totesys.ingest.pending import Progress, progress
 from totesys.lake import manifests
@@ -26,7 +26,7 @@ class Lake:
     loaded_through: Callable[[], int]
 
     @staticmethod
-    def open(session: Any, deployment: Deployment) -> Lake:
+    def open(session: boto3.Session, deployment: Deployment) -> Lake:
         s3 = session.client("s3")
 
         def ask() -> int:

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Sets up, starts a local stack of its own, deploys, runs the pipeline on realistic data, changes the source, and shows the change arrive.
-# Needs: what scripts/setup.sh needs. Takes its stack down again, however it ends, unless --keep is given.
-# Exits: 0 the warehouse matched the source at the end; 1 it did not, or a step failed, and the last lines say why; 2 not understood.
+# Sets up, starts its own local stack, deploys, runs the pipeline on realistic data, changes the source, and shows that the change arrives.
+# Needs: what scripts/setup.sh needs. Always stops its stack at the end, unless --keep is given.
+# Exits: 0 the warehouse equals the source at the end; 1 it does not, or a step failed, and the last lines say why; 2 wrong options.
 set -euo pipefail
-unset CDPATH  # with it, cd may go to another folder, and prints which
+unset CDPATH  # with CDPATH, cd may go to another folder, and print its name
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly ROOT
-export LOCAL_DIR="${ROOT}/.local-demo"  # never a stack that somebody works with
+export LOCAL_DIR="${ROOT}/.local-demo"  # a separate stack, never one that somebody works with
 
 usage() {
   cat << 'TEXT'
 usage: scripts/demo.sh [--keep] [--orders N] [--help]
 
-  --keep      leaves the stack up, and prints how to use it
-  --orders N  how many orders the source begins with (16000)
+  --keep      leave the stack up, and print how to use it
+  --orders N  number of orders in the source (default 16000)
 TEXT
 }
 die() { printf 'demo: error: %s\n' "$*" >&2; exit 1; }
@@ -35,8 +35,8 @@ main() {
   done
   [[ "${orders}" =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }
   "${ROOT}/scripts/setup.sh"
-  ! "${ROOT}/scripts/local.sh" status > /dev/null 2>&1 || die "a demo's stack is up: LOCAL_DIR=${LOCAL_DIR} scripts/local.sh down takes it down"
-  take_down  # what a demo that was killed has left
+  ! "${ROOT}/scripts/local.sh" status > /dev/null 2>&1 || die "the stack of an earlier demo is up: stop it with LOCAL_DIR=${LOCAL_DIR} scripts/local.sh down"
+  take_down  # a killed demo may have left parts behind
   [[ "${keep}" == true ]] || trap take_down EXIT
   PYTHONPATH="${ROOT}:${ROOT}/glue_jobs" "${ROOT}/.venv/main/bin/python" -m operations.cli.demo --orders "${orders}"
   [[ "${keep}" == false ]] || cat << TEXT

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs every linter over the whole repository: the one lint entry, for people, pre-commit and CI alike.
-# Needs: scripts/setup.sh has run. Exits: 0 clean; 1 something to mend, printed by the linter that found it.
+# Runs every linter over the whole repository. People, pre-commit and CI all use this script.
+# Needs: scripts/setup.sh has run. Exits: 0 clean; 1 a linter found a fault and printed it.
 set -euo pipefail
-unset CDPATH  # with it, cd may go to another folder, and prints which
+unset CDPATH  # with CDPATH, cd may go to another folder, and print its name
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -15,10 +15,10 @@ log() { printf 'lint: %s\n' "$*" >&2; }
 failed=0
 check() {
   local name="$1"; shift
-  "$@" || { log "${name} found something to mend"; failed=1; }
+  "$@" || { log "${name} found faults"; failed=1; }
 }
 
-# Known weaknesses of what is locked. Where nobody answers, that is said and is no failure.
+# Looks for known vulnerabilities of the locked packages. If the advisories cannot be reached, that is logged and is not a failure.
 audit() {
   local lock report answer=0
   report="$(mktemp)"
@@ -27,7 +27,7 @@ audit() {
     "${BIN}/pip-audit" --disable-pip --require-hashes --requirement "${lock}" --timeout 10 --progress-spinner off \
       --format json --output "${report}" 2> /dev/null || answer=1
     if [[ ! -s "${report}" ]]; then
-      log "pip-audit: ${lock} is not audited, no advisories can be reached"
+      log "pip-audit: ${lock} is not audited, since the advisories cannot be reached"
       answer=0
       break
     fi
@@ -41,7 +41,7 @@ audit() {
 main() {
   if (( $# )); then usage; [[ "$1" == --help ]] && exit 0 || exit 1; fi
   cd "${ROOT}"
-  audit &  # waits for an answer most of its time
+  audit &  # mostly waits for answers
   local auditing=$!
   check "ruff" "${BIN}/ruff" check --quiet .
   check "ruff format" "${BIN}/ruff" format --quiet --check .
@@ -50,7 +50,7 @@ main() {
   check "cfn-lint" "${BIN}/cfn-lint" "cloudformation/*.yaml"
   check "template policies" "${BIN}/python" -m pytest --quiet -p no:cacheprovider tests/templates
   check "bandit" "${BIN}/bandit" --quiet --recursive --severity-level medium --configfile pyproject.toml glue_jobs operations local_aws local_totesys
-  wait "${auditing}" || { log "pip-audit found something to mend"; failed=1; }
+  wait "${auditing}" || { log "pip-audit found faults"; failed=1; }
   exit "${failed}"
 }
 

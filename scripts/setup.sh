@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what every other script needs into .venv/: two Pythons' environments, the wheels that the jobs ship, and the JARs for Spark.
+# Installs what all scripts need into .venv/: environments for two versions of Python, the wheels that the jobs ship, and Spark's JARs.
 # Needs: bash, Python 3.8 or newer with its venv module, and a package index for the first run. No root. Safe to run again.
 # Exits: 0 ready; 1 something is missing, and the last line says what.
 set -euo pipefail
-unset CDPATH  # with it, cd may go to another folder, and prints which
+unset CDPATH  # with CDPATH, cd may go to another folder, and print its name
 export LC_ALL=C.UTF-8  # numbers, letters and messages are the same for everybody
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -13,17 +13,17 @@ readonly LOCKS="${ROOT}/requirements"
 readonly POSTGRES_JAR_SHA256=188976721ead8e8627eb6d8389d500dccc0c9bebd885268a3047180274a6031e
 readonly MINIMUM_FREE_MB=4000
 
-# Java, Python, PostgreSQL and Spark read lists of paths in which these characters end a path or a word, and cannot be quoted.
+# Java, Python, PostgreSQL and Spark read lists of paths. These characters end a path or a word there, and cannot be quoted.
 readonly UNUSABLE=$'[:"$`\\\\\n]'
 
 usage() {
-  echo "usage: scripts/setup.sh [--environments | --help]    installs everything into .venv/, or Python's environments alone, which is all"
-  echo "                                                     that linting and ingest's tests need; a second run does nothing"
+  echo "usage: scripts/setup.sh [--environments | --help]    install everything into .venv/, or only Python's environments, which are"
+  echo "                                                     enough for linting and ingest's tests; a second run does nothing"
 }
 log() { printf 'setup: %s\n' "$*" >&2; }
 die() { log "error: $*"; exit 1; }
 
-# The stamp of a part is the checksum of its lock: a part is done again only when its lock has changed.
+# The stamp of a part is the checksum of its lock and of this script. A part is installed again only when its stamp has changed.
 stamp() { cat "$@" "${BASH_SOURCE[0]}" | cksum; }
 is_done() { [[ -f "${VENV}/$1.stamp" && "$(cat "${VENV}/$1.stamp")" == "$2" ]]; }
 mark_done() { printf '%s\n' "$2" > "${VENV}/$1.stamp"; }
@@ -44,7 +44,7 @@ install_uv() {
 
 uv() { "${VENV}/bootstrap/bin/uv" --quiet "$@"; }
 
-# Prints the interpreter of a version: one that pyenv keeps, or one that uv knows.
+# Prints the interpreter of a version: from pyenv, or one that uv finds.
 find_python() {
   local version="$1" candidate
   for candidate in "${PYENV_ROOT:-${HOME}/.pyenv}/versions/${version}".*/bin/python; do
@@ -53,7 +53,7 @@ find_python() {
   uv python find --no-python-downloads "${version}" 2> /dev/null
 }
 
-# Has uv fetch an interpreter, and prints it. What could not be fetched once is not tried again: that takes long without a network.
+# Lets uv fetch an interpreter, and prints its path. After one failure it does not retry, since that takes long without a network.
 fetch_python() {
   local version="$1"
   is_done "no-python-${version}" "${version}" && return 1
@@ -69,13 +69,13 @@ install_environment() {
   python="$(find_python "${version}" || fetch_python "${version}")" || return 1
   log "Python ${version} environment"
   uv venv --clear --python "${python}" "${VENV}/${name}"
-  # The first to import a module compiles it, a third of them all. Where it may not keep that, everything is compiled here.
+  # By default, the first import of a module compiles it and keeps the result. If Python may not keep it, all modules are compiled here.
   uv pip sync ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} --require-hashes --python "${VENV}/${name}/bin/python" "${lock}" \
     || die "could not install ${lock}: is a package index reachable?"
   mark_done "${name}" "${want}"
 }
 
-# The wheels that a job ships to AWS, for the job's Python, packed into one.
+# Fetches the wheels that a job ships to AWS, for the job's Python, and packs them into one wheel.
 fetch_wheels() {
   local name="$1" version="$2" tag="$3" lock="${LOCKS}/$1.txt" want
   want="$(stamp "${lock}" "${ROOT}/operations/deployment/vendor_wheel.py")"
@@ -111,16 +111,16 @@ main() {
     *) usage; exit 1 ;;
   esac
   # shellcheck disable=SC2053  # a pattern
-  [[ "${ROOT}" != *${UNUSABLE}* ]] || die "the path of this checkout contains one of : \" \$ \` \\ or a line break, which search paths cannot hold: move it"
+  [[ "${ROOT}" != *${UNUSABLE}* ]] || die "the path of this checkout contains one of : \" \$ \` \\ or a line break, which search paths cannot contain: move it"
   mkdir -p "${VENV}"
   install_uv
   install_environment main 3.11 main.txt || die "Python 3.11 can neither be found nor fetched: install it"
-  install_environment ingest 3.9 ingest-test.txt || die "Python 3.9, the only one of Glue's Python shell, can neither be found nor fetched: install it"
+  install_environment ingest 3.9 ingest-test.txt || die "Python 3.9, the version of Glue's Python shell, can neither be found nor fetched: install it"
   [[ "$*" == --environments ]] && exit 0
   install_environment glue-shell 3.9 glue-shell.txt
   install_environment glue-spark 3.11 glue-spark.txt
   install_jars
-  # Glue's Python shell is Amazon Linux 2, its Spark Amazon Linux 2023.
+  # Glue's Python shell runs on Amazon Linux 2, its Spark on Amazon Linux 2023.
   fetch_wheels ingest 3.9 cp39-cp39-manylinux2014_x86_64
   fetch_wheels spark 3.11 cp311-cp311-manylinux_2_28_x86_64
 }

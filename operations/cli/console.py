@@ -7,11 +7,14 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
+
+Heading = tuple[str, JustifyMethod]  # of a column: its text, and "left" or "right"
 
 LOG_WIDTH = 1000  # without a width, rich cuts the lines of a log at 80 characters
 
@@ -23,15 +26,15 @@ def make_console(stderr: bool = False) -> Console:
     """
     if (sys.stderr if stderr else sys.stdout).isatty():
         return Console(stderr=stderr, highlight=False)
-    colours = "standard" if os.environ.get("FORCE_COLOR") else None
-    return Console(stderr=stderr, highlight=False, force_terminal=False, color_system=colours, width=LOG_WIDTH)  # type: ignore[arg-type]
+    colours: Literal["standard"] | None = "standard" if os.environ.get("FORCE_COLOR") else None
+    return Console(stderr=stderr, highlight=False, force_terminal=False, color_system=colours, width=LOG_WIDTH)
 
 
-def make_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str | Text]], title: str | None = None) -> Table:
-    """Return a table of columns (heading, "left" or "right"). Brackets in plain text are printed, and are no markup."""
+def make_table(columns: Sequence[Heading], rows: Iterable[Sequence[str | Text]], title: str | None = None) -> Table:
+    """Return a table of these columns. Brackets in plain text are printed, and are no markup."""
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for heading, justify in columns:
-        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(heading, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return table

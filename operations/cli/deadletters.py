@@ -12,7 +12,7 @@ from totesys.errors import FatalError
 
 from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
-from operations.cli.console import make_console, make_table, print_json
+from operations.cli.console import Heading, make_console, make_table, print_json
 from operations.cli.options import examples, json_option, source_table
 from operations.cli.run import matters_of, print_matters, print_outcome, tell_matters
 from operations.dead_letters.discard import discard as discard_letter
@@ -23,7 +23,7 @@ from operations.deployment.deployment import Deployment
 from operations.lake import Lake
 from operations.values import counted, shortened
 
-_COLUMNS = [("source table", "left"), ("what", "left"), ("since batch", "right"), ("what settles it", "left")]
+_COLUMNS: list[Heading] = [("source table", "left"), ("what", "left"), ("since batch", "right"), ("what settles it", "left")]
 
 
 @click.group()

@@ -11,7 +11,7 @@ from rich.text import Text
 from operations.athena import DATABASES, Answer, ask, database_name, saved_query
 from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
-from operations.cli.console import make_console, make_table, print_json
+from operations.cli.console import Heading, make_console, make_table, print_json
 from operations.cli.options import examples, json_option
 from operations.deployment.deployment import Deployment
 
@@ -65,7 +65,7 @@ def query(attempt: Attempt, words: tuple[str, ...], saved: str | None, database:
 def print_answer(answer: Answer) -> None:
     """Print the answer as a table, and the number of rows. Numbers are on the right. A null is printed as NULL."""
     rows = list(islice(answer.rows, SHOWN))
-    columns = [(name, "right" if kind.split("(")[0] in _NUMBERS else "left") for name, kind in answer.columns]
+    columns: list[Heading] = [(name, "right" if kind.split("(")[0] in _NUMBERS else "left") for name, kind in answer.columns]
     console = make_console()
     console.print(make_table(columns, ([_cell(value) for value in row] for row in rows)))
     more = next(answer.rows, None) is not None

@@ -6,7 +6,7 @@ import click
 
 from operations.aws import aws_session
 from operations.cli.attempt import Attempt, attempted
-from operations.cli.console import make_console, make_table, print_json
+from operations.cli.console import Heading, make_console, make_table, print_json
 from operations.cli.exit_codes import FAILED
 from operations.cli.options import examples, json_option
 from operations.deployment.deployment import Deployment
@@ -68,7 +68,13 @@ def comparison_as_json(comparison: Comparison) -> dict[str, object]:
 def print_comparison(comparison: Comparison) -> None:
     """Print a line per table, then the differences, the verdict, and the moments that it speaks of."""
     console = make_console()
-    columns = [("table", "left"), ("source", "right"), ("warehouse", "right"), ("deleted at source", "right"), ("differences", "right")]
+    columns: list[Heading] = [
+        ("table", "left"),
+        ("source", "right"),
+        ("warehouse", "right"),
+        ("deleted at source", "right"),
+        ("differences", "right"),
+    ]
     console.print(make_table(columns, [_cells(table) for table in comparison.tables]))
     for table in comparison.tables:
         for difference in table.listed:

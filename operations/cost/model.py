@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 SHELL_DPU = 1 / 16
 WORKER_DPU = {"G.1X": 1, "G.2X": 2}
 _MB_IN_GB = 1024
 
 Prices = Mapping[str, float]  # prices.toml without the sources
-Usage = Mapping[str, Any]  # usage.toml
+Usage = Mapping[str, Mapping[str, float]]  # usage.toml
 
 
 @dataclass(frozen=True)
@@ -21,9 +20,9 @@ class Workload:
     share     of a month's standing costs: 1 for a month, 0 for what comes on top of one
     """
 
-    ticks: int = 0
-    publishes: int = 0
-    spark_seconds: Mapping[float, int] = field(default_factory=dict)
+    ticks: float = 0
+    publishes: float = 0
+    spark_seconds: Mapping[float, float] = field(default_factory=dict)
     rebuilds: int = 0
     share: int = 1
     worker_type: str = "G.1X"

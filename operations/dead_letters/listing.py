@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import boto3
 from totesys.contracts import load_contracts
 from totesys.errors import PipelineError
 from totesys.lake.manifests import BatchManifest, Held
@@ -43,7 +43,7 @@ class Listing:
     unreachable: PipelineError | None
 
 
-def list_kept_out(session: Any, deployment: Deployment, lake: Lake, batch: BatchManifest) -> Listing:
+def list_kept_out(session: boto3.Session, deployment: Deployment, lake: Lake, batch: BatchManifest) -> Listing:
     """List everything as of the newest batch. If the warehouse cannot be asked, list what the lake knows."""
     letters = Letters(lake.ingestion, batch)
     found = {table: letters.of(table) for table in batch.tables}
@@ -79,7 +79,7 @@ def waiting_lines(waiting: Iterable[Waiting]) -> Iterator[Line]:
         yield Line(one.table, what, one.batch_seq, "nothing: they are loaded once their parents are there")
 
 
-def _waiting(session: Any, deployment: Deployment) -> Sequence[Waiting]:
+def _waiting(session: boto3.Session, deployment: Deployment) -> Sequence[Waiting]:
     credentials = read_credentials(session.client("secretsmanager"), deployment.warehouse_secret)
     with snapshot(credentials, "warehouse") as warehouse:
         return tuple(read_waiting(warehouse, load_contracts()))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import boto3
 from rich.console import Console
 from totesys.errors import FatalError
 from totesys.runtime.run_request import RunRequest
@@ -17,7 +16,7 @@ from operations.workflows.tick import Tick, TickOutcome
 class Replay:
     """The replay of one table's open dead letters. `tick` is its run, which shows every job. FatalError while drift holds the table."""
 
-    def __init__(self, session: Any, deployment: Deployment, lake: Lake, table: str, console: Console) -> None:
+    def __init__(self, session: boto3.Session, deployment: Deployment, lake: Lake, table: str, console: Console) -> None:
         held = lake.expect_batch().held.get(table)
         if held and held.cause == "drift":
             raise FatalError(f"{table} is held, and that must be settled first: {held.cure}")

@@ -14,7 +14,7 @@ from totesys.lake.manifests import batches_after, newest_publish
 from totesys.lake.store import Bucket
 
 from operations.aws import aws_session
-from operations.cli.console import make_table
+from operations.cli.console import Heading, make_table
 from operations.demo.changes import CHANGES, LATE, Rows
 from operations.deployment.deployment import Deployment
 
@@ -116,6 +116,6 @@ def _stages(title: str, counts: StageCounts) -> Table:
         [source or "", *(counts.text(stage, source) for stage in _BEFORE), star or "", *(counts.text(stage, star) for stage in _AFTER)]
         for source, star in pairs
     ]
-    columns = [("source table", "left"), *((stage, "right") for stage in _BEFORE)]
+    columns: list[Heading] = [("source table", "left"), *((stage, "right") for stage in _BEFORE)]
     columns += [("warehouse table", "left"), *((stage, "right") for stage in _AFTER)]
     return make_table(columns, rows, title=f"Rows {title}")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.errors import RetriableError
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
-def empty_bucket(s3: Any, bucket: str) -> int:
+
+def empty_bucket(s3: S3Client, bucket: str) -> int:
     """Deletes all versions and delete markers, a page at a time; returns how many. A bucket that is not there is empty."""
     deleted = 0
     with suppress(s3.exceptions.NoSuchBucket):
@@ -21,13 +25,14 @@ def empty_bucket(s3: Any, bucket: str) -> int:
     return deleted
 
 
-def first_versions(s3: Any, bucket: str) -> list[dict[str, str]]:
+def first_versions(s3: S3Client, bucket: str) -> list[ObjectIdentifierTypeDef]:
     """The first page of versions and delete markers: at most 1,000, which one deletion takes."""
     page = s3.list_object_versions(Bucket=bucket)
-    return [{"Key": item["Key"], "VersionId": item["VersionId"]} for kind in ("Versions", "DeleteMarkers") for item in page.get(kind, ())]
+    found = (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+    return [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
 
 
-def delete_bucket(s3: Any, bucket: str) -> int:
+def delete_bucket(s3: S3Client, bucket: str) -> int:
     """Empties a bucket and deletes it; returns how many versions were in it. One that is not there is no error."""
     deleted = empty_bucket(s3, bucket)
     with suppress(s3.exceptions.NoSuchBucket):

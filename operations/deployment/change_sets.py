@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import boto3
@@ -14,6 +14,10 @@ from totesys.errors import FatalError
 from operations.aws import explain
 from operations.deployment.stacks import delete_stack, describe_stack, first_failure
 from operations.deployment.templates import Template
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import ResourceChangeTypeDef
 
 _NO_CHANGE = ("didn't contain changes", "No updates are to be performed")  # so AWS says it, and has no code for it
 _UNMADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
@@ -28,11 +32,11 @@ class ChangeSet:
     refusal  why it cannot be executed, as AWS says; empty when it can
     """
 
-    client: Any
+    client: CloudFormationClient
     stack: str
     name: str
     is_new: bool
-    changes: tuple[dict[str, Any], ...] = ()
+    changes: tuple[ResourceChangeTypeDef, ...] = ()
     refusal: str = ""
 
     @property

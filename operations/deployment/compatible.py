@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from totesys.contracts import Column, Contract, Contracts, Partition
-from totesys.contracts.registry import registered_contract
+from totesys.contracts.registry import CONTRACT, registered_contract
 from totesys.contracts.types import is_number, widens
 from totesys.errors import FatalError
-from totesys.lake.catalog_tables import CONTRACT
 
 from operations.registry.contract_schema import check_schemas
+
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_glue.type_defs import TablePaginatorTypeDef
 
 ACCEPT_BREAKING = "TOTESYS_ACCEPT_BREAKING"  # names the tables whose breaking change is meant
 
@@ -25,7 +28,7 @@ class Breach:
     is_breaking: bool
 
 
-def check_contracts(glue: Any, contracts: Contracts, databases: Mapping[str, str] | None, environment: Mapping[str, str]) -> int:
+def check_contracts(glue: GlueClient, contracts: Contracts, databases: Mapping[str, str] | None, environment: Mapping[str, str]) -> int:
     """Compares the contracts with the registered ones in `databases` (ingestion, star -> name); counts those that differ.
 
     FatalError that names every breach. A table that was registered without a contract is treated as new. Before the first deploy
@@ -50,7 +53,7 @@ def check_contracts(glue: Any, contracts: Contracts, databases: Mapping[str, str
     return sum(contract != known[table] for table, contract in registered.items())
 
 
-def registered_tables(glue: Any, database: str, tables: Collection[str]) -> list[dict[str, Any]]:
+def registered_tables(glue: GlueClient, database: str, tables: Collection[str]) -> list[TablePaginatorTypeDef]:
     """Those of these tables that were registered with a contract, as Glue describes them."""
     pages = glue.get_paginator("get_tables").paginate(DatabaseName=database)
     found = [table for page in pages for table in page["TableList"]]

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg2
@@ -23,6 +23,9 @@ from totesys.runtime.secrets import Credentials
 
 from operations.deployment.rights import grant_loading, grant_reading, refuse_other_encodings, set_password
 from operations.deployment.urls import parse_url, read_certificates
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 Grants = Callable[[Any, sql.Identifier], None]
 Check = Callable[[Any], None]
@@ -64,7 +67,7 @@ def pipeline_databases(project: str) -> tuple[DatabaseRole, DatabaseRole]:
     )
 
 
-def set_credentials(client: Any, database: DatabaseRole, environment: Mapping[str, str]) -> tuple[Credentials, str]:
+def set_credentials(client: SecretsManagerClient, database: DatabaseRole, environment: Mapping[str, str]) -> tuple[Credentials, str]:
     """Makes the secret hold credentials that work; answers them, and created, updated or unchanged.
 
     With a URL that has a password, the pipeline gets a role of its own if the URL's role may make one, else the URL's role itself. With
@@ -92,7 +95,7 @@ def set_credentials(client: Any, database: DatabaseRole, environment: Mapping[st
     return wanted, store(client, database, wanted, current)
 
 
-def store(client: Any, database: DatabaseRole, wanted: Credentials, current: Credentials | None) -> str:
+def store(client: SecretsManagerClient, database: DatabaseRole, wanted: Credentials, current: Credentials | None) -> str:
     """Put the credentials into the secret, and return created or updated. FatalError with the way back when the secret was deleted."""
     try:
         client.put_secret_value(SecretId=database.secret, SecretString=json.dumps(asdict(wanted)))
@@ -137,7 +140,7 @@ def _ask(what: str) -> str:
     return getpass.getpass(f"{what}, not shown: ") if sys.stdin.isatty() else ""
 
 
-def read_secret(client: Any, secret: str) -> Credentials | None:
+def read_secret(client: SecretsManagerClient, secret: str) -> Credentials | None:
     """The credentials that a secret holds; None while it has no value, or one that is not of our form. FatalError when the secret is
     scheduled for deletion."""
     try:

@@ -6,7 +6,7 @@ groups, which outlive their stacks, go before them, so that a second run finds w
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import boto3
 from rich.console import Console
@@ -17,6 +17,9 @@ from operations.deployment.stacks import STACKS, delete_stack, describe_stack
 from operations.workflows.display import RunDisplay
 from operations.workflows.runs import WorkflowRuns
 from operations.workflows.trigger import deactivate, schedule_trigger
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import StackResourceTypeDef
 
 KEPT = ("storage", "secrets", "catalog")  # with --keep-data: the catalog says which of the buckets' files are the current ones
 _ARTIFACTS = "ArtifactsBucket"
@@ -93,7 +96,7 @@ class Destroying:
                 kept.append(name.rpartition(":")[2])  # of a secret, its ARN's end
         self._say(f"kept: {', '.join(kept)}; scripts/deploy.sh takes them up again, and scripts/destroy.sh removes them")
 
-    def _resources(self, name: str) -> list[Any]:
+    def _resources(self, name: str) -> list[StackResourceTypeDef]:
         """The resources of a stack that are there, as far as it knows."""
         described = self._session.client("cloudformation").describe_stack_resources(StackName=f"{self.project}-{name}")
         return [resource for resource in described["StackResources"] if resource.get("PhysicalResourceId")]

@@ -40,8 +40,9 @@ def deployed_version(session: boto3.Session, jobs_stack: str, artifacts: Artifac
 
     A commit that leaves the code as it was changes nothing of a deployment.
     """
-    stack = describe_stack(session, jobs_stack) or {}
-    deployed = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack.get("Parameters", ())}
+    stack = describe_stack(session, jobs_stack)
+    parameters = stack.get("Parameters", ()) if stack else ()
+    deployed = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in parameters}
     return deployed.get("CodeVersion") if artifacts.parameters().items() <= deployed.items() else None
 
 

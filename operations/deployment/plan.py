@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import boto3
 from rich.table import Table
@@ -22,6 +22,9 @@ from operations.deployment.register import registrations
 from operations.deployment.stacks import STACKS, describe_stack, stack_outputs
 from operations.deployment.templates import Template, parameter_values
 from operations.deployment.views import current_views, find_table, is_current, view_digest
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import ResourceChangeTypeDef
 
 Row = tuple[str, str, str]  # what it is, what happens to it, and more about that
 _NO_CHANGE = {"unchanged", "kept", "checked"}
@@ -138,7 +141,7 @@ def stack_changes(session: boto3.Session, stack: str, template: Template, parame
     return rows or [(f"stack {stack}", "unchanged", "")]
 
 
-def described(change: Mapping[str, Any]) -> str:
+def described(change: ResourceChangeTypeDef) -> str:
     """A resource, what of it changes, and whether it is replaced for that."""
     targets = [detail["Target"] for detail in change.get("Details", ())]
     names = sorted({target.get("Name") or target["Attribute"] for target in targets})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from totesys.errors import FatalError
@@ -17,8 +17,14 @@ from operations.deployment.templates import Template
 from operations.workflows.heartbeat import mute_alarm
 from operations.workflows.trigger import activate, deactivate
 
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_sns import SNSClient
+
 _MISSING = re.compile(r"NotFound|NoSuch|NonExistent|DoesNotExist|^404$")  # in the codes by which the services say that there is none
-Client = Callable[[str], Any]  # a service's client by its name
+Client = Callable[[str], Any]  # a service's client by its name, which decides the client's type
 Lookup = Callable[[Client, str], object]
 
 LOOKUPS: dict[str, Lookup] = {
@@ -85,33 +91,33 @@ def look_up(client: Client, what: str, lookup: Lookup, physical_id: str) -> None
         raise FatalError(f"{what}, {physical_id}, could not be proved: {explain(error)}: mend that and deploy again") from error
 
 
-def rule_with_target(events: Any, name: str) -> None:
+def rule_with_target(events: EventBridgeClient, name: str) -> None:
     """FatalError unless the rule is enabled and has a target."""
     rule = events.describe_rule(Name=name)
     if rule["State"] != "ENABLED" or not events.list_targets_by_rule(Rule=name)["Targets"]:
         raise FatalError(f"event rule {name} is disabled or has no target: enable it, or delete its stack and deploy again")
 
 
-def topic_of_the_rule(sns: Any, arn: str) -> None:
+def topic_of_the_rule(sns: SNSClient, arn: str) -> None:
     """FatalError unless the topic lets EventBridge publish: a topic without our policy has one that does not."""
     if "events.amazonaws.com" not in sns.get_topic_attributes(TopicArn=arn)["Attributes"].get("Policy", ""):
         raise FatalError(f"topic {arn} lets no event rule publish: delete the alerts stack and deploy again")
 
 
-def log_group(logs: Any, name: str) -> None:
+def log_group(logs: CloudWatchLogsClient, name: str) -> None:
     """FatalError unless there is a log group of exactly that name."""
     groups = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     if name not in [group["logGroupName"] for group in groups]:
         raise FatalError(f"log group {name} is not there: delete the jobs stack and deploy again")
 
 
-def alarm(cloudwatch: Any, name: str) -> None:
+def alarm(cloudwatch: CloudWatchClient, name: str) -> None:
     """FatalError unless there is a metric alarm of that name."""
     if not cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]:
         raise FatalError(f"alarm {name} is not there: delete the alarms stack and deploy again")
 
 
-def saved_query(logs: Any, query_id: str) -> None:
+def saved_query(logs: CloudWatchLogsClient, query_id: str) -> None:
     """FatalError unless a query is saved under that id."""
     found = logs.describe_query_definitions(maxResults=1000)["queryDefinitions"]
     if query_id not in [query["queryDefinitionId"] for query in found]:

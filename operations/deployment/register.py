@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from totesys.contracts import Contracts
 from totesys.errors import FatalError
 from totesys.lake.catalog_tables import mirror_table_inputs, raw_table_inputs, star_table_inputs
+
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_glue.type_defs import TableInputTypeDef, TablePaginatorTypeDef
 
 _ATTEMPTS = 5  # somebody else may update a table between our reading and our writing
 
@@ -23,8 +27,8 @@ class Registration:
     """A table as its contract wants it, and as the catalog has it: None while it has none."""
 
     database: str
-    wanted: dict[str, Any]
-    found: dict[str, Any] | None
+    wanted: TableInputTypeDef
+    found: Mapping[str, Any] | None
 
     @property
     def outcome(self) -> str:
@@ -41,7 +45,7 @@ class Registration:
 
 
 def register_tables(
-    glue: Any, contracts: Contracts, databases: Mapping[str, str], ingestion_bucket: str, processed_bucket: str
+    glue: GlueClient, contracts: Contracts, databases: Mapping[str, str], ingestion_bucket: str, processed_bucket: str
 ) -> Counter[str]:
     """Registers every table in `databases` (ingestion, mirror, star -> name); counts created, updated and unchanged."""
     wanted = registrations(glue, contracts, databases, ingestion_bucket, processed_bucket)
@@ -49,7 +53,7 @@ def register_tables(
 
 
 def registrations(
-    glue: Any, contracts: Contracts, databases: Mapping[str, str], ingestion_bucket: str, processed_bucket: str
+    glue: GlueClient, contracts: Contracts, databases: Mapping[str, str], ingestion_bucket: str, processed_bucket: str
 ) -> list[Registration]:
     """Every table that the contracts describe, beside what is there. A database that is not there yet has no tables."""
     inputs = {
@@ -65,7 +69,7 @@ def registrations(
     ]
 
 
-def registered_tables(glue: Any, database: str) -> dict[str, dict[str, Any]]:
+def registered_tables(glue: GlueClient, database: str) -> dict[str, TablePaginatorTypeDef]:
     """The tables of a database by name; none where there is no such database."""
     try:
         pages = list(glue.get_paginator("get_tables").paginate(DatabaseName=database))
@@ -74,7 +78,7 @@ def registered_tables(glue: Any, database: str) -> dict[str, dict[str, Any]]:
     return {table["Name"]: table for page in pages for table in page["TableList"]}
 
 
-def register_table(glue: Any, database: str, wanted: dict[str, Any], found: dict[str, Any] | None) -> str:
+def register_table(glue: GlueClient, database: str, wanted: TableInputTypeDef, found: Mapping[str, Any] | None) -> str:
     """Creates the table, or brings what was `found` up to its contract; answers created, updated or unchanged."""
     for _ in range(_ATTEMPTS):
         if found is None:
@@ -97,7 +101,7 @@ def register_table(glue: Any, database: str, wanted: dict[str, Any], found: dict
     raise FatalError(f"table {database}.{wanted['Name']} is being changed by somebody else all the time: run scripts/deploy.sh again")
 
 
-def merge(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+def merge(wanted: TableInputTypeDef, found: Mapping[str, Any]) -> TableInputTypeDef:
     """The contract's table, at the location where it is now and with the parameters that others have set."""
     location = found["StorageDescriptor"].get("Location") or wanted["StorageDescriptor"]["Location"]
     return {

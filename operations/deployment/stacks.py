@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import ClientError, WaiterError
 from totesys.errors import FatalError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
 STACKS = ("storage", "secrets", "catalog", "alerts", "roles", "jobs", "workflows", "alarms", "dashboard")  # in the order of need
 
@@ -19,7 +22,7 @@ def stack_outputs(session: boto3.Session, stack: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
 
 
-def describe_stack(session: boto3.Session, stack: str) -> dict[str, Any] | None:
+def describe_stack(session: boto3.Session, stack: str) -> StackTypeDef | None:
     """A stack as CloudFormation describes it; None when there is none of that name."""
     try:
         return session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]

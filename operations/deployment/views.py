@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from sqlalchemy import and_, column, func, quoted_name, select, table
@@ -19,6 +19,9 @@ from totesys.errors import FatalError
 
 from operations.athena import ask
 from operations.deployment.deployment import Deployment
+
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
 
 Ask = Callable[[str], object]  # has Athena run a statement in the star database, and waits
 DIGEST = "view_sha256"  # a view's own parameter: Athena formats a statement anew before it keeps it, so the text cannot be compared
@@ -67,7 +70,7 @@ def create_views(session: boto3.Session, deployment: Deployment, contracts: Cont
     return Counter(create_view(glue, ask_athena, star, fact, queries[fact.current_view]) for fact in contracts.facts.values())
 
 
-def create_view(glue: Any, ask_athena: Ask, database: str, fact: Contract, query: str) -> str:
+def create_view(glue: GlueClient, ask_athena: Ask, database: str, fact: Contract, query: str) -> str:
     """Makes a fact's view what `query` says, and proves that it is; answers created, replaced or unchanged."""
     name, digest = fact.current_view, view_digest(fact, query)
     before = find_table(glue, database, name)
@@ -79,10 +82,14 @@ def create_view(glue: Any, ask_athena: Ask, database: str, fact: Contract, query
         raise FatalError(
             f"Athena says that it made view {database}.{name}, and the Data Catalog does not hold it: drop it, and deploy again"
         )
-    kept = {member: made[member] for member in _KEPT if member in made}
-    parameters = {**made.get("Parameters", {}), DIGEST: digest}
     description = f"The newest version of each {fact.lake_key} in {fact.table}, without those that are gone from the source."
-    glue.update_table(DatabaseName=database, TableInput={**kept, "Description": description, "Parameters": parameters})
+    # Any: a TableInput, whose members are chosen by name here.
+    view: Any = {
+        **{member: made[member] for member in _KEPT if member in made},
+        "Description": description,
+        "Parameters": {**made.get("Parameters", {}), DIGEST: digest},
+    }
+    glue.update_table(DatabaseName=database, TableInput=view)
     return "replaced" if before else "created"
 
 
@@ -91,20 +98,19 @@ def view_digest(fact: Contract, query: str) -> str:
     return hashlib.sha256(f"{query} {view_columns(fact)}".encode()).hexdigest()
 
 
-def is_current(found: dict[str, Any] | None, digest: str) -> bool:
+def is_current(found: Mapping[str, Any] | None, digest: str) -> bool:
     """Whether a view is there and was made of just this."""
     return found is not None and found.get("Parameters", {}).get(DIGEST) == digest
 
 
-def find_table(glue: Any, database: str, name: str) -> dict[str, Any] | None:
+def find_table(glue: GlueClient, database: str, name: str) -> Mapping[str, Any] | None:
     """A table or view of the Data Catalog; None when there is none of that name."""
     try:
-        found: dict[str, Any] = glue.get_table(DatabaseName=database, Name=name)["Table"]
+        return glue.get_table(DatabaseName=database, Name=name)["Table"]
     except glue.exceptions.EntityNotFoundException:
         return None
-    return found
 
 
-def columns_of(found: dict[str, Any]) -> list[str]:
+def columns_of(found: Mapping[str, Any]) -> list[str]:
     """The names of a table's own columns."""
     return [held["Name"] for held in found["StorageDescriptor"]["Columns"]]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,6 +24,10 @@ from operations.reconcile.databases import session_with, snapshot
 from operations.reconcile.kept_out import read_kept_out
 from operations.reconcile.moments import WarehouseMoment, WarehouseState, read_moment, read_warehouse_state, record
 from operations.reconcile.result import TableComparison
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
 
 DIFFERENCES = "Differences"  # the metric of each comparison
 
@@ -59,9 +63,14 @@ def compare_databases(session: boto3.Session, deployment: Deployment) -> Compari
     return Comparison(tables, moment, state)
 
 
-def put_differences(cloudwatch: Any, project: str, differences: int) -> None:
-    """Put the number of differences into CloudWatch, where the report finds it. A refusal is printed, and the comparison is still valid."""
-    datum = {"MetricName": DIFFERENCES, "Dimensions": [{"Name": "Project", "Value": project}], "Value": differences, "Unit": "Count"}
+def put_differences(cloudwatch: CloudWatchClient, project: str, differences: int) -> None:
+    """Put the number of differences into CloudWatch, where the report finds it. A refusal is printed."""
+    datum: MetricDatumTypeDef = {
+        "MetricName": DIFFERENCES,
+        "Dimensions": [{"Name": "Project", "Value": project}],
+        "Value": differences,
+        "Unit": "Count",
+    }
     try:
         cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=[datum])
     except (BotoCoreError, ClientError) as error:

@@ -11,7 +11,7 @@ from babel.dates import format_timedelta
 from psycopg2 import sql
 from totesys.lake.manifests import batches_after, newest_batch, read_batch
 from totesys.lake.store import Bucket
-from totesys.warehouse.models import ledger_table, reconciliation_table
+from totesys.warehouse.models import ETL_SCHEMA, ledger_table, reconciliation_table
 
 from operations.reconcile.cursors import scalar
 from operations.reconcile.result import TableComparison
@@ -45,7 +45,7 @@ class WarehouseState:
 
 def read_warehouse_state(warehouse: Any) -> WarehouseState:
     """Read the state of the warehouse, in the transaction of the comparison."""
-    ledger, records = (sql.Identifier(table.schema, table.name) for table in (ledger_table(), reconciliation_table()))
+    ledger, records = (sql.Identifier(ETL_SCHEMA, table.name) for table in (ledger_table(), reconciliation_table()))
     # The newest load, not the highest batch: so the load itself reads it.
     newest = sql.SQL("SELECT through_batch_seq FROM {} ORDER BY load_seq DESC LIMIT 1").format(ledger)
     return WarehouseState(
@@ -59,7 +59,7 @@ def record(warehouse: Any, state: WarehouseState, tables: list[TableComparison])
     """Record the result of a comparison, in a transaction of another connection."""
     records = reconciliation_table()
     statement = sql.SQL("INSERT INTO {} (reconciled_at, through_batch_seq, tables, differences) VALUES (%s, %s, %s, %s)").format(
-        sql.Identifier(records.schema, records.name)
+        sql.Identifier(ETL_SCHEMA, records.name)
     )
     differences = sum(table.differences for table in tables)
     with warehouse.cursor() as cursor:

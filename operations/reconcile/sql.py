@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from psycopg2 import sql
 from totesys.contracts import Column, Contract, Contracts
-from totesys.warehouse.models import reinserted_version_table, tombstone_table, waiting_table
+from totesys.warehouse.models import ETL_SCHEMA, reinserted_version_table, tombstone_table, waiting_table
 
 from operations.reconcile.live import WarehouseTable, to_text
 
 BUCKET_SIZE = 10_000  # keys per digest: small enough to drill into, large enough that all keys an integer can have give few digests
 SOURCE_SCHEMA = "public"
-TOMBSTONES = sql.Identifier(tombstone_table().schema, tombstone_table().name)
-REINSERTED = sql.Identifier(reinserted_version_table().schema, reinserted_version_table().name)
+TOMBSTONES = sql.Identifier(ETL_SCHEMA, tombstone_table().name)
+REINSERTED = sql.Identifier(ETL_SCHEMA, reinserted_version_table().name)
 
 
 def compared_columns(table: WarehouseTable) -> list[Column]:
@@ -81,8 +81,7 @@ def lost_rows(table: WarehouseTable) -> sql.Composed:
 
 def waiting_rows(contract: Contract) -> sql.Composed:
     """The rows of a fact that wait for a parent."""
-    waiting = waiting_table(contract)
-    return sql.SQL("(SELECT * FROM {} WHERE went_in_after IS NULL)").format(sql.Identifier(waiting.schema, waiting.name))
+    return sql.SQL("(SELECT * FROM {} WHERE went_in_after IS NULL)").format(sql.Identifier(ETL_SCHEMA, waiting_table(contract).name))
 
 
 def parents_of_waiting(contract: Contract, key: int) -> sql.Composed:

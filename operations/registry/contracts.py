@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+import boto3
 from totesys.contracts import load_contracts, parse_contract
 from totesys.contracts.registry import registered_contract
 from totesys.errors import FatalError, PipelineError
@@ -77,7 +77,7 @@ class ContractDraft:
 class Registry:
     """The contracts of one deployment."""
 
-    session: Any
+    session: boto3.Session
     deployment: Deployment
 
     def overview(self) -> tuple[list[Overview], str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.contracts import Contract
 from totesys.contracts.registry import registered_contract
 from totesys.errors import FatalError
+
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Version:
     since: datetime
 
 
-def registered_versions(glue: Any, database: str, table: str) -> list[Version]:
+def registered_versions(glue: GlueClient, database: str, table: str) -> list[Version]:
     """Newest first; the catalog's versions that hold the same contract are one. FatalError: none is there, or the newest is unreadable."""
     try:
         pages = glue.get_paginator("get_table_versions").paginate(DatabaseName=database, TableName=table)

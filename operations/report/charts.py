@@ -56,11 +56,11 @@ def freshness(points: Sequence[ReportedPoint]) -> Chart:
             "seconds:Q", title=None, scale=alt.Scale(type="log", domain=[bottom, top], nice=False),
             axis=alt.Axis(values=[tick for tick in _TICKS if bottom <= tick <= top], labelExpr=_TICK_LABELS),
         )  # fmt: skip
-        line = alt.Chart(alt.Data(values=values)).mark_line(strokeWidth=1, opacity=0.45, color="var(--accent)").encode(x, y)
-        dots = alt.Chart(alt.Data(values=values)).mark_circle(size=26, opacity=1).encode(
+        line = alt.Chart(alt.InlineData(values=values)).mark_line(strokeWidth=1, opacity=0.45, color="var(--accent)").encode(x, y)
+        dots = alt.Chart(alt.InlineData(values=values)).mark_circle(size=26, opacity=1).encode(
             x, y, color=alt.condition(f"datum.seconds > {promised}", alt.value("var(--bad)"), alt.value("var(--accent)"))
         )  # fmt: skip
-        limit = alt.Chart(alt.Data(values=[{"seconds": promised}])).encode(y="seconds:Q")
+        limit = alt.Chart(alt.InlineData(values=[{"seconds": promised}])).encode(y="seconds:Q")
         rule = limit.mark_rule(strokeDash=[4, 3], color="var(--bad)", strokeWidth=1)
         label = limit.mark_text(align="left", baseline="bottom", dx=4, dy=-3, color="var(--bad)", fontSize=11).encode(
             x=alt.value(0), text=alt.value("promised: 30 min")
@@ -88,7 +88,7 @@ def rows(batches: Sequence[ReportedBatch], tables: Sequence[str]) -> Chart:
         column = max(1.0, (width - _LABELS_TAKE) / max(1, len(order)))
         every = max(1, round(46 / column))
         return (
-            alt.Chart(alt.Data(values=values))
+            alt.Chart(alt.InlineData(values=values))
             .mark_rect(cornerRadius=1, stroke="var(--paper)", strokeWidth=min(2.0, column / 6))
             .encode(
                 alt.X(
@@ -123,10 +123,10 @@ def seconds(runs: Mapping[str, Sequence[JobState]], work: Mapping[str, Sequence[
         for job, of_job in ran.items():
             ended = [{"at": _utc(run.started_at), "seconds": run.seconds, "is_failed": run.is_failed} for run in of_job if run.completed_at]
             own = [{"at": _utc(point.at), "seconds": point.value} for point in work.get(job, ()) if first <= point.at <= last]
-            dots = alt.Chart(alt.Data(values=ended)).mark_circle(size=22, opacity=0.9).encode(
+            dots = alt.Chart(alt.InlineData(values=ended)).mark_circle(size=22, opacity=0.9).encode(
                 x, y, color=alt.condition("datum.is_failed", alt.value("var(--bad)"), alt.value("var(--accent)"))
             )  # fmt: skip
-            line = alt.Chart(alt.Data(values=own)).mark_line(strokeWidth=1.5, color="var(--soft)").encode(x, y)
+            line = alt.Chart(alt.InlineData(values=own)).mark_line(strokeWidth=1.5, color="var(--soft)").encode(x, y)
             title = alt.TitleParams(job, anchor="start", frame="group", fontSize=12, fontWeight=600, offset=6)
             rows.append((line + dots).properties(width=width, height=96, title=title))
         return alt.vconcat(*rows, spacing=18)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from totesys.contracts import Contract, load_contracts
@@ -25,6 +25,12 @@ from operations.report.model import Asked, Dead, Node, Registered, Report, Repor
 from operations.status.gather import alarms, loaded_as_aws_shows, moment, stage
 from operations.workflows.display import JobState
 from operations.workflows.runs import job_state
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDataQueryTypeDef
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_glue.type_defs import NodeTypeDef, TriggerTypeDef
 
 BATCHES = 200  # the most batches with rows that are read
 RUNS = 200  # of each job; the most that Glue returns at once
@@ -77,13 +83,13 @@ class Manifests:
 
 def gather(session: boto3.Session, deployment: Deployment, requests: Requests, now: datetime) -> Report:
     """Ask for everything. FatalError when the deployment's stacks, buckets or jobs are not there."""
-    glue, s3, cloudwatch = (session.client(name) for name in ("glue", "s3", "cloudwatch"))
+    glue, s3, cloudwatch = session.client("glue"), session.client("s3"), session.client("cloudwatch")
     ingestion = Bucket(s3, deployment.ingestion_bucket)
     manifests = Manifests(ingestion, Bucket(s3, deployment.processed_bucket))
     newest: BatchManifest | None = manifests.newest_batch
     publish: PublishManifest | None = manifests.newest_publish
     published = publish.through_batch_seq if publish else 0
-    stack: Any = describe_stack(session, f"{deployment.project}-jobs")
+    stack: Any = describe_stack(session, f"{deployment.project}-jobs")  # never None: Deployment.read found every stack
     runs = last_runs(glue, deployment)
     loaded = loaded_as_aws_shows(manifests.publishes(), runs["load"])
     batches = tuple(shown(batch, published, loaded) for batch in islice(manifests.batches(), BATCHES))
@@ -116,7 +122,7 @@ def gather(session: boto3.Session, deployment: Deployment, requests: Requests, n
     )
 
 
-def last_runs(glue: Any, deployment: Deployment) -> dict[str, tuple[JobState, ...]]:
+def last_runs(glue: GlueClient, deployment: Deployment) -> dict[str, tuple[JobState, ...]]:
     """Return the last runs of each job, newest first, usually with one request per job."""
 
     def of(job: str, workflow: str) -> tuple[JobState, ...]:
@@ -139,12 +145,12 @@ def shown(batch: BatchManifest, published: int, loaded: int | None) -> ReportedB
     )  # fmt: skip
 
 
-def points(cloudwatch: Any, project: str, since: datetime, now: datetime) -> dict[str, tuple[ReportedPoint, ...]]:
+def points(cloudwatch: CloudWatchClient, project: str, since: datetime, now: datetime) -> dict[str, tuple[ReportedPoint, ...]]:
     """Return the values of the pipeline's metrics since then, oldest first, usually in one request; of StageSeconds by job."""
     period = next((seconds for kept, seconds in _KEPT_FOR if now - since < kept), _COARSEST)
     wanted: dict[str, tuple[str, str | None]] = {"Freshness": ("Freshness", None), "WaitingRows": ("WaitingRows", None)}
     wanted |= {job: ("StageSeconds", job) for job in ("ingest", "transform", "load")}
-    queries = [
+    queries: list[MetricDataQueryTypeDef] = [
         {
             "Id": name.lower(),
             "Label": name,
@@ -166,10 +172,10 @@ def points(cloudwatch: Any, project: str, since: datetime, now: datetime) -> dic
     return {name: tuple(sorted(values, key=lambda point: point.at)) for name, values in found.items()}
 
 
-def last_comparison(cloudwatch: Any, project: str, now: datetime) -> ReportedPoint | None:
+def last_comparison(cloudwatch: CloudWatchClient, project: str, now: datetime) -> ReportedPoint | None:
     """Return when the warehouse was last compared with the source, to the minute, and the differences found; None without one lately."""
     kept, period = _KEPT_FOR[0]
-    query = {
+    query: MetricDataQueryTypeDef = {
         "Id": "compared",
         "MetricStat": {
             "Metric": {"Namespace": NAMESPACE, "MetricName": DIFFERENCES, "Dimensions": _dimensions(project, None)},
@@ -184,11 +190,11 @@ def last_comparison(cloudwatch: Any, project: str, now: datetime) -> ReportedPoi
     )
 
 
-def _dimensions(project: str, job: str | None) -> list[dict[str, str]]:
+def _dimensions(project: str, job: str | None) -> list[DimensionTypeDef]:
     return [{"Name": name, "Value": value} for name, value in (("Project", project), ("Job", job)) if value]
 
 
-def workflow(glue: Any, name: str, runs: Mapping[str, Sequence[JobState]]) -> Workflow:
+def workflow(glue: GlueClient, name: str, runs: Mapping[str, Sequence[JobState]]) -> Workflow:
     """Return a workflow's graph in the steps in which its nodes start, each with its last state."""
     graph = glue.get_workflow(Name=name, IncludeGraph=True)["Workflow"].get("Graph", {})
     nodes = {node["UniqueId"]: node for node in graph.get("Nodes", ())}
@@ -214,7 +220,7 @@ def _steps(before: Mapping[str, set[str]]) -> Iterator[set[str]]:
         left = {node: waits_for for node, waits_for in left.items() if node not in step}
 
 
-def _node(node: Mapping[str, Any], starts: set[str], runs: Mapping[str, Sequence[JobState]]) -> Node:
+def _node(node: NodeTypeDef, starts: set[str], runs: Mapping[str, Sequence[JobState]]) -> Node:
     name = node["Name"]
     if node["Type"] == "JOB":
         run = next(iter(runs.get(name, ())), None)
@@ -229,7 +235,7 @@ def _node(node: Mapping[str, Any], starts: set[str], runs: Mapping[str, Sequence
     return Node(name, "trigger", "on event" if is_event else state, max(started, default=None), _starts_when(trigger), is_bad=is_off)
 
 
-def _starts_when(trigger: Mapping[str, Any]) -> str:
+def _starts_when(trigger: TriggerTypeDef) -> str:
     if trigger.get("Type") == "SCHEDULED":
         return str(trigger.get("Schedule", ""))
     if trigger.get("Type") == "EVENT":
@@ -254,7 +260,7 @@ def alarm_names(session: boto3.Session, deployment: Deployment) -> list[str]:
     return [resource["PhysicalResourceId"] for resource in found if resource["ResourceType"] == "AWS::CloudWatch::Alarm"]
 
 
-def contracts(glue: Any, deployment: Deployment, publish: PublishManifest | None) -> Iterator[Registered]:
+def contracts(glue: GlueClient, deployment: Deployment, publish: PublishManifest | None) -> Iterator[Registered]:
     """Each table's registered contract: a request per table, since only its versions say what changed, and when."""
     known = load_contracts()
     places: tuple[tuple[str, Mapping[str, Contract], Callable[[PublishManifest], Any]], ...] = (

@@ -40,8 +40,8 @@ def answers(session: boto3.Session, deployment: Deployment) -> Iterator[tuple[st
 def job_environment(session: boto3.Session, job: str, log_group: str) -> str:
     """Return what the first log line of a job's last run says of its Python, its glibc and its SDK."""
     last = session.client("glue").get_job_runs(JobName=job)["JobRuns"][0]  # Glue answers the newest first
-    request = {"logGroupName": log_group, "logStreamName": last["Id"], "startFromHead": True, "limit": 100}
-    for event in session.client("logs").get_log_events(**request)["events"]:
+    logs = session.client("logs")
+    for event in logs.get_log_events(logGroupName=log_group, logStreamName=last["Id"], startFromHead=True, limit=100)["events"]:
         if _ENVIRONMENT in event["message"]:
             return str(json.loads(event["message"])["message"]).removeprefix("runs on ")
     return f"unknown: the log {log_group} of run {last['Id']} does not say"

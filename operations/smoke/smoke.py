@@ -13,7 +13,7 @@ import boto3
 from rich.console import Console
 from totesys.errors import FatalError, PipelineError
 
-from operations.cli.console import make_table
+from operations.cli.console import Heading, make_table
 from operations.cost.figures import read_prices
 from operations.deployment.artifacts import ROOT, code_version
 from operations.deployment.deployment import Deployment
@@ -135,7 +135,7 @@ class Smoke:
         rows = [(what, result, f"{seconds:.1f}", f"{cost:.4f}") for what, result, seconds, cost in self._steps]
         rows.append(("in all", "", f"{sum(seconds for _, _, seconds, _ in self._steps):.1f}", f"{usd:.4f}"))
         where = os.environ.get("AWS_ENDPOINT_URL") or f"AWS {self._session.region_name}"
-        columns = [("step", "left"), ("result", "left"), ("seconds", "right"), ("USD of Glue", "right")]
+        columns: list[Heading] = [("step", "left"), ("result", "left"), ("seconds", "right"), ("USD of Glue", "right")]
         self._console.print(make_table(columns, rows, title=f"{self._project}, version {code_version()}, on {where}"))
         if self._answers:
             self._console.print(make_table([("only AWS can answer", "left"), ("answer", "left")], self._answers))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import psycopg2
@@ -26,6 +26,11 @@ from operations.deployment.deployment import Deployment
 from operations.deployment.stacks import STACKS, describe_stack
 from operations.workflows.display import JobState
 from operations.workflows.runs import job_state
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricAlarmTypeDef
+    from mypy_boto3_glue import GlueClient
 
 SHOWN = 5  # batches with rows
 ON_EVENT = "ON EVENT"
@@ -127,7 +132,7 @@ class Status:
 
 def gather(session: boto3.Session, deployment: Deployment) -> Status:
     """Ask AWS and the warehouse."""
-    stack: Any = describe_stack(session, f"{deployment.project}-jobs")
+    stack: Any = describe_stack(session, f"{deployment.project}-jobs")  # never None: Deployment.read found every stack
     s3, glue = session.client("s3"), session.client("glue")
     ingestion, processed = Bucket(s3, deployment.ingestion_bucket), Bucket(s3, deployment.processed_bucket)
     newest, publish, jobs = newest_batch(ingestion), newest_publish(processed), last_runs(glue, deployment)
@@ -156,7 +161,7 @@ def gather(session: boto3.Session, deployment: Deployment) -> Status:
     )
 
 
-def trigger_state(glue: Any, name: str) -> str:
+def trigger_state(glue: GlueClient, name: str) -> str:
     """Return a trigger's state, or ON_EVENT for an EVENT trigger: Glue calls it CREATED for life, though it fires."""
     trigger = glue.get_trigger(Name=name)["Trigger"]
     return ON_EVENT if trigger["Type"] == "EVENT" else str(trigger["State"])
@@ -169,7 +174,7 @@ def resources(session: boto3.Session, deployment: Deployment, kind: str) -> list
     return [resource["PhysicalResourceId"] for stack in described for resource in stack if resource["ResourceType"] == kind]
 
 
-def last_runs(glue: Any, deployment: Deployment) -> PipelineJobs:
+def last_runs(glue: GlueClient, deployment: Deployment) -> PipelineJobs:
     """Return the last runs of each job, usually with one request per job. Glue returns the newest first, but a page may be shorter."""
 
     def of(job: str, workflow: str) -> Job:
@@ -252,7 +257,7 @@ def dead_letters(ingestion: Bucket, newest: BatchManifest | None) -> dict[str, i
     return {table: count for table in newest.tables if (count := len(letters.of(table).open))}
 
 
-def alarms(cloudwatch: Any, names: Sequence[str], *, has_run: bool) -> list[str]:
+def alarms(cloudwatch: CloudWatchClient, names: Sequence[str], *, has_run: bool) -> list[str]:
     """Return the alarms that ring: in ALARM, or without data if the alarm is about missing data. Before the first run none has data."""
     if not names:
         return []
@@ -261,7 +266,7 @@ def alarms(cloudwatch: Any, names: Sequence[str], *, has_run: bool) -> list[str]
     return [alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM" or (has_run and _is_about_missing_data(alarm))]
 
 
-def _is_about_missing_data(alarm: Mapping[str, Any]) -> bool:
+def _is_about_missing_data(alarm: MetricAlarmTypeDef) -> bool:
     return alarm["StateValue"] == "INSUFFICIENT_DATA" and alarm["ActionsEnabled"] and bool(alarm["InsufficientDataActions"])
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import boto3
 from rich.console import Console
 from totesys.errors import FatalError
 from totesys.lake.manifests import NO_PUBLISH, PublishManifest, read_publish
@@ -18,7 +17,7 @@ from operations.workflows.runs import WorkflowRuns
 class BackfillRun:
     """One backfill of one deployment. `display` shows its jobs."""
 
-    def __init__(self, session: Any, deployment: Deployment, console: Console) -> None:
+    def __init__(self, session: boto3.Session, deployment: Deployment, console: Console) -> None:
         self.display = RunDisplay(console)
         self._workflows = WorkflowRuns(session.client("glue"), deployment, self.display)
         self._lake = Lake.open(session, deployment)

@@ -11,10 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from operations.cli.console import make_table
+from operations.cli.console import Heading, make_table
 
 _FAILED = frozenset({"FAILED", "TIMEOUT", "STOPPED", "ERROR"})
-_COLUMNS = [("workflow", "left"), ("job", "left"), ("state", "left"), ("since", "left"), ("seconds", "right")]
+_COLUMNS: list[Heading] = [("workflow", "left"), ("job", "left"), ("state", "left"), ("since", "left"), ("seconds", "right")]
 
 
 @dataclass(frozen=True)

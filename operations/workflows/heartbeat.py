@@ -5,9 +5,13 @@ The alarm is muted until the first run, because a new alarm is in the state INSU
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.runtime.metrics import NAMESPACE
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
 
 
 def heartbeat_alarm(project: str) -> str:
@@ -15,13 +19,18 @@ def heartbeat_alarm(project: str) -> str:
     return f"{project}-no-heartbeat"
 
 
-def mute_alarm(cloudwatch: Any, name: str) -> None:
+def mute_alarm(cloudwatch: CloudWatchClient, name: str) -> None:
     """Mute an alarm."""
     cloudwatch.disable_alarm_actions(AlarmNames=[name])
 
 
-def unmute_heartbeat(cloudwatch: Any, project: str) -> None:
+def unmute_heartbeat(cloudwatch: CloudWatchClient, project: str) -> None:
     """Unmute the alarm. It can ring after 20 minutes at the earliest: it needs periods without values, and this puts a value, 0."""
-    metric = {"MetricName": "CaughtUp", "Dimensions": [{"Name": "Project", "Value": project}], "Value": 0, "Unit": "Count"}
+    metric: MetricDatumTypeDef = {
+        "MetricName": "CaughtUp",
+        "Dimensions": [{"Name": "Project", "Value": project}],
+        "Value": 0,
+        "Unit": "Count",
+    }
     cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=[metric])
     cloudwatch.enable_alarm_actions(AlarmNames=[heartbeat_alarm(project)])

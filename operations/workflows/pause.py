@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import boto3
 from rich.console import Console
 from totesys.errors import PipelineError
 
@@ -18,7 +17,7 @@ from operations.workflows.trigger import deactivate, schedule_trigger
 class Pausing:
     """One pause of one deployment."""
 
-    def __init__(self, session: Any, deployment: Deployment, console: Console) -> None:
+    def __init__(self, session: boto3.Session, deployment: Deployment, console: Console) -> None:
         self._glue = session.client("glue")
         self._cloudwatch = session.client("cloudwatch")
         self._project = deployment.project

@@ -5,13 +5,17 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Callable, Container
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.errors import PipelineError
 from totesys.runtime.run_request import RunRequest
 
 from operations.deployment.deployment import Deployment
 from operations.workflows.display import JobState, RunDisplay
+
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_glue.type_defs import JobRunTypeDef, WorkflowRunTypeDef
 
 _FIRST_POLL, _LONGEST_POLL = 0.2, 2.0  # seconds
 _EVENT_ARRIVES_WITHIN = 60.0  # seconds from an announcement to the run that it starts; on AWS it takes a few
@@ -26,7 +30,7 @@ class RunFailedError(PipelineError):
 class WorkflowRuns:
     """The workflows of one deployment; `display` shows the jobs of every run that is followed."""
 
-    def __init__(self, glue: Any, deployment: Deployment, display: RunDisplay) -> None:
+    def __init__(self, glue: GlueClient, deployment: Deployment, display: RunDisplay) -> None:
         self._glue = glue
         self.ingest, self.publish = deployment.ingest_workflow, deployment.publish_workflow
         self._display = display
@@ -84,7 +88,7 @@ class WorkflowRuns:
         if run["Status"] != "COMPLETED":
             raise RunFailedError(f"{workflow} {run['Status']}: {run.get('ErrorMessage') or 'somebody stopped it'}")
 
-    def follow_to_end(self, workflow: str, run_id: str) -> Any:
+    def follow_to_end(self, workflow: str, run_id: str) -> WorkflowRunTypeDef:
         """Show a run until it ends, and return it."""
         pause = Pause()
         while True:
@@ -94,7 +98,7 @@ class WorkflowRuns:
                 return run
             pause()
 
-    def _runs(self, workflow: str) -> list[Any]:
+    def _runs(self, workflow: str) -> list[WorkflowRunTypeDef]:
         """Return all runs of a workflow that Glue still knows, newest first. Glue promises no order, so every page is read."""
         pages = self._glue.get_paginator("get_workflow_runs").paginate(Name=workflow, PaginationConfig={"PageSize": _PAGE})
         return sorted((run for page in pages for run in page["Runs"]), key=lambda run: run["StartedOn"], reverse=True)
@@ -111,14 +115,14 @@ class Pause:
         self._seconds = min(self._seconds * 1.1, _LONGEST_POLL)
 
 
-def job_states(workflow: str, run: Any) -> list[JobState]:
+def job_states(workflow: str, run: WorkflowRunTypeDef) -> list[JobState]:
     """Return the jobs of a workflow run, each with its last attempt, in the order of their starts."""
     nodes = [node for node in run["Graph"]["Nodes"] if node["Type"] == "JOB"]
     attempts = [(node["Name"], node["JobDetails"]["JobRuns"][-1]) for node in nodes if node.get("JobDetails", {}).get("JobRuns")]
     return [job_state(workflow, name, attempt) for name, attempt in sorted(attempts, key=lambda pair: pair[1]["StartedOn"])]
 
 
-def job_state(workflow: str, job: str, run: Any) -> JobState:
+def job_state(workflow: str, job: str, run: JobRunTypeDef) -> JobState:
     """One run of a job, from Glue's answer."""
     return JobState(
         run_id=run["Id"],

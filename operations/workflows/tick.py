@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
+import boto3
 from rich.console import Console
 from totesys.ingest.job import news
 from totesys.lake.manifests import Held
@@ -37,7 +37,7 @@ class TickOutcome:
 class Tick:
     """One tick of one deployment. `display` shows its jobs, and those of other runs that it waits for."""
 
-    def __init__(self, session: Any, deployment: Deployment, console: Console) -> None:
+    def __init__(self, session: boto3.Session, deployment: Deployment, console: Console) -> None:
         self.display = RunDisplay(console)
         self._workflows = WorkflowRuns(session.client("glue"), deployment, self.display)
         self._lake = Lake.open(session, deployment)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.errors import FatalError
+
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
 
 PAUSED = "paused: scripts/totesys resume restarts the schedule"
 _POLL, _LONGEST = 0.5, 60.0  # seconds
@@ -18,7 +21,7 @@ def schedule_trigger(project: str) -> str:
     return f"{project}-ingest-start"
 
 
-def is_paused(glue: Any, project: str) -> bool:
+def is_paused(glue: GlueClient, project: str) -> bool:
     """Whether somebody has stopped the schedule. False before the first deploy."""
     try:
         return _state(glue, schedule_trigger(project)) in ("DEACTIVATING", "DEACTIVATED")
@@ -26,7 +29,7 @@ def is_paused(glue: Any, project: str) -> bool:
         return False
 
 
-def activate(glue: Any, name: str) -> bool:
+def activate(glue: GlueClient, name: str) -> bool:
     """Start a trigger and wait until it is ACTIVATED. Return whether its state changed. FatalError when it does not become ACTIVATED.
 
     An EVENT trigger is left alone: its only state is CREATED, in which it fires, and the service refuses to start it.
@@ -36,14 +39,14 @@ def activate(glue: Any, name: str) -> bool:
     return _bring_to("ACTIVATED", glue.start_trigger, glue, name)
 
 
-def deactivate(glue: Any, name: str) -> bool:
+def deactivate(glue: GlueClient, name: str) -> bool:
     """Stop a trigger and wait until it is DEACTIVATED. Return whether its state changed. FatalError when it does not become DEACTIVATED."""
     if _state(glue, name) == "CREATED":  # the service refuses to stop a trigger that was never started
         activate(glue, name)
     return _bring_to("DEACTIVATED", glue.stop_trigger, glue, name)
 
 
-def _bring_to(wanted: str, ask: Callable[..., object], glue: Any, name: str) -> bool:
+def _bring_to(wanted: str, ask: Callable[..., object], glue: GlueClient, name: str) -> bool:
     deadline = time.monotonic() + _LONGEST
     has_changed = has_asked = False
     while (state := _state(glue, name)) != wanted:
@@ -58,6 +61,6 @@ def _bring_to(wanted: str, ask: Callable[..., object], glue: Any, name: str) -> 
     return has_changed
 
 
-def _state(glue: Any, name: str) -> str:
+def _state(glue: GlueClient, name: str) -> str:
     state: str = glue.get_trigger(Name=name)["Trigger"]["State"]
     return state

@@ -15,11 +15,11 @@ from tests.acceptance.conftest import FACTS, Done, KeptOutRows, Orders, Resumed,
 @pytest.mark.parametrize(
     ("broken", "reason", "what_to_do"),
     [
-        ("source down", r"RetriableError: totesys \(totesys on 127\.0\.0\.1:\d+\) cannot be reached", "see that it runs"),
+        ("source down", r"RetriableError: totesys \(totesys on 127\.0\.0\.1:\d+\) cannot be reached", "check that it runs"),
         (
             "wrong password",
             r"FatalError: totesys \(totesys on 127\.0\.0\.1:\d+\) refuses user totesys_ingest",
-            "put the source's secret right",
+            "correct the source's secret",
         ),
     ],
 )
@@ -35,7 +35,7 @@ def test_the_status_says_that_the_last_runs_failed_and_why(failures: dict[str, D
     done = failures["status"]
     assert done.code == 1
     last = r"^needs a person: totesys-ingest FAILED, \d+ seconds? ago, as in each of its last 2 runs"
-    wanted = f"{last}: FatalError: .*put the source's secret right"
+    wanted = f"{last}: FatalError: .*correct the source's secret"
     assert re.search(wanted, done.out, re.MULTILINE), done.out
 
 
@@ -217,14 +217,14 @@ def test_bad_rows_and_a_changed_table_stay_out_and_everything_else_goes_in(kept_
     assert run.code == 0, run.err
     assert len(kept_out.after.versions(*order)) == len(rebuilt.versions(*order)) + 1
     assert run.err == "run: needs a person: design is held; payment: rows in the dead letter\n"
-    assert "2 rows break the contract and stay out, the others go on: scripts/totesys deadletters show payment" in run.out
+    assert "2 rows break the contract and are kept out, all others flow on: scripts/totesys deadletters show payment" in run.out
 
 
 def test_a_comparison_names_what_is_kept_out_as_what_it_is(kept_out: KeptOutRows) -> None:
     out = kept_out.after.reconciled.out
     assert kept_out.after.reconciled.code == 1
     key = kept_out.payment
-    assert f"fact_payment {key}: dead letter (payment {key}: payment_date is no date (YYYY-MM-DD))" in out
+    assert f"fact_payment {key}: dead letter (payment {key}: payment_date is not a date (YYYY-MM-DD))" in out
     assert re.search(r"dim_design: held \(not compared; design is held since ", out), out
     assert "warehouse does not match source: 9 of 11 tables" in out
 
@@ -233,8 +233,8 @@ def test_what_is_kept_out_is_listed_shown_and_discarded(kept_out: KeptOutRows) -
     listed = kept_out.listed
     assert listed.code == 0, listed.err
     assert re.search(r"design +held since .*\(column_renamed\).*scripts/totesys schema propose design", listed.out), listed.out
-    assert re.search(r"payment +2 rows: payment_date is no date", listed.out), listed.out
-    assert kept_out.shown.out.startswith(f"payment {kept_out.payment}: payment_date is no date (YYYY-MM-DD)\n")
+    assert re.search(r"payment +2 rows: payment_date is not a date", listed.out), listed.out
+    assert kept_out.shown.out.startswith(f"payment {kept_out.payment}: payment_date is not a date (YYYY-MM-DD)\n")
     assert '"payment_date": "2024-02-30"' in kept_out.shown.out
     assert re.match(rf"payment {kept_out.payment} is discarded by arn:aws:\S+ at \S+: a test\n", kept_out.discarded.out), (
         kept_out.discarded.err

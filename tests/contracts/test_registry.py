@@ -40,7 +40,7 @@ def test_contracts_come_back_as_they_were_registered_parents_first(glue: Any) ->
 @pytest.mark.parametrize("body", ["", "{", "[]", "{}", '{"columns": [{"surprise": 1}]}'])
 def test_a_contract_that_cannot_be_read_says_that_a_deploy_is_needed(glue: Any, body: str) -> None:
     register(glue, "design", contract=body)
-    with pytest.raises(FatalError, match=r"table ingestion.design .* no contract that can be read .*: run scripts/deploy.sh"):
+    with pytest.raises(FatalError, match=r"table ingestion.design .* no readable contract .*: run scripts/deploy.sh"):
         registered_contracts(glue, "ingestion")
 
 

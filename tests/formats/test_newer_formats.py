@@ -111,7 +111,7 @@ def test_a_newer_warehouse_is_refused_by_load_and_the_commands_while_ingest_land
     batch = newest_batch(world.ingestion)
     assert batch
     assert batch.seq == 6
-    assert f"batch 6 is committed, but nobody knows what the warehouse lacks: {where} {NEWER}" in caplog.text
+    assert f"batch 6 is committed, but it is unknown which batches the warehouse lacks: {where} {NEWER}" in caplog.text
     world.ingestion.delete([layout.manifest_key(6)])
     world.execute(restored.warehouse.connect, "UPDATE etl.format SET format = 1")
 

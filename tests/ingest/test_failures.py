@@ -31,7 +31,7 @@ def test_a_wrong_password_is_named_without_the_password(ingest: Any) -> None:
     ingest.put_secret(replace(ingest.credentials, password="wr0ng-secret"))
     message = failure(ingest, FatalError)
     assert "ingest_reader" in message
-    assert "put the source's secret right" in message
+    assert "correct the source's secret" in message
     assert "wr0ng-secret" not in message
 
 
@@ -80,7 +80,7 @@ def test_a_session_reads_one_snapshot_and_writes_nothing(ingest: Any) -> None:
 def test_a_lock_that_fails_leaves_the_session_fit_for_other_tables(ingest: Any) -> None:
     ingest.execute("DROP TABLE payment")
     with source.open_source(ingest.credentials) as session:
-        with pytest.raises(TableError, match=r"42P01.: bring the table back"):
+        with pytest.raises(TableError, match=r"42P01.: restore the table"):
             session.lock("payment")
         session.lock("staff")
         assert list(session.structure(["payment", "staff"])) == ["staff"]

@@ -223,7 +223,7 @@ def test_who_loses_every_race_says_that_the_demand_is_not_done(ten: Any, monkeyp
         raise AlreadyThereError
 
     monkeypatch.setattr(job, "commit", lose)
-    with pytest.raises(RetriableError, match="what was asked of this run is not done: start the run again"):
+    with pytest.raises(RetriableError, match="this run's request was not carried out: start the run again"):
         job.run(ten.arguments, ten.clients, ten.contracts, RunRequest(full=True))
 
 

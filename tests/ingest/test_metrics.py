@@ -75,7 +75,7 @@ def test_a_job_that_cannot_reach_cloudwatch_ends_within_seconds(
         started = time.monotonic()
         metrics.put("p", "ingest", metrics.Counts(), seconds=600)  # such a long run asks for yesterday's first
         assert time.monotonic() - started < 10
-    assert "no metrics of this run" in caplog.text
+    assert "this run's metrics are lost" in caplog.text
 
 
 def test_a_job_that_fails_puts_nothing(cloudwatch: Any) -> None:
@@ -92,7 +92,7 @@ def test_metrics_that_cannot_be_put_fail_no_job(client: Any, monkeypatch: pytest
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr(metrics.boto3, "client", lambda name, config: metrics.boto3.Session("a", "b", region_name="eu-west-2").client(name))
     run_job("load", lambda argv: None, ["--project", "p"])
-    assert "no metrics of this run" in json.loads(capsys.readouterr().out.splitlines()[-1])["message"]
+    assert "this run's metrics are lost" in json.loads(capsys.readouterr().out.splitlines()[-1])["message"]
 
 
 def test_a_batch_says_how_much_it_read_and_kept_out(ingest: Any, caplog: pytest.LogCaptureFixture) -> None:

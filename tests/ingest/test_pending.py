@@ -56,59 +56,61 @@ def loaded(designs: Any, warehouse: Database) -> FakeWarehouse:
 
 
 @pytest.fixture
-def log_fields(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO)
     return caplog
 
 
-def is_caught_up(said: pytest.LogCaptureFixture) -> bool:
+def is_caught_up(logged: pytest.LogCaptureFixture) -> bool:
     """Whether the last tick has sent the heartbeat."""
-    return "CaughtUp" in [record.metrics for record in said.records if getattr(record, "event", "") == "batch committed"][-1]
+    return "CaughtUp" in [record.metrics for record in logged.records if getattr(record, "event", "") == "batch committed"][-1]
 
 
-def warnings(said: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in said.records if record.levelno == logging.WARNING]
+def warnings(logged: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in logged.records if record.levelno == logging.WARNING]
 
 
-def test_a_tick_whose_batches_are_all_loaded_announces_nothing(designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture) -> None:
+def test_a_tick_whose_batches_are_all_loaded_announces_nothing(
+    designs: Any, loaded: FakeWarehouse, logged: pytest.LogCaptureFixture
+) -> None:
     designs.tick()
-    assert (designs.announced(), is_caught_up(said)) == ([], True)
+    assert (designs.announced(), is_caught_up(logged)) == ([], True)
 
 
 def test_waiting_work_is_announced_by_every_run_until_it_is_loaded(
-    designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture
+    designs: Any, loaded: FakeWarehouse, logged: pytest.LogCaptureFixture
 ) -> None:
     designs.execute(insert(5))
     designs.tick()
     designs.tick()
-    assert (designs.announced(), is_caught_up(said)) == ([3, 3], False)
+    assert (designs.announced(), is_caught_up(logged)) == ([3, 3], False)
     loaded.load(1, 2, 3)
     designs.tick()
-    assert (designs.announced(), is_caught_up(said)) == ([], True)
+    assert (designs.announced(), is_caught_up(logged)) == ([], True)
 
 
 @pytest.mark.parametrize("loss", ["DELETE FROM etl.load_ledger WHERE load_seq > 1", "DROP SCHEMA etl CASCADE"], ids=["restored", "lost"])
 def test_what_a_restored_or_lost_warehouse_lacks_is_announced_though_the_source_is_quiet(
-    designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture, loss: str
+    designs: Any, loaded: FakeWarehouse, logged: pytest.LogCaptureFixture, loss: str
 ) -> None:
     loaded.execute(loss)
     assert not designs.tick().has_rows
-    assert (designs.announced(), is_caught_up(said)) == ([2], False)
+    assert (designs.announced(), is_caught_up(logged)) == ([2], False)
 
 
 def test_while_the_warehouse_is_down_a_batch_is_committed_registered_and_announced_until_the_lake_has_it(
-    designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture
+    designs: Any, loaded: FakeWarehouse, logged: pytest.LogCaptureFixture
 ) -> None:
     loaded.go_down()
     designs.execute(insert(5))
     batch = designs.tick()
     assert (batch.seq, batch.data_seq) == (3, 3)
     assert (batch.ingest_date, batch.batch_id) in designs.partitions("design")
-    assert (designs.announced(), is_caught_up(said)) == ([3], False)
+    assert (designs.announced(), is_caught_up(logged)) == ([3], False)
 
     commit(designs.processed, replace(NO_PUBLISH, seq=1, through_batch_seq=3))
     designs.tick()
-    assert (designs.announced(), is_caught_up(said)) == ([], False), "Spark does not start for a warehouse that is down"
+    assert (designs.announced(), is_caught_up(logged)) == ([], False), "Spark does not start for a warehouse that is down"
 
     loaded.come_back()
     designs.tick()
@@ -116,29 +118,29 @@ def test_while_the_warehouse_is_down_a_batch_is_committed_registered_and_announc
 
 
 def test_why_the_warehouse_could_not_be_asked_is_one_line_without_the_password(
-    designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture
+    designs: Any, loaded: FakeWarehouse, logged: pytest.LogCaptureFixture
 ) -> None:
     loaded.go_down()
     designs.tick()
-    [warning] = warnings(said)
-    assert warning.startswith("batch 3 is committed, but nobody knows what the warehouse lacks: warehouse ")
+    [warning] = warnings(logged)
+    assert warning.startswith("batch 3 is committed, but it is unknown which batches the warehouse lacks: warehouse ")
     assert "refused" in warning and "\n" not in warning
     assert loaded.database.credentials.password not in warning
 
 
 def test_a_secret_without_a_value_keeps_no_batch_from_its_commit(
-    designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture
+    designs: Any, loaded: FakeWarehouse, logged: pytest.LogCaptureFixture
 ) -> None:
     designs.arguments = replace(designs.arguments, warehouse_secret="no/such/secret")
     assert designs.tick().seq == 3
-    assert "secret no/such/secret" in warnings(said)[0]
+    assert "secret no/such/secret" in warnings(logged)[0]
 
 
 def test_a_warehouse_that_is_ahead_of_the_landed_batches_is_named_and_nothing_is_well(
-    designs: Any, loaded: FakeWarehouse, said: pytest.LogCaptureFixture
+    designs: Any, loaded: FakeWarehouse, logged: pytest.LogCaptureFixture
 ) -> None:
     loaded.load(1, 2, 9)
     commit(designs.processed, replace(NO_PUBLISH, seq=1, through_batch_seq=2))
     designs.tick()
-    assert (designs.announced(), is_caught_up(said)) == ([], False)
-    assert "the warehouse holds batch 9, but the newest batch with rows in the ingestion bucket is 2" in warnings(said)[0]
+    assert (designs.announced(), is_caught_up(logged)) == ([], False)
+    assert "the warehouse holds batch 9, but the newest batch with rows in the ingestion bucket is 2" in warnings(logged)[0]

@@ -110,7 +110,7 @@ def test_an_unlogged_table_on_a_replica_is_held_alone_with_what_to_do(ingest: An
     assert (ingest.keys(batch, "currency"), ingest.keys(batch, "department")) == ([2], [2])
     assert list(batch.held) == ["payment"]
     assert "cannot access temporary or unlogged relations during recovery, SQLSTATE 0A000" in batch.held["payment"].reason
-    assert "ALTER TABLE … SET LOGGED at the primary makes a table readable" in batch.held["payment"].cure
+    assert "run ALTER TABLE … SET LOGGED at the primary" in batch.held["payment"].cure
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_damaged_value_holds_its_table_alone_until_it_is_mended(damaged: Any) 
     why = batch.held["design"]
     assert "has damaged data while reading design (missing chunk number 0 for toast value" in why.reason
     assert "SQLSTATE XX001" in why.reason
-    assert why.cure.startswith("restore what is damaged at the source, or delete the row that cannot be read")
+    assert why.cure.startswith("restore the damaged data at the source, or delete the row that cannot be read")
     assert damaged.alerts() == [ALERT]
     damaged.execute(rename(4, "Mended"))
     batch = damaged.tick()
@@ -156,7 +156,7 @@ def test_an_alert_of_a_damaged_table_says_what_to_do_and_no_value(damaged: Any) 
     damaged.tick()
     message = damaged.sqs.receive_message(QueueUrl=damaged.queues["alerts"])["Messages"][0]
     text = json.loads(message["Body"])["detail"]["text"]
-    assert "SQLSTATE XX001" in text and "restore what is damaged at the source" in text
+    assert "SQLSTATE XX001" in text and "restore the damaged data at the source" in text
     assert "Design 1" not in text
 
 

@@ -164,7 +164,7 @@ def test_files_that_are_gone_are_named(lake, load):
 def test_a_value_that_the_warehouse_cannot_hold_is_refused_and_never_shown(lake, load, warehouse):
     lake.publish(1, sales_star(sales_order(1, created_time="25:61:00.000")))
 
-    with pytest.raises(BadDataError, match=r"cannot hold a value .*compare the contract with the warehouse.s columns") as raised:
+    with pytest.raises(BadDataError, match=r"cannot hold a value .*compare the warehouse.s columns with the contract") as raised:
         load()
 
     shown = f"{raised.value} {raised.value.__cause__}"  # the cause is what Spark logs
@@ -217,7 +217,7 @@ def test_a_warehouse_that_is_down_may_be_up_at_the_next_run(new_job, warehouse):
 
 
 def test_a_wrong_password_needs_a_person_and_is_not_repeated(new_job, warehouse):
-    with pytest.raises(FatalError, match=r"refuses user owner .*put the warehouse's secret right") as raised:
+    with pytest.raises(FatalError, match=r"refuses user owner .*correct the warehouse's secret") as raised:
         new_job(replace(warehouse.credentials, password="wrong-password-1")).run()
 
     assert "wrong-password-1" not in str(raised.value)

@@ -69,7 +69,9 @@ def test_a_lake_made_anew_goes_on_where_the_old_one_ended():
 
 @pytest.mark.parametrize("newest", [None, publish(4)], ids=["no publish", "older batch"])
 def test_a_lake_behind_the_warehouse_is_waited_for(newest):
-    with pytest.raises(RetriableError, match=r"holds batch 5, but the lake is through batch .* next tick.*scripts/totesys backfill"):
+    with pytest.raises(
+        RetriableError, match=r"holds batch 5, but the lake only holds batches through .* next tick.*scripts/totesys backfill"
+    ):
         plan_load(newest, loaded(5))
 
 
@@ -103,7 +105,7 @@ def test_a_first_load_makes_all_tombstones_anew():
     plan = planned(publish(5, mirror={"payment": ranges}), after=0, tombstoned=frozenset({"payment"}))
 
     assert plan.mirrors == {"payment": LakeRows((partition(3, deleted=1),), 0, 5)}
-    assert plan.is_anew("payment")
+    assert plan.is_rebuilt("payment")
     assert not plan.is_revivable("payment")
 
 

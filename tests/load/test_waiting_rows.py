@@ -111,10 +111,10 @@ def test_new_rows_that_wait_are_told_of_once(lake, load, caplog):
 
     [told] = [record.getMessage() for record in caplog.records if record.getMessage().startswith("alert")]
     assert told.startswith(
-        "alert, rows wait for a parent: fact_sales_order: 2 rows wait for rows that the warehouse does not have, of dim_currency (1),"
+        "alert, rows wait for a parent: fact_sales_order: 2 rows wait for parents that the warehouse lacks: dim_currency (1),"
         " dim_design (2). Nothing is lost"
     )
-    assert "See them: scripts/totesys deadletters list" in told
+    assert "To see the rows: scripts/totesys deadletters list" in told
 
 
 @goes_on_from("waiting_order")
@@ -145,7 +145,7 @@ def released_order(new_history: Callable[..., LoadHistory]) -> LoadHistory:
 
 @goes_on_from("released_order")
 @pytest.mark.parametrize(
-    ("request", "orders"),
+    ("asked", "orders"),
     [
         ({}, [(1, 42), (2, 42), (3, 42), (4, 42), (1, 4)]),
         ({"backfill_from": 2}, [(1, 42), (2, 42), (3, 42), (4, 42), (1, 4)]),
@@ -159,8 +159,8 @@ def released_order(new_history: Callable[..., LoadHistory]) -> LoadHistory:
     ],
     ids=str,
 )
-def test_a_backfill_brings_back_what_waited_once(load, lake, query, request, orders):
-    load(backfill=True, **request)
+def test_a_backfill_brings_back_what_waited_once(load, lake, query, asked, orders):
+    load(backfill=True, **asked)
 
     assert query(ORDERS) == orders
     assert query(WAITING) == [(1, 5, ["dim_design"])]

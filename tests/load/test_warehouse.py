@@ -272,7 +272,7 @@ def test_a_view_of_somebody_else_is_named_when_it_stands_in_the_way(session, que
     prepare_warehouse(session, WAREHOUSE)
     query("CREATE VIEW theirs AS SELECT payment_id FROM fact_payment")
 
-    with pytest.raises(FatalError, match=r"a view or rule of others reads it: drop that.*ALTER TABLE public.fact_payment"):
+    with pytest.raises(FatalError, match=r"a foreign view or rule reads it: drop that.*ALTER TABLE public.fact_payment"):
         prepare_warehouse(session, with_types("fact_payment", payment_id=("bigint", "bigint")))
 
     query("DROP VIEW theirs")

@@ -41,7 +41,7 @@ def test_a_warehouse_that_lost_its_ledger_holds_batch_0(query: Query, warehouse:
 
 
 def test_a_warehouse_that_is_down_is_named_with_the_reason(warehouse: Database) -> None:
-    broken = r"warehouse .* on 127.0.0.1:\d+ cannot be reached while being asked how far it is loaded \(.*[Cc]onnection refused"
+    broken = r"warehouse .* on 127.0.0.1:\d+ cannot be reached while reading its ledger \(.*[Cc]onnection refused"
     with pytest.raises(RetriableError, match=broken):
         loaded_through(replace(warehouse.credentials, port=free_port()))
 

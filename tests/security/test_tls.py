@@ -147,7 +147,7 @@ def test_spark_trusts_the_one_of_a_bundle_that_proves_the_server(
 
 
 def test_a_bundle_without_the_authority_is_refused_before_spark_writes(bundled: Credentials) -> None:
-    with pytest.raises(FatalError, match=r"none of the 2 certificates for .* alone proves who the server is: put the certificate of"):
+    with pytest.raises(FatalError, match=r"none of the 2 certificates for .* alone proves who the server is: add the certificate of"):
         with_one_certificate(replace(bundled, ca=stranger() + stranger()))
 
 

@@ -121,7 +121,7 @@ class LandedBatches:
 
     def _letters(self, table: str, batch_id: str, keys: Collection[int]) -> DeadLetters:
         body = io.BytesIO()
-        letters = [{"key": key, "source_xid": 700, "batch_seq": self.seq, "reason": "agreed_payment_date is no date"} for key in keys]
+        letters = [{"key": key, "source_xid": 700, "batch_seq": self.seq, "reason": "agreed_payment_dateis not a date"} for key in keys]
         pq.write_table(pa.Table.from_pylist(letters, OPEN), body)
         key = layout.open_letters_key(table, batch_id)
         self.ingestion.put(key, body.getvalue())

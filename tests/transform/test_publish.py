@@ -150,7 +150,7 @@ def test_a_run_with_nothing_waiting_publishes_nothing_and_heals_a_pointer_that_a
 def test_a_text_that_is_no_date_stops_the_publish_and_is_named_without_its_value(new_pipeline: Callable[[], Pipeline]) -> None:
     pipeline = new_pipeline()
     pipeline.landing.land({"payment": [payment(1), payment(2, payment_date="2024-02-30"), payment(3, payment_date="soon")]}, full=True)
-    with pytest.raises(BadDataError, match=r"payment\.payment_date holds 2 texts that are no date") as refused:
+    with pytest.raises(BadDataError, match=r"payment\.payment_date holds 2 texts that are not a date") as refused:
         pipeline.transform()
     assert "soon" not in str(refused.value) and "2024" not in str(refused.value)
     assert manifests.newest_publish(pipeline.processed) is None

@@ -1,4 +1,4 @@
-"""The contracts of catalog/*.json as frozen values: the one place that every type, schema and check is derived from."""
+"""The contracts of catalog/*.json as frozen values. Every type, schema and check is derived from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from totesys.errors import FatalError
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `type` is Glue's name of the type in the lake; `source_type` and `warehouse_type` are PostgreSQL's."""
+    """One column. `type` is Glue's name of its type in the lake. `source_type` and `warehouse_type` are PostgreSQL's names."""
 
     name: str
     type: str
@@ -51,7 +51,7 @@ RAW_PARTITIONS = (
     Partition("batch_id", "string", "The batch that read the rows."),
 )
 
-# Lineage columns stand after the contract's own columns in every lake file. They are ours, not the source's.
+# Lineage columns follow the contract's own columns in every lake file. The pipeline adds them; the source does not have them.
 RAW_LINEAGE = (
     Column("batch_seq", "bigint", False, "Number of the batch that read the row."),
     Column("source_xid", "bigint", False, "Transaction at the source that wrote the row version (its xmin, 32 bits)."),
@@ -66,11 +66,11 @@ FACT_LINEAGE = (
     Column("is_reinserted", "boolean", False, "Whether it repeats the version before: the row was deleted, and then inserted again."),
 )
 
-UNREADABLE = "unreadable"  # ingest's own column, only while it reads: JSON of the values that do not fit, by column; mostly null
+UNREADABLE = "unreadable"  # a column that only ingest uses, while it reads: JSON of the values that do not fit, by column; mostly null
 WAITS_FOR, WENT_IN_AFTER = "waits_for", "went_in_after"  # the extra columns of a fact's table of waiting rows
 
-# Names that no column of a contract may have, in any table: a batch, a publish or a load adds columns of these names. Frames and queries
-# may use names that begin with an underscore, since no contract has such a name.
+# Names that no column of any contract may have: a batch, a publish or a load adds columns with these names. Frames and queries may use
+# names that begin with an underscore, since no contract's column begins with one.
 TAKEN_NAMES = frozenset({
     *(column.name for column in (*RAW_LINEAGE, *MIRROR_LINEAGE, *DIMENSION_LINEAGE, *FACT_LINEAGE)),
     *(partition.name for partition in (KEY_RANGE, *RAW_PARTITIONS)),
@@ -82,9 +82,10 @@ TAKEN_NAMES = frozenset({
 class Contract:
     """One table's contract.
 
-    key         its primary key; of a fact, `version_of` is the key whose versions the rows are
-    drift       of a source table: what happens when the source drifts, by kind of drift, where that is not the default
-    body        the contract's JSON, compact and sorted: what the Data Catalog registers
+    key         the table's primary key
+    version_of  of a fact: the key of the source table whose versions its rows are
+    drift       of a source table: by kind of drift, the outcome if it is not the default
+    body        the contract's JSON, compact and sorted, as the Data Catalog registers it
     """
 
     table: str
@@ -103,26 +104,26 @@ class Contract:
 
     @property
     def lake_columns(self) -> tuple[Column, ...]:
-        """The columns that lake files hold: all but those that the warehouse assigns."""
+        """Return the columns that lake files hold: all except those that the warehouse assigns."""
         return tuple(column for column in self.columns if column.assigned_by is None)
 
     @property
     def file_columns(self) -> tuple[Column, ...]:
-        """The columns of a warehouse table's files in the lake: its own and its lineage."""
+        """Return the columns of a warehouse table's files in the lake: its own and its lineage."""
         return (*self.lake_columns, *(FACT_LINEAGE if self.version_of else DIMENSION_LINEAGE))
 
     @property
     def current_view(self) -> str:
-        """Of a fact, the view of its current state, in Athena and in the warehouse: current_payment for fact_payment."""
+        """Return the name of the view of a fact's current state in Athena and the warehouse: current_payment for fact_payment."""
         return f"current_{self.table.removeprefix('fact_')}"
 
     @property
     def lake_key(self) -> str:
-        """The column that identifies a row (of a fact: with its batch) in the lake."""
+        """Return the column that identifies a row in the lake. For a fact, the column and the batch identify it together."""
         return self.version_of or self.key
 
     def column(self, name: str) -> Column:
-        """The column of that name; KeyError when the contract has none."""
+        """Return the column with this name. KeyError when the contract has none."""
         for column in self.columns:
             if column.name == name:
                 return column
@@ -131,7 +132,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class Contracts:
-    """All contracts by table name. Source tables stand with parents before children, warehouse tables with dimensions before facts."""
+    """All contracts by table name. Source tables are ordered parents before children, warehouse tables dimensions before facts."""
 
     source: dict[str, Contract]
     warehouse: dict[str, Contract]
@@ -146,7 +147,7 @@ class Contracts:
 
 
 def parse_contract(body: dict[str, Any]) -> Contract:
-    """Return the contract in the JSON of its file. FatalError that names table and column when the jobs cannot work by the contract."""
+    """Return the contract that its file's JSON describes. FatalError that names table and column when the jobs cannot use it."""
     check_contract(body, TAKEN_NAMES, _keys(Contract), _keys(Column))
     parsed = {**body, "body": json.dumps(body, sort_keys=True, separators=(",", ":"))}
     parsed["columns"] = tuple(Column(**{**column, "values": tuple(column.get("values", ()))}) for column in body["columns"])
@@ -158,13 +159,13 @@ def parse_contract(body: dict[str, Any]) -> Contract:
 
 @cache
 def _keys(of: type) -> dict[str, bool]:
-    """Return the keys of a contract's JSON that become fields of this class, each with whether it is required."""
+    """Return the keys of a contract's JSON that become fields of this class, and whether each is required."""
     return {one.name: one.default is MISSING and one.default_factory is MISSING for one in fields(of) if one.name != "body"}
 
 
 @lru_cache(maxsize=1)
 def load_contracts() -> Contracts:
-    """Every contract, read from the files that travel inside the package."""
+    """Return every contract, read from the files inside the package."""
 
     def read(kind: str) -> dict[str, Contract]:
         folder = files("totesys") / "catalog" / kind
@@ -175,7 +176,7 @@ def load_contracts() -> Contracts:
 
 
 def parents_first(contracts: dict[str, Contract]) -> dict[str, Contract]:
-    """The same contracts, ordered so that a table stands after every table that it references; alphabetical otherwise."""
+    """Return the contracts in alphabetical order, except that a table comes after every table that it references."""
     ordered: dict[str, Contract] = {}
 
     def add(contract: Contract) -> None:

@@ -1,6 +1,6 @@
-"""Check that the jobs can work by a contract's JSON: known keys, known types, and names that the pipeline does not use itself.
+"""Check that the jobs can use a contract's JSON: known keys, known types, and no names that the pipeline uses itself.
 
-catalog/contract.schema.json checks more. Only the commands that write and register contracts apply it: no job ships jsonschema.
+catalog/contract.schema.json checks more. Only the commands that write and register contracts apply it: jsonschema ships with no job.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def is_name(name: Any) -> bool:
 def check_contract(
     body: Mapping[str, Any], taken: Collection[str], table_keys: Mapping[str, bool], column_keys: Mapping[str, bool]
 ) -> None:
-    """Raise FatalError for the first fault; the error names the table, and the column if a column is at fault.
+    """Raise FatalError for the first fault. The error names the table, and the column if a column is at fault.
 
-    `taken` are the names that no column may have. `table_keys` and `column_keys` are the known keys, with whether each is required.
+    `taken` are the names that no column may have. `table_keys` and `column_keys` are the known keys, and whether each is required.
     """
     table = body.get("table") if isinstance(body, Mapping) else None
     if not is_name(table):

@@ -1,21 +1,25 @@
-"""The Data Catalog as the registry of contracts: each table carries, as a parameter, the contract that it was registered from."""
+"""Read contracts from the Data Catalog. Each table there carries the contract that it was registered from, as a parameter."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from totesys.contracts import Contract, parents_first, parse_contract
 from totesys.errors import FatalError
 from totesys.errors.aws import aws_call
 
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
+
 CONTRACT = "contract"  # the parameter of a table that holds its contract's body
 
 
-def registered_contracts(glue: Any, database: str) -> dict[str, Contract]:
-    """The contracts of the source tables, parents before children, from the tables of the ingestion database.
+def registered_contracts(glue: GlueClient, database: str) -> dict[str, Contract]:
+    """Return the contracts of the source tables in the ingestion database, parents before children.
 
-    FatalError when there is no table, or one without a contract that can be read.
+    FatalError when the database has no tables, or a table has no readable contract.
     """
     with aws_call(f"listing the tables of {database}"):
         pages = glue.get_paginator("get_tables").paginate(DatabaseName=database)
@@ -32,13 +36,13 @@ def registered_contracts(glue: Any, database: str) -> dict[str, Contract]:
     return parents_first(contracts)
 
 
-def registered_contract(table: dict[str, Any]) -> Contract:
-    """The contract of a table as Glue describes it; FatalError when it has none that can be read."""
+def registered_contract(table: Mapping[str, Any]) -> Contract:
+    """Return the contract of a table as Glue describes it. FatalError when the table has no readable contract."""
     try:
         return parse_contract(json.loads(table.get("Parameters", {})[CONTRACT]))
     except (FatalError, KeyError, TypeError, ValueError) as error:
         reason = str(error) if isinstance(error, FatalError) else f"{type(error).__name__} in parameter {CONTRACT}"
         raise FatalError(
-            f"table {table.get('DatabaseName')}.{table['Name']} of the Data Catalog has no contract that can be read ({reason}):"
+            f"table {table.get('DatabaseName')}.{table['Name']} of the Data Catalog has no readable contract ({reason}):"
             " run scripts/deploy.sh"
         ) from error

@@ -1,4 +1,4 @@
-"""Spark schemas from contract columns: lake files are read and written by these and never by an inferred type."""
+"""Spark schemas, derived from contract columns. Lake files are read and written with them, never with inferred types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from totesys.contracts.types import LAKE_TYPES, digits
 
 
 def spark_schema(columns: Iterable[Column]) -> types.StructType:
-    """The columns in their order. All are nullable, since Spark ignores the flag when it reads files; contracts are checked elsewhere.
+    """Return the Spark schema of the columns, in order. All are nullable, since Spark ignores the flag when it reads files.
 
     KeyError for a type that no contract may use.
     """

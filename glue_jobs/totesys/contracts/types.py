@@ -1,7 +1,7 @@
-"""The types that a contract may use, with their names everywhere: the only map of types. Arrow, Spark and SQLAlchemy are not imported here.
+"""The types that a contract may use, with their names in every system. This is the only map of types.
 
-In the lake, Glue's names; at the source and in the warehouse, PostgreSQL's. Decimals have digits: decimal(p,s) in the lake, numeric(p,s)
-in PostgreSQL.
+The lake uses Glue's names; the source and the warehouse use PostgreSQL's. A decimal is decimal(p,s) in the lake and numeric(p,s) in
+PostgreSQL. This module does not import Arrow, Spark or SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class LakeType(NamedTuple):
-    """Arrow's and Spark's name of a type of the lake, and PostgreSQL's names of the types whose values it holds; text holds the rest."""
+    """Arrow's and Spark's names of a lake type, and PostgreSQL's names of the types that it stores. `string` stores all other types."""
 
     arrow: str
     spark: str
@@ -24,7 +24,7 @@ LAKE_TYPES = {
     "string": LakeType("string", "string"),
     "boolean": LakeType("bool", "boolean", ("boolean",)),
     "date": LakeType("date32", "date", ("date",)),
-    "timestamp": LakeType("timestamp[us]", "timestamp_ntz", ("timestamp without time zone",)),  # neither has a zone; the clock is UTC
+    "timestamp": LakeType("timestamp[us]", "timestamp_ntz", ("timestamp without time zone",)),  # without a zone in every system; UTC
 }
 WAREHOUSE_TYPES = {  # PostgreSQL's own name, as its catalog prints it
     "int": "integer", "bigint": "bigint", "varchar": "character varying", "date": "date", "time": "time without time zone",
@@ -37,30 +37,30 @@ _PRECISION = re.compile(r"\(\d\)")  # of a timestamp: timestamp(3) without time 
 
 
 class Digits(NamedTuple):
-    """All digits of a decimal, and those after the point."""
+    """The number of all digits of a decimal, and of those after the point."""
 
     precision: int
     scale: int
 
 
 def digits(type_: str) -> Digits | None:
-    """Return the digits of a decimal of the lake or a numeric of PostgreSQL; None for another type."""
+    """Return the digits of a lake decimal or a PostgreSQL numeric; None for another type."""
     found = _DECIMAL.fullmatch(type_)
     return Digits(int(found[2]), int(found[3])) if found else None
 
 
 def is_lake_type(type_: object) -> bool:
-    """Whether a contract may use the type in the lake."""
+    """Return whether a contract may use the type in the lake."""
     return isinstance(type_, str) and (type_ in LAKE_TYPES or _is_decimal(type_, "decimal"))
 
 
 def is_warehouse_type(type_: object) -> bool:
-    """Whether a contract may use the type in the warehouse."""
+    """Return whether a contract may use the type in the warehouse."""
     return isinstance(type_, str) and (type_ in WAREHOUSE_TYPES or _is_decimal(type_, "numeric"))
 
 
 def lake_type(source_type: str) -> str:
-    """Return the lake's type for a type as PostgreSQL's format_type names it: string if the lake has no type of its own for it."""
+    """Return the lake type for a type as PostgreSQL's format_type names it. `string` is the default."""
     if _is_decimal(source_type, "numeric"):
         return source_type.replace("numeric", "decimal")
     plain = _PRECISION.sub("", source_type)
@@ -68,8 +68,10 @@ def lake_type(source_type: str) -> str:
 
 
 def widens(before: str, after: str) -> bool:
-    """Whether a column may change from `before` to `after` without losing a value: the same type, a wider integer, or a decimal of the
-    same scale with more digits."""
+    """Return whether a column may change from `before` to `after` without losing a value.
+
+    That holds for the same type, a wider integer, and a decimal of the same scale with more digits.
+    """
     if before == after:
         return True
     if before in INTEGER_BITS and after in INTEGER_BITS:
@@ -79,7 +81,7 @@ def widens(before: str, after: str) -> bool:
 
 
 def is_number(type_: str) -> bool:
-    """Whether the type is an integer or a decimal: the types that `widens` compares."""
+    """Return whether the type is an integer or a decimal: the types that `widens` compares."""
     return type_ in INTEGER_BITS or digits(type_) is not None
 
 

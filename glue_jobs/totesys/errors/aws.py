@@ -1,4 +1,4 @@
-"""What goes wrong with a call to AWS, in our words: one place that tells a hiccup from a refusal."""
+"""Turn errors of AWS into the pipeline's own errors. Only this module decides whether an error is temporary or a refusal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Par
 
 from totesys.errors import FatalError, RetriableError
 
-_HICCUPS = frozenset({
+_TEMPORARY = frozenset({
     "ConcurrentModificationException", "InternalError", "InternalServiceException", "InternalServiceError", "OperationTimeoutException",
     "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException", "500", "502", "503", "504",
 })  # fmt: skip
@@ -20,26 +20,28 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 
 @contextmanager
 def aws_call(doing: str, hint: str = "check the job's role, and run scripts/deploy.sh again") -> Iterator[None]:
-    """Around calls to AWS: `doing` says what is done to what. RetriableError for a hiccup, FatalError with the hint for a refusal, and with
-    AWS's own words if a right is missing: they name it."""
+    """Turn errors of the AWS calls inside this context into the pipeline's own. `doing` says what is done to what.
+
+    RetriableError for a temporary error. FatalError with the hint for a refusal; if a right is missing, with AWS's message, which names it.
+    """
     try:
         yield
     except ClientError as error:
         raise _refusal(error, doing, hint) from error
     except ParamValidationError as error:
         raise FatalError(
-            f"{doing} is more than AWS's SDK knows here: botocore {botocore.__version__} of {botocore.__file__} is too old. Run"
-            " scripts/deploy.sh again, which ships a newer one"
+            f"{doing} failed, since botocore {botocore.__version__} of {botocore.__file__} is too old to know a parameter. Run"
+            " scripts/deploy.sh again, which ships a newer version"
         ) from error
     except (BotoCoreError, HTTPClientError, Boto3Error) as error:
-        if isinstance(error.__context__, ClientError):  # an upload says what has failed by an error of its own
+        if isinstance(error.__context__, ClientError):  # an upload wraps the error that made it fail
             raise _refusal(error.__context__, doing, hint) from error
         raise RetriableError(f"{doing} got no answer ({type(error).__name__}): check the network and AWS_ENDPOINT_URL") from error
 
 
 def _refusal(error: ClientError, doing: str, hint: str) -> RetriableError | FatalError:
     code = error.response["Error"]["Code"]
-    if code in _HICCUPS:
+    if code in _TEMPORARY:
         return RetriableError(f"{doing} failed for the moment ({code}): the next run tries again")
     words = f": {error.response['Error'].get('Message', '')}" if code in _DENIED else ""
     return FatalError(f"{doing} was refused ({code}{words}): {hint}")

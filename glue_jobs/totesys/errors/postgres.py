@@ -1,9 +1,9 @@
 """Turn errors of PostgreSQL into the pipeline's own errors. Only this module decides who must act, for all jobs and commands.
 
-An error is judged by its SQLSTATE. libpq has no SQLSTATE when a connection is refused or breaks. Only then the error's text is read, to
-find the failures that a person must fix. The server's message is repeated only where it cannot contain a value of a row.
+An error is judged by its SQLSTATE. libpq has no SQLSTATE when a connection is refused or breaks. Only then is the error's text read, to
+find the failures that a person must fix. The server's message is repeated only if it cannot contain a value of a row.
 
-Imports on Python 3.9, and neither PySpark nor SQLAlchemy.
+This module runs on Python 3.9, and imports neither PySpark nor SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ _REFUSED, _UNREACHED, _BROKEN = "28000", "08001", "08006"  # the SQLSTATEs that 
 
 
 class _Rule(NamedTuple):
-    """What a failure means. `what` continues a sentence that begins with the server's name. `cure` is what to do, unless a caller's hint
-    replaces it. `repeats_words`: whether the server's message can contain no value of a row, so that it may be shown."""
+    """What a failure means.
+
+    what           continues a sentence that begins with the server's name
+    cure           what to do, unless a caller's hint replaces it
+    repeats_words  whether the server's message may be shown, since it cannot contain a value of a row
+    """
 
     error: type[PipelineError]
     what: str
@@ -32,14 +36,14 @@ class _Rule(NamedTuple):
 
 _AGAIN = "the next run tries again"
 _RAISE = "the next run tries again; if it repeats, raise that limit for user {user}, or set it to 0"
-_SECRET = "put its secret right"
+_SECRET = "correct its secret"
 
-# By SQLSTATE or the beginning of one; the longest that fits counts. https://www.postgresql.org/docs/current/errcodes-appendix.html
+# By SQLSTATE or its beginning; the longest match counts. https://www.postgresql.org/docs/current/errcodes-appendix.html
 _RULES = {
-    "": _Rule(FatalError, "refuses a statement", "look into its server log", repeats_words=False),
+    "": _Rule(FatalError, "refuses a statement", "look at its server log", repeats_words=False),
     "08": _Rule(RetriableError, "broke off the session", _AGAIN),
-    _UNREACHED: _Rule(RetriableError, "cannot be reached", "see that it runs, and that the network lets us through"),
-    "0A": _Rule(FatalError, "cannot do what was asked", "look into its server log"),
+    _UNREACHED: _Rule(RetriableError, "cannot be reached", "check that it runs, and that the network allows the connection"),
+    "0A": _Rule(FatalError, "does not support a statement", "look at its server log"),
     "22": _Rule(BadDataError, "cannot hold a value", "compare its columns with the contract", repeats_words=False),
     "2200H": _Rule(
         FatalError,
@@ -47,32 +51,32 @@ _RULES = {
         "ALTER SEQUENCE … AS bigint, and ALTER TABLE … ALTER COLUMN … TYPE bigint for the column that it numbers",
     ),
     "23": _Rule(BadDataError, "refuses a row that breaks a rule of its tables", "compare the table with its contract"),
-    "25": _Rule(FatalError, "refuses a statement in this state of the transaction", "look into its server log"),
-    "25006": _Rule(FatalError, "can only be read", "let its secret name a server that can be written to"),
+    "25": _Rule(FatalError, "refuses a statement in this state of the transaction", "look at its server log"),
+    "25006": _Rule(FatalError, "is read-only", "name a server that accepts writes in its secret"),
     "25P03": _Rule(RetriableError, "ended the session by its limit idle_in_transaction_session_timeout", _RAISE),
     "25P04": _Rule(RetriableError, "ended the session by its limit transaction_timeout", _RAISE),
     "28": _Rule(FatalError, "refuses user {user}", _SECRET),
     "3D": _Rule(FatalError, "refuses user {user}", f"create the database and run scripts/deploy.sh, or {_SECRET}"),
     "3F": _Rule(FatalError, "refuses a statement", "compare its tables with the contracts"),
-    "40": _Rule(RetriableError, "broke off a statement for a conflict with another transaction or with a standby's replay", _AGAIN),
+    "40": _Rule(RetriableError, "ended a statement because of a conflict with another transaction or a standby's replay", _AGAIN),
     "42": _Rule(FatalError, "refuses a statement", "compare its tables with the contracts"),
     "42501": _Rule(FatalError, "forbids user {user} a statement", "grant the right"),
     "53": _Rule(RetriableError, "lacks memory, disk or connections", "the next run tries again; if it repeats, give the server more"),
-    "54": _Rule(FatalError, "cannot hold something that large", "look into its server log", repeats_words=False),
-    "55": _Rule(FatalError, "refuses a statement in this state of the object", "look into its server log"),
+    "54": _Rule(FatalError, "cannot hold something that large", "look at its server log", repeats_words=False),
+    "55": _Rule(FatalError, "refuses a statement in this state of the object", "look at its server log"),
     "55006": _Rule(RetriableError, "has an object in use", _AGAIN),
     "55P03": _Rule(RetriableError, "did not grant a lock in time", "the next run tries again, or end the session that holds the lock"),
-    "57": _Rule(RetriableError, "is starting, stopping or out of use", _AGAIN),
+    "57": _Rule(RetriableError, "is starting, stopping or not available", _AGAIN),
     "57014": _Rule(RetriableError, "cancelled a statement, at a user's request or by its limit statement_timeout", _RAISE),
     "57P05": _Rule(RetriableError, "ended the session by its limit idle_session_timeout", _RAISE),
-    "58": _Rule(RetriableError, "has trouble with its disk or its system", "look into its server log; the next run tries again"),
-    "XX": _Rule(FatalError, "had an internal error", "look into its server log"),
+    "58": _Rule(RetriableError, "has trouble with its disk or its system", "look at its server log; the next run tries again"),
+    "XX": _Rule(FatalError, "had an internal error", "look at its server log"),
     "XX001": _Rule(FatalError, "has damaged data", "restore it, or delete the damaged row; its server log says where"),
     "XX002": _Rule(FatalError, "has a damaged index", "REINDEX it; its server log says which"),
 }
 
-# libpq's texts for refusals that a person must end. Other refusals end by themselves (starting up, too many clients, a broken TLS session)
-# or have no clear text. A message in another language matches nothing here, so it counts as a refusal that ends by itself.
+# libpq's texts for refusals that a person must resolve. All other refusals pass (starting up, too many clients, a broken TLS session) or
+# have no clear text. A message in another language matches nothing here, so it counts as a refusal that passes.
 _REFUSALS = re.compile(
     r"authentication failed|no password supplied|does not exist|pg_hba\.conf|permission denied|not permitted to log in"
     r"|does not support SSL|certificate"
@@ -87,8 +91,8 @@ _LAST_WORDS = {"idle-in-transaction timeout": "25P03", "transaction timeout": "2
 class Server:
     """A database as its errors name it.
 
-    place  what it is and where, such as "warehouse totesys on db.example:5432"
-    hints  what to do, by SQLSTATE or by the beginning of one; they replace the cures of the rules here
+    place  what it is and where: "warehouse totesys on db.example:5432"
+    hints  what to do, by SQLSTATE or its beginning; hints replace the cures of the rules above
     """
 
     place: str
@@ -96,7 +100,7 @@ class Server:
     hints: Mapping[str, str] = field(default_factory=dict)
 
     def error(self, error: psycopg2.Error, doing: str = "") -> PipelineError:
-        """Return the pipeline's own error for one of psycopg2's; `doing` says what was tried, such as "reading payment"."""
+        """Return the pipeline's own error for an error of psycopg2. `doing` says what was tried, for example "reading payment"."""
         return self.error_of(*_state_and_words(error), doing)
 
     def error_of(self, state: str, words: str, doing: str = "") -> PipelineError:
@@ -123,7 +127,7 @@ def _state_and_words(error: psycopg2.Error) -> tuple[str, str]:
         return "", ""  # raised by psycopg2 itself, before the server: a fault of our code
     if last_words := _last_words(error):
         return next((state for text, state in _LAST_WORDS.items() if text in last_words), _BROKEN), last_words
-    # libpq writes one paragraph per address that it tried: the reason of the last one says enough.
+    # libpq writes one paragraph per address that it tried. The reason in the last paragraph is enough.
     text = str(error).strip()
     reason = (text.rpartition("failed: ")[2].splitlines() or [type(error).__name__])[0]
     if _NO_DATABASE.search(reason):
@@ -134,8 +138,8 @@ def _state_and_words(error: psycopg2.Error) -> tuple[str, str]:
 
 
 def keep_last_words(error: psycopg2.Error, connection: psycopg2.extensions.connection) -> None:
-    """Store in the error what the server said before it closed the session: libpq loses that text with the connection."""
-    error.last_words = connection.info.error_message or ""  # type: ignore[attr-defined]
+    """Store the server's last message in the error. libpq loses that message when the session is closed."""
+    error.last_words = connection.info.error_message or ""  # type: ignore[attr-defined]  # an attribute of ours
 
 
 def _last_words(error: psycopg2.Error) -> str:

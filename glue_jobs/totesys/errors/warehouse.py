@@ -18,24 +18,24 @@ from totesys.runtime.secrets import Credentials
 
 _HINTS = {
     "08001": "start it, or open the network path to it",
-    "22": "nothing was loaded; compare the contract with the warehouse's columns",
+    "22": "nothing was loaded; compare the warehouse's columns with the contract",
     "23": "nothing was loaded; compare the table with its contract",
-    "28": "put the warehouse's secret right",
-    "3D": "put the warehouse's secret right",
+    "28": "correct the warehouse's secret",
+    "3D": "correct the warehouse's secret",
     "42": "nothing was loaded; compare the warehouse's tables with the contracts",
-    "42501": "grant it, or run scripts/deploy.sh, which does",
-    "42P16": "drop the view that the message names; the next run recreates it",  # only CREATE OR REPLACE VIEW fails so
+    "42501": "grant the right, or run scripts/deploy.sh, which does",
+    "42P16": "drop the view that the message names; the next run recreates it",  # only CREATE OR REPLACE VIEW fails like this
 }
 
 
 def warehouse(credentials: Credentials) -> Server:
-    """The warehouse as errors name it."""
+    """Return the warehouse as errors name it."""
     return Server(f"warehouse {credentials.place}", credentials.username, _HINTS)
 
 
 @contextmanager
 def warehouse_errors(credentials: Credentials) -> Iterator[None]:
-    """Turns a database error into the pipeline's own, which says who must act and holds no value of a row."""
+    """Turn a database error into the pipeline's own, which says who must act and contains no value of a row."""
     try:
         yield
     except DBAPIError as error:
@@ -48,18 +48,18 @@ def warehouse_errors(credentials: Credentials) -> Iterator[None]:
 def _keep_last_words(context: ExceptionContext) -> None:
     error, connection = context.original_exception, context.connection
     if isinstance(error, psycopg2.Error) and connection is not None:
-        keep_last_words(error, connection.connection.dbapi_connection)  # type: ignore[arg-type]
+        keep_last_words(error, connection.connection.dbapi_connection)  # type: ignore[arg-type]  # always psycopg2's
 
 
 @contextmanager
 def spark_errors(credentials: Credentials) -> Iterator[None]:
-    """Turns what Spark fails with into the pipeline's own errors, whether it is the warehouse's or the lake's."""
+    """Turn Spark's errors at the warehouse or the lake into the pipeline's own."""
     with lake_errors():
         try:
             yield
         except Py4JJavaError as error:
             found = list(causes(error))
-            # SQLExceptions before their causes: a broken connection is caused by an IOException, which would look like a fault of S3.
+            # Look for an SQLException before its causes: a broken connection is caused by an IOException, which looks like a fault of S3.
             if sql := next((cause for cause in found if is_a(cause, "java.sql.SQLException")), None):
                 words = next((text for text in map(_server_words, found) if text), "")
                 raise warehouse(credentials).error_of(sql.getSQLState() or "", words, "Spark writes rows") from error
@@ -67,7 +67,7 @@ def spark_errors(credentials: Credentials) -> Iterator[None]:
 
 
 def _server_words(exception: Any) -> str:
-    """Return the server's primary message. The driver's own text contains the statement, and so values of rows."""
+    """Return the server's primary message. The driver's own text contains the statement, and with it values of rows."""
     if exception.getClass().getName() != "org.postgresql.util.PSQLException":
         return ""
     message = exception.getServerErrorMessage()

@@ -1,13 +1,16 @@
-"""The ingest job: one consistent snapshot of the source per batch, exactly what changed, as typed Parquet. Knows no star and no warehouse.
+"""The ingest job: write the source's exact changes as typed Parquet, from one consistent snapshot per batch. It knows no star schema.
 
-source     the only module that speaks SQL to totesys
-structure  what a contract says against what the source has
-capture    decisions without side effects: full or delta, and what to remember
-stream     COPY into Arrow record batches, in bounded memory
-landing    record batches into Parquet files in the bucket
-keys, seen what the next batch needs to know of this one
-table      one table read, landed and remembered
-job        the run from the first lock to the announcement
+source        run SQL at totesys; no other module does
+drift         compare a contract with the source's table
+capture       decide, without side effects, between full read and delta, and what to remember
+stream        turn COPY's output into Arrow record batches, in bounded memory
+checks        find the rows that break their contract
+dead_letters  store those rows where a person can read them
+landing       write record batches as Parquet files into the bucket
+keys, seen    store what the next batch needs to know about this one
+table         read one table, land it and remember it
+pending       announce pending batches
+job           run everything, from the first lock to the announcement
 
-Only `table` and what it uses import pyarrow: a run that finds nothing new never loads it.
+Only `table` and the modules that it uses import pyarrow. A run that finds nothing new never loads pyarrow.
 """

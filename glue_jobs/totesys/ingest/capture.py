@@ -1,4 +1,4 @@
-"""Decisions of a batch, without side effects: read a table in full or only what changed, and what a batch without news remembers."""
+"""Decide, without side effects, how a batch reads each table (in full or as a delta) and what its manifest remembers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from totesys.runtime.run_request import RunRequest
 FULL_EVERY = timedelta(days=1)
 # age() compares 32-bit ids and overflows at 2^31; half of that leaves room for the transactions of a batch that takes long.
 FARTHEST = 2**30
-_MOST_DELETED = 5  # a batch that would delete more than one row in five of a table needs a person's word
+_MOST_DELETED = 5  # a person must approve a batch that would delete more than one in five rows of a table
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A batch while it is read; it counts once its manifest is committed. `attempt` tells it from others that race for the number."""
+    """A batch that is being read. It counts once its manifest is committed. `attempt` separates ingests that race for the same number."""
 
     attempt: str
     started_at: str
@@ -39,20 +39,23 @@ class Draft:
         return layout.run_id(self.seq, self.attempt)
 
     def before(self, table: str) -> TableCapture | None:
-        """The table's capture by the previous batch."""
+        """Return the table's capture by the previous batch."""
         return self.previous.tables.get(table) if self.previous else None
 
     def held_before(self, table: str) -> Held | None:
-        """Why the previous batch held the table back; None when it did not."""
+        """Return why the previous batch held the table back; None when it did not."""
         return self.previous.held.get(table) if self.previous else None
 
     def observed_before(self, table: str) -> Observed | None:
-        """What the previous batch observed of the table's structure."""
+        """Return what the previous batch observed of the table's structure."""
         return self.previous.observed.get(table) if self.previous else None
 
     def manifest(self, captures: Mapping[str, TableCapture], durable_lsn: int, **found: Any) -> BatchManifest:
-        """The manifest that commits the batch with these captures; what its snapshot saw is on disk at the source by `durable_lsn`.
-        `found`: held, drift and observed, as the manifest has them."""
+        """Return the manifest that commits the batch with these captures.
+
+        `durable_lsn` is the log position by which everything in the snapshot is on disk at the source. `found` holds the manifest's
+        fields `held`, `drift` and `observed`.
+        """
         last, last_but_one = (self.previous.data_seq, self.previous.previous_data_seq) if self.previous else (0, 0)
         has_work = any(self._is_work(table, capture) for table, capture in captures.items())
         return BatchManifest(
@@ -77,16 +80,16 @@ class Draft:
         return min(previous.oldest_transaction_since, snapshot.taken_at) if previous and is_same else snapshot.taken_at
 
     def _is_work(self, table: str, capture: TableCapture) -> bool:
-        """Whether the transform has something to do: rows, or a full read that found rows gone and none that may go on."""
+        """Return whether transform has work: new rows, or a full read whose key set differs although it landed no rows."""
         before = self.before(table)
         return capture.rows > 0 or (before is not None and capture.mode == "full" and capture.key_set != before.key_set)
 
 
 def behind_reason(draft: Draft) -> str | None:
-    """How the source is older than the previous batch; None when it is not.
+    """Return in what way the source is older than the previous batch; None when it is not.
 
-    A replica that lags would bring back what an earlier batch saw changed and delete what it saw inserted: history that never was. A source
-    that was set back looks the same, and only a person can tell.
+    Reading a lagging replica would undo changes that an earlier batch captured, and so record a history that never happened. A source
+    that was restored to an earlier state looks the same. Only a person can tell the two apart.
     """
     if draft.previous is None:
         return None
@@ -102,7 +105,7 @@ def behind_reason(draft: Draft) -> str | None:
 
 
 def no_delta_reason(draft: Draft, contract: Contract, live: LiveTable) -> str | None:
-    """Why no delta of the table would be exact; None when one would be."""
+    """Return why a delta of the table would not be exact; None when it would be exact."""
     before, snapshot = draft.before(contract.table), draft.snapshot
     if draft.previous is None or before is None:
         return "first read"
@@ -123,7 +126,7 @@ def no_delta_reason(draft: Draft, contract: Contract, live: LiveTable) -> str | 
 
 
 def full_wanted_reason(draft: Draft, table: str, before: TableCapture) -> str | None:
-    """Why the table is read in full though a delta would be exact; None when it is not."""
+    """Return why the table is read in full although a delta would be exact; None when a delta is enough."""
     if draft.request.full or table in draft.request.replay:
         return "requested"
     if draft.held_before(table):
@@ -135,30 +138,35 @@ def full_wanted_reason(draft: Draft, table: str, before: TableCapture) -> str | 
 
 
 def counts_from(draft: Draft, contract: Contract, live: LiveTable) -> int | None:
-    """The transaction from which to count the table's changes, to learn whether it must be read at all; None when it must be."""
+    """Return the transaction from which to count the table's changes; None when the table is read without counting first.
+
+    The count shows whether the table must be read at all.
+    """
     before = draft.before(contract.table)
     if before is None or no_delta_reason(draft, contract, live):
         return None
     request = draft.request
     if held := draft.held_before(contract.table):
-        is_judged_anew = held.cause in ("drift", "error") or request.full or contract.table in request.accept_deletes | request.replay
-        return None if is_judged_anew else held.judged_xmin
+        is_judged_again = held.cause in ("drift", "error") or request.full or contract.table in request.accept_deletes | request.replay
+        return None if is_judged_again else held.judged_xmin
     return None if full_wanted_reason(draft, contract.table, before) else before.capture_xmin
 
 
 def is_unchanged(counted: Counted, before: TableCapture, held: Held | None) -> bool:
-    """Whether nothing was inserted, updated or deleted: every new row version is a candidate, and a delete alone lowers the count.
-    Of a held table: nothing since it was judged."""
+    """Return whether no row was inserted, updated or deleted since the last capture; for a held table, since it was judged.
+
+    Every new row version is a candidate. A delete without new versions lowers the row count.
+    """
     return counted.candidates == 0 and counted.rows == (held.judged_rows if held else before.row_count)
 
 
 def deletes_too_many(rows: int, deleted: int) -> bool:
-    """Whether deleting so many of a table's rows needs a person's word: a table emptied by mistake looks just like this."""
+    """Return whether a person must approve deleting this many of a table's rows. A table emptied by mistake looks the same."""
     return deleted * _MOST_DELETED > rows
 
 
 def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
-    """The capture of a table without news: its capture point moves to this snapshot. Without candidates there is nothing seen to keep."""
+    """Return the capture of an unchanged table: its capture point moves to this snapshot. Without candidates, nothing was seen."""
     return replace(
         before,
         mode="delta",
@@ -174,7 +182,7 @@ def unchanged(before: TableCapture, snapshot: Snapshot) -> TableCapture:
 
 
 def hold_for(draft: Draft, contract: Contract, live: LiveTable, cause: str, reason: str, cure: str, rows: int = -1) -> Held:
-    """Return the hold of a table that this batch has a reason to hold. `rows` is how many rows the source has, or -1 if nobody counted."""
+    """Return the hold of a table, with this batch's reason. `rows` is the source's row count, or -1 if it was not counted."""
     earlier, snapshot = draft.held_before(contract.table), draft.snapshot
     since, dead_rows = (earlier.since, earlier.dead_rows) if earlier else (snapshot.taken_at, 0)
     return Held(cause, reason, cure, since, snapshot.xmin, rows, contract.version, live.oid, dead_rows)
@@ -188,19 +196,21 @@ def hold_for_error(draft: Draft, contract: Contract, live: LiveTable, error: Tab
 
 
 def is_told(before: Held | None, now: Held) -> bool:
-    """Whether an alert has told people of this hold before. Other numbers in its reason do not count while the advice is the same."""
+    """Return whether an earlier alert reported this hold. A hold whose reason differs only in its numbers is not reported again."""
     if before is None or before.cause != now.cause:
         return False
     return before.reason == now.reason or (now.cause in ("deletes", "error") and before.cure == now.cure)
 
 
 def held_capture(before: TableCapture) -> TableCapture:
-    """The capture of a table that is held: as of the last batch that did not, and without rows of this one. What releases it reads
-    the table in full."""
+    """Return the capture of a held table: that of the last batch that did not hold it, without rows.
+
+    The batch that releases the table reads it in full.
+    """
     dead = replace(before.dead_letters, new_rows=0) if before.dead_letters else None
     return replace(before, mode="delta", rows=0, files=(), since_xmin=None, dead_letters=dead)
 
 
 def previous_at(before: TableCapture, snapshot: Snapshot) -> str:
-    """The time of the table's previous capture, which is not after this snapshot even when the source's clock was set back."""
+    """Return the time of the table's previous capture, but never a time after this snapshot: the source's clock may have been set back."""
     return min(before.captured_at, snapshot.taken_at)

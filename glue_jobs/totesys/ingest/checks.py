@@ -1,4 +1,4 @@
-"""Single rows against their contract, whole columns at a time: which rows may not go on, and why."""
+"""Check rows against their contract, a whole column at a time: which rows are kept out, and why."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def reasons(batch: pa.RecordBatch, contract: Contract) -> pa.Array | None:
-    """Why each row may not go on, null for those that may; None when all may. Of several reasons the first. No value is in a reason."""
+    """Return for each row why it is kept out, or null if it is good. Return None when all rows are good.
+
+    A row with several faults gets the first reason. A reason never contains a value of the row.
+    """
     found: pa.Array | None = None
     for is_bad, reason in _failed(batch, contract):
         reason_of = pc.if_else(pc.fill_null(is_bad, False), reason, pa.scalar(None, pa.string()))
@@ -26,7 +29,7 @@ def reasons(batch: pa.RecordBatch, contract: Contract) -> pa.Array | None:
 
 
 def _failed(batch: pa.RecordBatch, contract: Contract) -> Iterator[tuple[pa.Array, pa.Array | pa.Scalar]]:
-    """Every check that some row fails: the rows, and the reason."""
+    """Yield every check that some row fails: the rows that fail it, and the reason."""
     unreadable = batch.column(UNREADABLE)
     if unreadable.null_count < len(unreadable):
         texts = [f"{', '.join(json.loads(text))} does not fit the contract's type" if text else None for text in unreadable.to_pylist()]
@@ -42,14 +45,14 @@ def _checks(column: Column, values: pa.Array) -> Iterator[tuple[pa.Array, str]]:
     if not column.nullable and values.null_count:
         yield values.is_null(), "is null, which the contract does not allow"
     if column.values:
-        yield pc.invert(pc.is_in(values, value_set=pa.array([*column.values, None], pa.string()))), "is none of the contract's values"
+        yield pc.invert(pc.is_in(values, value_set=pa.array([*column.values, None], pa.string()))), "is not one of the contract's values"
     span = f"is outside {column.minimum or ''} to {column.maximum or ''}"
     if column.format == "date":
         texts = pc.unique(values)
         days = [_day(text.as_py()) for text in texts]
         is_day = pa.array([day is not None or not text.is_valid for day, text in zip(days, texts)], pa.bool_())
         is_within = pa.array([day is None or _is_within(column, day) for day in days], pa.bool_())
-        yield pc.is_in(values, value_set=texts.filter(pc.invert(is_day))), "is no date (YYYY-MM-DD)"
+        yield pc.is_in(values, value_set=texts.filter(pc.invert(is_day))), "is not a date (YYYY-MM-DD)"
         yield pc.is_in(values, value_set=texts.filter(pc.invert(is_within))), span
     elif column.minimum or column.maximum:
         yield from ((is_bad, span) for is_bad in _outside(column, values))
@@ -59,7 +62,7 @@ def _outside(column: Column, values: pa.Array) -> Iterator[pa.Array]:
     type_ = arrow_type(column.type)
     if column.minimum:
         yield pc.less(values, pa.scalar(column.minimum).cast(type_))
-    if column.maximum and column.type == "timestamp":  # a day that is still allowed, to its end
+    if column.maximum and column.type == "timestamp":  # the maximum is a day, which is allowed to its end
         yield pc.greater_equal(values, pa.scalar((date.fromisoformat(column.maximum) + timedelta(days=1)).isoformat()).cast(type_))
     elif column.maximum:
         yield pc.greater(values, pa.scalar(column.maximum).cast(type_))

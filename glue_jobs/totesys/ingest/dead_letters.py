@@ -1,7 +1,7 @@
-"""Rows that stay out of the lake, one by one: written where a person can read them, and remembered until their key says something good.
+"""Dead letters: single rows that are kept out of the lake. They are written where a person can read them.
 
-A dead letter is open while it holds the newest version of its key at the source. Nothing else is remembered, so a row that is put right
-at the source comes in as any change does, and its letter is closed by that.
+A dead letter is open while it holds the newest version of its key at the source. Only open letters are remembered. A row that is
+corrected at the source arrives like any other change, and that closes its letter.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OPEN = pa.schema([("key", pa.int64()), ("source_xid", pa.int64()), ("batch_seq",
 
 
 class LetterFile:
-    """The letters of one table in one batch, one JSON object per line. A context left without `finish` leaves nothing behind."""
+    """The letters of one table in one batch, one JSON object per line. Leaving the context without `finish` discards them."""
 
     def __init__(self, bucket: Bucket, contract: Contract, draft: Draft) -> None:
         self.rows = 0
@@ -52,7 +52,7 @@ class LetterFile:
             self._folder.cleanup()
 
     def write(self, key: Any, reason: str, row: str) -> None:
-        """Adds one row, a JSON object in one line, with the reason. The row's text is not parsed: that would round numbers."""
+        """Add one row with the reason. `row` is a JSON object in one line. It is not parsed, since that would round numbers."""
         with local_disk():
             if self._file is None:
                 self._folder = TemporaryDirectory(prefix="totesys-ingest-")
@@ -73,7 +73,7 @@ class LetterFile:
         self.rows += 1
 
     def finish(self) -> None:
-        """Uploads what was written."""
+        """Upload the letters."""
         if self._file:
             with local_disk():
                 self._file.close()
@@ -83,7 +83,7 @@ class LetterFile:
 
 
 class Sorting:
-    """Sorts the rows of one table in one batch into good ones and letters, and keeps account of the letters that are open."""
+    """Separates the rows of one table in one batch into good rows and dead letters, and records which letters are open."""
 
     def __init__(self, bucket: Bucket, contract: Contract, draft: Draft, before: DeadLetters | None) -> None:
         self._bucket = bucket
@@ -102,7 +102,7 @@ class Sorting:
         self._letters.__exit__(*raised)
 
     def good(self, batch: pa.RecordBatch, keys: pa.Array) -> pa.RecordBatch:
-        """Return the rows that may go on, without the column `unreadable`. `keys` are the rows' keys (totesys.ingest.keys)."""
+        """Return the good rows, without the column `unreadable`. `keys` are the rows' keys (totesys.ingest.keys)."""
         if self._known:
             add_keys(self._read, keys)
         why = reasons(batch, self._contract)
@@ -113,7 +113,7 @@ class Sorting:
         return _without_unreadable(batch.filter(pc.invert(is_bad)))
 
     def finish(self, mode: str) -> DeadLetters | None:
-        """Uploads the letters and the account. After a full read only those letters are open that it found."""
+        """Upload the letters and the list of open letters. After a full read, only the letters that it found are open."""
         self._letters.finish()
         open_ = pa.Table.from_batches(self._bad, OPEN)
         if mode == "delta":
@@ -126,7 +126,7 @@ class Sorting:
         return DeadLetters(key, open_.num_rows, self._letters.rows)
 
     def _set_aside(self, rows: pa.RecordBatch, keys: pa.Array, why: pa.Array) -> None:
-        """A row version that is in the dead letter already is not written again."""
+        """Put rows into the dead letter. A row version that is already there is not written again."""
         xids = rows.column("source_xid")
         seqs = []
         for key, xid, reason, row in zip(keys.to_pylist(), xids.to_pylist(), why.to_pylist(), _readable(rows, self._contract)):
@@ -138,7 +138,7 @@ class Sorting:
 
 
 def load_open(bucket: Bucket, dead: DeadLetters) -> pa.Table:
-    """Return the open letters: key, source_xid, the batch that wrote the letter, reason. FatalError when they cannot be read."""
+    """Return the open letters: key, source_xid, the batch that wrote the letter, and the reason. FatalError when they cannot be read."""
     refuse_newer(bucket.address(dead.open_letters), dead.format, OPEN_LETTERS)
     letters = load_table(bucket, dead.open_letters, OPEN)
     if letters.num_rows != dead.rows:
@@ -147,13 +147,13 @@ def load_open(bucket: Bucket, dead: DeadLetters) -> pa.Table:
 
 
 def write_whole(letters: LetterFile, reason: str, rows: Iterable[tuple[str | None, int, str]]) -> None:
-    """Writes rows of a table that is not what its contract says, as the source has them: key, transaction, JSON text."""
+    """Write rows of a table that does not match its contract. `rows` yields key, transaction and JSON text, as the source has them."""
     for key, _, text in rows:
         letters.write(int(key) if key and key.lstrip("-").isdigit() else key, reason, text)
 
 
 def _readable(rows: pa.RecordBatch, contract: Contract) -> Iterator[dict[str, Any]]:
-    """Rows with the values that the source has, those that do not fit included."""
+    """Yield the rows with the source's values, including the values that do not fit the contract."""
     names = [column.name for column in contract.columns]
     for row in rows.to_pylist():
         yield {**{name: row[name] for name in names}, **json.loads(row[UNREADABLE] or "{}")}

@@ -1,4 +1,4 @@
-"""Drift: what a registered contract expects of a source table against what the source has, and what is to be done about it. Pure."""
+"""Find drift: compare a registered contract with the source's table, and choose the outcome. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from totesys.lake.manifests import Observed
 
 IGNORE, EVOLVE, HOLD, FAIL = "ignore", "evolve", "hold", "fail"
 
-# What happens where the contract's `drift` says nothing else. What is read is the same as before: ignore. Values may not fit the contract
-# any more: evolve, the rows flow as far as each fits. Rows could be wrong without anybody noticing: hold.
+# The default outcomes; the contract's `drift` overrides them.
+# ignore: the batch reads the same as before.
+# evolve: some values may no longer fit the contract; the rows that fit flow on.
+# hold: rows could be wrong unnoticed.
 OUTCOMES = {
     "column_added": IGNORE,
     "column_added_required": IGNORE,
@@ -37,17 +39,17 @@ OUTCOMES = {
     "column_unreadable": HOLD,
     "rows_hidden": HOLD,
 }
-NOT_GRANTED = frozenset({"table_unreadable", "column_unreadable"})  # a right is missing, and no contract is wrong
+NOT_GRANTED = frozenset({"table_unreadable", "column_unreadable"})  # a right is missing; the contract is correct
 _SIZED = re.compile(r"(numeric|character varying|character|timestamp)(?:\((\d+)(?:,(\d+))?\))?( without time zone)?")
 _UNLIMITED = 10**6
-_MICROSECONDS = 6  # the precision of a timestamp that names none
+_MICROSECONDS = 6  # PostgreSQL's default precision of a timestamp
 
 
 @dataclass(frozen=True)
 class LiveColumn:
-    """A column as the source has it: its number, type and default as PostgreSQL has them, and the labels when it is an enum.
+    """A column at the source: its number, type and default as PostgreSQL has them, and its labels if it is an enum.
 
-    label_texts  the labels of its enum by their oids; also when the column is an array of an enum
+    label_texts  the labels of its enum by their oids; also filled for an array of an enum
     expression   how a virtual generated column is computed; None for any other column
     """
 
@@ -64,13 +66,13 @@ class LiveColumn:
 
 @dataclass(frozen=True)
 class LiveTable:
-    """A table as the source has it: its columns in their order, and its primary key.
+    """A table at the source: its columns in order, and its primary key.
 
     kind              PostgreSQL's relkind: r and p are tables, v and m are views
     hides_rows        whether row level security applies to our role
-    is_readable       whether our role may SELECT the whole table; without that it can neither lock it nor read xmin
+    is_readable       whether our role may SELECT the whole table; otherwise the role can neither lock the table nor read xmin
     parts             the oids of its partitions at any depth, and of the tables that inherit from it
-    has_foreign_part  whether one of those is a foreign table, whose changes nobody can see
+    has_foreign_part  whether one of these parts is a foreign table, whose changes cannot be seen
     """
 
     oid: int
@@ -88,12 +90,12 @@ class LiveTable:
 
     @property
     def shows_rows(self) -> bool:
-        """Whether our role can read whole rows, and by whom they were written."""
+        """Return whether our role can read whole rows, and the transactions that wrote them."""
         return self.is_table and not self.has_foreign_part and not self.hides_rows and self.is_readable
 
     @property
     def observed(self) -> Observed:
-        """What of it a later batch compares with, since no contract says it."""
+        """Return the parts of the structure that a later batch compares with. No contract holds them."""
         columns = self.columns.items()
         return Observed(
             columns={name: column.number for name, column in columns},
@@ -107,7 +109,7 @@ class LiveTable:
 
 @dataclass(frozen=True)
 class Finding:
-    """One way in which the source is not what the contract says. `outcome`: ignore, evolve, hold or fail."""
+    """One difference between the source and the contract. `outcome` is ignore, evolve, hold or fail."""
 
     kind: str
     table: str
@@ -118,13 +120,16 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """Place, what was expected, what was found."""
+        """Return the place, what was expected and what was found."""
         place = f"{self.table}.{self.column}" if self.column else self.table
         return f"{place}: expected {self.expected}, found {self.found} ({self.kind})"
 
 
 def findings(contract: Contract, live: LiveTable | None, before: Observed | None = None) -> list[Finding]:
-    """All drift of a table; what stops us from reading it stands alone. `before` is what the previous batch observed."""
+    """Return all drift of a table. If the table cannot be read at all, return only that finding.
+
+    `before` is what the previous batch observed.
+    """
 
     def finding(kind: str, column: str | None, expected: str, found: str) -> Finding:
         return Finding(kind, contract.table, column, expected, found, contract.drift.get(kind, OUTCOMES[kind]))
@@ -148,7 +153,7 @@ _Parts = tuple[str, "str | None", str, str]
 
 
 def _rights(contract: Contract, live: LiveTable) -> Iterator[_Parts]:
-    """Find a table that our role may read only in columns: to lock it, and to read xmin, the role needs SELECT on the whole table."""
+    """Find a table on which our role has SELECT for single columns only. Locking it and reading xmin need SELECT on the whole table."""
     columns = [live.columns[column.name] for column in contract.columns if column.name in live.columns]
     if not live.is_readable and all(column.is_readable for column in columns):
         yield "table_unreadable", None, "SELECT for our role on the whole table", "SELECT on single columns alone"
@@ -195,9 +200,9 @@ def _key(contract: Contract, live: LiveTable) -> Iterator[_Parts]:
 
 
 def silent_change(contract: Contract, live: LiveTable, before: Observed | None) -> str | None:
-    """Return what has changed the values of rows without giving them a new version, which a delta would miss; None when nothing has.
+    """Return what has changed values without writing new row versions; None when nothing has. A delta would miss that change.
 
-    What the batch before did not record counts as unchanged.
+    Anything that the previous batch did not record counts as unchanged.
     """
     if before is None:
         return None
@@ -230,7 +235,7 @@ def _moved(live: LiveTable, before: Observed | None) -> Iterator[_Parts]:
 
 
 def type_change(expected: str, found: str) -> str:
-    """The kind of drift that another type is, both as PostgreSQL writes them."""
+    """Return the kind of drift between two types, both as PostgreSQL writes them."""
     if expected in INTEGER_BITS and found in INTEGER_BITS:
         return "type_widened" if widens(expected, found) else "type_narrowed"
     then, now = _sized(expected), _sized(found)
@@ -242,7 +247,7 @@ def type_change(expected: str, found: str) -> str:
 
 
 def _sized(written: str) -> tuple[str, int, int] | None:
-    """Family, size and scale of a type whose size may change; None for others."""
+    """Return family, size and scale of a type whose size may change; None for any other type."""
     if written == "text":
         return "text", _UNLIMITED, 0
     parts = _SIZED.fullmatch(written)

@@ -1,4 +1,4 @@
-"""The ingest run: locks, one snapshot, what changed of every table, the manifest; then the catalog, then the announcement."""
+"""Run ingest: lock the tables, take one snapshot, read all changes, commit the manifest, update the catalog, announce the batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.contracts import Contract
 from totesys.errors import BadDataError, RetriableError
@@ -27,6 +27,12 @@ from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 from totesys.runtime.secrets import read_credentials
 from totesys.warehouse.state import loaded_through
 
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
@@ -37,33 +43,36 @@ NO_TABLE = LiveTable(oid=0, kind="", hides_rows=False, columns={}, key=())
 class IngestClients:
     """The AWS clients that ingest uses."""
 
-    s3: Any
-    glue: Any
-    events: Any
-    secretsmanager: Any
+    s3: S3Client
+    glue: GlueClient
+    events: EventBridgeClient
+    secretsmanager: SecretsManagerClient
 
 
 def run(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], request: RunRequest) -> None:
-    """Run one tick, unless another ingest is faster. A PipelineError leaves nothing behind that anybody reads."""
+    """Run one tick. Stop without an error when another ingest commits the batch first and this run has no request.
+
+    After a PipelineError, no reader sees what the run has written.
+    """
     for _ in range(_ATTEMPTS):
         try:
             tick(arguments, clients, contracts, request)
         except AlreadyThereError:
-            log.info("another ingest committed this batch first: stepping back")
+            log.info("another ingest committed this batch first: this run stops")
             if request == ORDINARY_RUN:
                 return
-            continue  # the other has not done what is asked of this run
+            continue  # the other ingest did not do what this run's request asks for
         return
-    raise RetriableError(f"another ingest was faster {_ATTEMPTS} times, and what was asked of this run is not done: start the run again")
+    raise RetriableError(f"another ingest was faster {_ATTEMPTS} times, and this run's request was not carried out: start the run again")
 
 
 def tick(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[str, Contract], request: RunRequest) -> BatchManifest:
-    """Reads, commits, registers and announces one batch. AlreadyThereError when another ingest took its number meanwhile."""
+    """Read, commit, register and announce one batch. AlreadyThereError when another ingest took its number meanwhile."""
     started = time.monotonic()
     ingestion = Bucket(clients.s3, arguments.ingestion_bucket)
     previous = newest_batch(ingestion)
     if previous and previous.has_rows:
-        # A crash may have come between that batch's commit and its registration. No batch follows one that is not registered.
+        # That run may have crashed between its commit and its registration. Every batch is registered before the next one is read.
         register_batch(clients.glue, arguments.ingestion_database, previous, ingestion.name)
     credentials = read_credentials(clients.secretsmanager, arguments.source_secret)
     with open_source(credentials) as source:
@@ -76,28 +85,28 @@ def tick(arguments: IngestArguments, clients: IngestClients, contracts: Mapping[
     landed = [capture.rows for capture in batch.tables.values()]
     rows, quiet, seconds = sum(landed), landed.count(0), time.monotonic() - started
     log.info(
-        "batch %d is committed: %d rows, %d of %d tables without news, %.2f s", batch.seq, rows, quiet, len(landed), seconds,
+        "batch %d is committed: %d rows, %d of %d tables unchanged, %.2f s", batch.seq, rows, quiet, len(landed), seconds,
         extra=log_fields("batch committed", counted(batch, is_caught_up), batch=batch.seq, rows=rows, seconds=round(seconds, 3)),
     )  # fmt: skip
     return batch
 
 
 def announce_pending(arguments: IngestArguments, clients: IngestClients, batch: BatchManifest) -> bool:
-    """Announce the work if the warehouse lacks a batch. Return whether the warehouse has said that it lacks nothing."""
+    """Announce pending batches. Return whether the warehouse has confirmed that no batch is pending."""
 
     def ask() -> int:
         return loaded_through(read_credentials(clients.secretsmanager, arguments.warehouse_secret))
 
     reached = progress(ask, lambda: batch.data_seq, Bucket(clients.s3, arguments.processed_bucket))
     if reached.unknown:
-        log.warning("batch %d is committed, but nobody knows what the warehouse lacks: %s", batch.seq, reached.unknown)
+        log.warning("batch %d is committed, but it is unknown which batches the warehouse lacks: %s", batch.seq, reached.unknown)
     if has_pending := is_pending(batch, reached.through):
         announce(clients.events, clients.glue, arguments.publish_workflow, batch)
     return not has_pending and not reached.unknown
 
 
 def counted(batch: BatchManifest, is_caught_up: bool) -> dict[str, float]:
-    """Return the batch's metrics. `is_caught_up`: whether the warehouse has said that it holds everything that has landed."""
+    """Return the batch's metrics. `is_caught_up`: whether the warehouse has confirmed that no batch is pending."""
     captures = list(batch.tables.values())
     letters = [capture.dead_letters for capture in captures if capture.dead_letters]
     landed, kept_out = sum(capture.rows for capture in captures), sum(dead.new_rows for dead in letters)
@@ -115,7 +124,7 @@ def counted(batch: BatchManifest, is_caught_up: bool) -> dict[str, float]:
 
 
 def news(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
-    """What a person must hear of this batch and has not heard of the one before: tables held, rows put into the dead letter, drift."""
+    """Return the alerts that are new in this batch: held tables, rows in the dead letter, drift."""
 
     def alert(kind: str, table: str, text: str) -> Alert:
         return Alert(kind, table, batch.seq, f"{table}: {text}")
@@ -123,17 +132,17 @@ def news(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
     found = []
     for table, why in batch.held.items():
         if not is_told(previous.held.get(table) if previous else None, why):
-            text = f"{why.reason}. Nothing of the table is brought in until that is settled, and nothing is lost: {why.cure}"
+            text = f"{why.reason}. The table's changes wait at the source until that is settled, and none is lost: {why.cure}"
             found.append(alert("table held", table, text))
     for table, capture in batch.tables.items():
         if (dead := capture.dead_letters) and dead.new_rows:
-            text = f"{dead.new_rows} rows break the contract and stay out, the others go on: scripts/totesys deadletters show {table}"
+            text = f"{dead.new_rows} rows break the contract and are kept out, all others flow on: scripts/totesys deadletters show {table}"
             found.append(alert("rows in the dead letter", table, text))
     for table, texts in batch.drift.items():
         told = previous.drift.get(table, ()) if previous else ()
         if new := [text for text in texts if text not in told]:
             cure = f"scripts/totesys schema propose {table} --write, then scripts/deploy.sh"
-            text = f"{'; '.join(new)}. The rows flow on; to take it into the contract: {cure}"
+            text = f"{'; '.join(new)}. The rows flow on. To take the change into the contract: {cure}"
             found.append(alert("source changed", table, text))
     return found
 
@@ -141,15 +150,15 @@ def news(previous: BatchManifest | None, batch: BatchManifest) -> list[Alert]:
 def capture_batch(
     source: Source, ingestion: Bucket, contracts: Mapping[str, Contract], previous: BatchManifest | None, request: RunRequest
 ) -> BatchManifest:
-    """Lands what is new under one snapshot, and returns the manifest that would commit it."""
+    """Land the changes of all tables under one snapshot. Return the manifest that commits them."""
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     failed = lock_tables(source, contracts)
     draft = Draft(secrets.token_hex(4), started_at, source.snapshot(), previous, request)
     if not request.full and (reason := behind_reason(draft)):
         raise RetriableError(
-            f"totesys ({source.place}) is older than what was read before: {reason}. Nothing was read, or history would go back:"
-            " wait until the replica has caught up, or see that the secret names the right server. If the source itself was set back,"
-            " scripts/totesys run --full reads it as it is"
+            f"totesys ({source.place}) is older than the previous batch: {reason}. Nothing was read, since that would undo newer changes:"
+            " wait until the replica has caught up, or check that the secret names the right server. If the source itself was restored to"
+            " an earlier state, read it as it is: scripts/totesys run --full"
         )
     unlocked = set(failed)
     live = source.structure(list(contracts), unlocked)
@@ -172,7 +181,7 @@ def capture_batch(
         elif table in failed and not held_tables[table]:
             captured = hold_for_error(draft, contract, live.get(table, NO_TABLE), failed[table])
         else:
-            # Here and not above: a run that finds nothing new never pays for importing pyarrow.
+            # Imported here, so that a run that finds nothing new does not import pyarrow.
             from totesys.ingest.table import TableRead
 
             read = TableRead(source, ingestion, draft, contract, live.get(table, NO_TABLE))
@@ -197,7 +206,7 @@ def capture_batch(
 
 
 def lock_tables(source: Source, tables: Iterable[str]) -> dict[str, TableError]:
-    """Lock the tables. Return those that cannot be locked, each with its error."""
+    """Lock the tables. Return the tables that cannot be locked, each with its error."""
     failed: dict[str, TableError] = {}
     for table in tables:
         try:
@@ -208,9 +217,9 @@ def lock_tables(source: Source, tables: Iterable[str]) -> dict[str, TableError]:
 
 
 def refuse_failing(source: Source, drift: Mapping[str, Sequence[Finding]]) -> None:
-    """BadDataError, before anything is read, for drift that a contract wants to stop the whole run."""
+    """Raise BadDataError, before anything is read, for drift whose outcome in the contract is `fail`."""
     if failing := [one.text for found in drift.values() for one in found if one.outcome == FAIL]:
         raise BadDataError(
-            f"totesys ({source.place}) is not what the contracts say: {'; '.join(failing)}. "
+            f"totesys ({source.place}) does not match the contracts: {'; '.join(failing)}. "
             "Nothing was read: change the source back, or settle the contract in catalog/source and deploy"
         )

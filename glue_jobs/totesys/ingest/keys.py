@@ -1,6 +1,6 @@
-"""The exact set of keys that the source held at a batch, as a roaring bitmap: a million consecutive keys take a few hundred bytes.
+"""Key sets: the exact keys of a table at a batch, as a roaring bitmap. A million consecutive keys take a few hundred bytes.
 
-It finds deletes: what is known, together with the delta's keys, is the table unless rows are gone.
+A key set finds deletes. The known keys together with the delta's keys equal the table's keys, unless rows were deleted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from totesys.lake.store import Bucket
 
 
 def keys_of(batch: pa.RecordBatch, contract: Contract) -> pa.Array:
-    """Return each row's key as a 64-bit integer, even if the contract's type is too small for it. BadDataError when a row has no key."""
+    """Return each row's key as a 64-bit integer, even if it does not fit the contract's type. BadDataError when a row has no key."""
     column = batch.column(contract.key)
     keys = column.cast(pa.int64())
     if column.null_count:
@@ -33,19 +33,19 @@ def keys_of(batch: pa.RecordBatch, contract: Contract) -> pa.Array:
 
 
 def add_keys(keys: BitMap64, added: pa.Array) -> None:
-    """Add the keys that `keys_of` returned. A bitmap has no negative numbers, so a negative key is stored as its 64 bits, unsigned."""
+    """Add the keys that `keys_of` returned. A bitmap holds no negative numbers: a negative key is stored as its 64 bits, unsigned."""
     unsigned = array("Q")
     unsigned.frombytes(array("q", added.to_pylist()).tobytes())
     keys.update(unsigned)
 
 
 def holds(keys: BitMap64, key: int) -> bool:
-    """Whether a key is in a set that `add_keys` has filled."""
+    """Return whether a key is in a set that `add_keys` has filled."""
     return key % 2**64 in keys
 
 
 def load_keys(bucket: Bucket, capture: TableCapture) -> BitMap64:
-    """Return the key set of a capture. FatalError when it cannot be read, or has another number of keys than the manifest says."""
+    """Return the key set of a capture. FatalError when it cannot be read, or its size differs from the manifest's."""
     refuse_newer(bucket.address(capture.key_set), capture.key_set_format, KEY_SET)
     body = bucket.get(capture.key_set)
     try:
@@ -58,7 +58,7 @@ def load_keys(bucket: Bucket, capture: TableCapture) -> BitMap64:
 
 
 def save_keys(bucket: Bucket, contract: Contract, batch_id: str, keys: BitMap64) -> str:
-    """Saves the key set of this batch, and returns where."""
+    """Save the key set of this batch. Return the object's key."""
     keys.run_optimize()
     key = layout.known_keys_key(contract.table, batch_id)
     bucket.put(key, keys.serialize())

@@ -1,4 +1,4 @@
-"""Record batches into Parquet files in a bucket. One file at a time stands on the local disk, which is small where the job runs."""
+"""Write record batches as Parquet files into a bucket. The local disk holds one file at a time, since the job's disk is small."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ ROWS_PER_FILE = 1_000_000
 
 
 class Landing:
-    """Writes `<prefix>00000.parquet` and on; `rows` counts what came. A context left without `finish` leaves at most files that no
-    manifest names."""
+    """Writes `<prefix>00000.parquet` and the files after it; `rows` counts the rows.
+
+    After a context that ends without `finish`, the bucket may hold files that no manifest names.
+    """
 
     def __init__(self, bucket: Bucket, prefix: str, schema: pa.Schema, rows_per_file: int = ROWS_PER_FILE) -> None:
         self.bucket = bucket
@@ -41,12 +43,12 @@ class Landing:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._writer:
-            with suppress(OSError):  # on a full disk; the file goes anyway
+            with suppress(OSError):  # the disk may be full; the file is deleted anyway
                 self._writer.close()
         self._folder.cleanup()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Adds the batch's rows; uploads the file when it is full."""
+        """Add the batch's rows. Upload the file when it is full."""
         if not batch.num_rows:
             return
         with local_disk():
@@ -59,7 +61,7 @@ class Landing:
             self._upload()
 
     def finish(self) -> tuple[LandedFile, ...]:
-        """Uploads what is left and returns all files; none when no row came."""
+        """Upload the last file. Return all files; none if there were no rows."""
         if self._rows:
             self._upload()
         return tuple(self.files)
@@ -81,6 +83,6 @@ def local_disk() -> Iterator[None]:
         yield
     except OSError as error:
         raise RetriableError(
-            f"the local disk of the ingest job failed ({error.strerror or error}): give it room below {gettempdir()};"
-            " the next run reads the batch again"
+            f"the local disk of the ingest job failed ({error.strerror or error}): make room below {gettempdir()}."
+            " The next run reads the batch again"
         ) from error

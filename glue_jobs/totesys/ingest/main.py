@@ -1,4 +1,4 @@
-"""What the ingest job does, with real clients: brings what changed at the source into the ingestion bucket."""
+"""Run ingest with real clients."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def main(argv: Sequence[str]) -> None:
     arguments = parse_arguments(IngestArguments, argv)
     filter_python_deprecation_warnings()  # Glue's Python shell has no Python newer than 3.9
     session = boto3.Session()
-    clients = IngestClients(*(session.client(name) for name in ("s3", "glue", "events", "secretsmanager")))
+    clients = IngestClients(session.client("s3"), session.client("glue"), session.client("events"), session.client("secretsmanager"))
     request = read_run_request(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
     run(arguments, clients, registered_contracts(clients.glue, arguments.ingestion_database), request)

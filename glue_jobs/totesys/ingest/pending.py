@@ -1,6 +1,6 @@
-"""Which batches are pending, and how they are announced: an event that starts the publish workflow.
+"""Find pending batches, and announce them with an event that starts the publish workflow.
 
-The warehouse itself says what it holds. While it cannot be asked, a publish is started only if the lake lacks a batch.
+The warehouse says which batches it holds. While it cannot be asked, a publish is started only if the lake lacks a batch.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.errors import FatalError, PipelineError, RetriableError
 from totesys.errors.aws import aws_call
 from totesys.lake.manifests import BatchManifest, newest_publish
 from totesys.lake.store import Bucket
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_glue import GlueClient
 
 EVENT_SOURCE = "totesys.ingest"
 EVENT_TYPE = "batch pending"
@@ -27,8 +31,8 @@ class Progress:
     """How far the work on batches has come.
 
     through  the newest batch that needs no more work: the newest batch that the warehouse holds
-    unknown  why the warehouse could not be asked; `through` is then the newest batch in the lake, so that nothing is started for a
-             warehouse that is not there. None when the warehouse has answered
+    unknown  why the warehouse could not be asked; None when it has answered. If it has not, `through` is the newest batch in the lake,
+             so that an unreachable warehouse alone starts no publish
     """
 
     through: int
@@ -38,12 +42,12 @@ class Progress:
 def progress(ask: Callable[[], int], newest_data_seq: Callable[[], int], processed: Bucket) -> Progress:
     """Ask the warehouse how far it is loaded, by calling `ask`. `newest_data_seq` returns the newest landed batch with rows.
 
-    A warehouse may hold a batch that has not landed: it belongs to another lake, or the ingestion bucket has lost batches. Its answer is
-    then not used, and `unknown` says why.
+    A warehouse that holds a batch that never landed belongs to another lake, or the ingestion bucket has lost batches. Then its answer is
+    not used, and `unknown` says why.
     """
     try:
         through = ask()
-        newest = newest_data_seq()  # read after `ask`: a batch that lands and is loaded in between must not look like a lost batch
+        newest = newest_data_seq()  # read after `ask`: a batch that lands and is loaded in between must not look lost
         if through > newest:
             raise FatalError(
                 f"the warehouse holds batch {through}, but the newest batch with rows in the ingestion bucket is {newest}. Either the"
@@ -57,14 +61,14 @@ def progress(ask: Callable[[], int], newest_data_seq: Callable[[], int], process
 
 
 def is_pending(batch: BatchManifest, through_batch_seq: int) -> bool:
-    """Whether the newest batch, or one before it, brought something that the warehouse does not hold yet."""
+    """Return whether this batch, or an earlier batch, landed rows that the warehouse does not hold yet."""
     return batch.data_seq > through_batch_seq
 
 
-def announce(events: Any, glue: Any, publish_workflow: str, batch: BatchManifest) -> bool:
-    """Announce pending batches on the default event bus, unless the publish workflow runs now. Return whether it did.
+def announce(events: EventBridgeClient, glue: GlueClient, publish_workflow: str, batch: BatchManifest) -> bool:
+    """Announce pending batches on the default event bus, unless the publish workflow is running. Return whether it announced them.
 
-    Nothing depends on the event: the next tick announces what is still pending.
+    A lost event does no harm: the next tick announces the batches that are still pending.
     """
     with aws_call(f"reading workflow {publish_workflow}"):
         last_run = glue.get_workflow(Name=publish_workflow)["Workflow"].get("LastRun", {})
@@ -78,6 +82,6 @@ def announce(events: Any, glue: Any, publish_workflow: str, batch: BatchManifest
         )
     if answer["FailedEntryCount"]:
         code = answer["Entries"][0].get("ErrorCode")
-        raise RetriableError(f"EventBridge did not take the event for batch {batch.data_seq} ({code}): the next tick announces it again")
+        raise RetriableError(f"EventBridge did not accept the event for batch {batch.data_seq} ({code}): the next tick announces it again")
     log.info("batch %d is pending: announced to %s", batch.data_seq, publish_workflow)
     return True

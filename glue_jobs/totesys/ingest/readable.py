@@ -1,4 +1,4 @@
-"""How a batch selects a table's columns: each as its contract has it, as far as the value fits. With source.py the only SQL for totesys."""
+"""Build the SQL that selects a table's columns in the contract's types, as far as the values fit. Only source.py uses it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from totesys.ingest.drift import LiveTable
 
 
 def selected(contract: Contract, live: LiveTable) -> list[sql.Composable]:
-    """The contract's columns in order, null where a value does not fit the contract's type, and UNREADABLE. The table is `t`."""
+    """Return the contract's columns in order, then UNREADABLE. A value that does not fit its contract's type is null. The table is `t`."""
     fits = {column.name: _fits(column, live.columns[column.name].type) for column in contract.columns}
     tested = {name: condition for name, condition in fits.items() if condition}
     columns = [_column(column, live.columns[column.name].type, fits[column.name]) for column in contract.columns]
@@ -33,7 +33,7 @@ def _misfits(tested: dict[str, sql.Composable]) -> sql.Composable:
 def _column(column: Column, live_type: str, fits: sql.Composable | None) -> sql.Composable:
     value: sql.Composable = sql.Identifier("t", column.name)
     if column.type == "string":
-        value = sql.SQL("{}::text").format(value)  # COPY would write char(n) with its padding; the cast drops that
+        value = sql.SQL("{}::text").format(value)  # COPY would write char(n) with its padding; the cast removes the padding
     elif live_type != column.source_type:
         value = sql.SQL("{}::{}").format(value, sql.SQL(column.source_type or ""))
     if fits:
@@ -42,16 +42,16 @@ def _column(column: Column, live_type: str, fits: sql.Composable | None) -> sql.
 
 
 def _fits(column: Column, live_type: str) -> sql.Composable | None:
-    """The condition under which the value fits the contract's type; None when it always does."""
+    """Return the condition under which the value fits the contract's type; None when it always fits."""
     value, is_same = sql.Identifier("t", column.name), live_type == column.source_type
-    if column.type == "timestamp":  # infinity, years before Christ and of five digits have no place in the lake
+    if column.type == "timestamp":  # the lake cannot hold infinity, years before Christ, and years of five digits
         conditions = [sql.SQL("{0} >= '0001-01-01' AND {0} < '10000-01-01'").format(value)]
         if not is_same:
             conditions.append(sql.SQL("{0}::{1} = {0}").format(value, sql.SQL(column.source_type or "")))
         return sql.SQL(" AND ").join(conditions)
-    if column.type == "date":  # likewise
+    if column.type == "date":  # as for timestamps
         return sql.SQL("{} BETWEEN '0001-01-01' AND '9999-12-31'").format(value)
-    if decimal := digits(column.type):  # numeric has NaN, which is above all numbers
+    if decimal := digits(column.type):  # this also excludes NaN, which PostgreSQL sorts above all numbers
         return sql.SQL("abs({}) < {}").format(value, sql.Literal(10 ** (decimal.precision - decimal.scale)))
     if column.type in INTEGER_BITS and not is_same:
         bound = 2 ** (INTEGER_BITS[column.type] - 1)
@@ -60,6 +60,6 @@ def _fits(column: Column, live_type: str) -> sql.Composable | None:
 
 
 def as_json(table: sql.Composable, key: str, live: LiveTable) -> sql.Composable:
-    """Whole rows as they are: key, transaction, JSON text."""
+    """Return the SELECT of whole rows as the source has them: key, transaction, JSON text."""
     key_text = sql.SQL("{}::text").format(sql.Identifier("t", key)) if key in live.columns else sql.SQL("NULL::text")
     return sql.SQL("SELECT {}, t.xmin::text::bigint, to_jsonb(t.*)::text FROM {} AS t").format(key_text, table)

@@ -1,6 +1,6 @@
-"""The row versions that a batch read at or above its own snapshot's xmin: the next batch is offered them again and must drop them.
+"""Row versions that a batch read at or above its own snapshot's xmin. The next delta reads them again and must drop them.
 
-There are some only while a transaction stays open at the source, since all others are below xmin.
+They exist only while a transaction stays open at the source. All other row versions are below xmin.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Seen:
         self._pairs: list[pa.RecordBatch] = []
 
     def add(self, keys: pa.Array, xids: pa.Array) -> None:
-        """Keeps the pairs of those rows that a later delta may offer again: written in [xmin, xmax), counted round the 32 bits."""
+        """Keep the pairs that a later delta may read again: those written in [xmin, xmax). Transaction ids wrap around at 32 bits."""
         if not self._span:
             return
         distance = pc.bit_wise_and(pc.subtract(xids, self._first), 0xFFFFFFFF)
@@ -39,7 +39,7 @@ class Seen:
             self._pairs.append(kept)
 
     def save(self, bucket: Bucket, batch_id: str) -> str | None:
-        """Saves the pairs and returns where; None when there are none."""
+        """Save the pairs. Return the object's key; None when there are no pairs."""
         if not self._pairs:
             return None
         key = layout.seen_key(self._contract.table, batch_id)
@@ -48,7 +48,7 @@ class Seen:
 
 
 def load_seen(bucket: Bucket, capture: TableCapture) -> pa.Array | None:
-    """Return the (key, transaction) pairs that a capture saved, each as one text; None for none. FatalError when they cannot be read."""
+    """Return the (key, transaction) pairs that a capture saved, each as one text; None if it saved none. FatalError if unreadable."""
     if capture.seen is None:
         return None
     refuse_newer(bucket.address(capture.seen), capture.seen_format, SEEN_VERSIONS)
@@ -57,10 +57,10 @@ def load_seen(bucket: Bucket, capture: TableCapture) -> pa.Array | None:
 
 
 def is_new(keys: pa.Array, xids: pa.Array, seen: pa.Array) -> pa.Array:
-    """Return for each row version whether it is not in `seen`."""
+    """Return for each row version whether it is new, that is, not in `seen`."""
     return pc.invert(pc.is_in(_as_texts(keys, xids), value_set=seen))
 
 
 def _as_texts(keys: pa.Array, xids: pa.Array) -> pa.Array:
-    """Return one text per pair: Arrow looks up single values only, and two 64-bit numbers do not fit into one."""
+    """Return one text per pair. Arrow looks up single values only, and two 64-bit numbers do not fit into one number."""
     return pc.binary_join_element_wise(keys.cast(pa.string()), xids.cast(pa.string()), " ")

@@ -1,4 +1,4 @@
-"""Small tables that a batch keeps beside its manifest, as Parquet objects. They are read whole."""
+"""Save and load the small Parquet tables that a batch keeps beside its manifest. Each is read whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def save_table(bucket: Bucket, key: str, table: pa.Table) -> None:
 
 
 def load_table(bucket: Bucket, key: str, schema: pa.Schema) -> pa.Table:
-    """Return the schema's columns of such an object; others are ignored. FatalError when the object is not such a table."""
+    """Return the schema's columns of a saved table; other columns are ignored. FatalError when the object lacks them or is not Parquet."""
     body = bucket.get(key)
     try:
         with closing(pq.ParquetFile(io.BytesIO(body))) as file:

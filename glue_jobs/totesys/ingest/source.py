@@ -1,9 +1,9 @@
-"""The only module that speaks SQL to totesys: one read-only session, one snapshot. The server may be a replica.
+"""Run SQL at totesys, in one read-only session with one snapshot. No other module does. The server may be a replica.
 
-Order problems: locks come before the first query, because that query takes the snapshot. A rewrite or TRUNCATE that committed between
-snapshot and lock would read as an empty table.
+The order matters: the locks come before the first query, because that query takes the snapshot. A rewrite or TRUNCATE that commits
+between snapshot and lock would make the table look empty.
 
-Positions in the server's write-ahead log (LSN) are compared within one timeline, where they only grow.
+Positions in the server's write-ahead log (LSN) are compared only within one timeline, where they only grow.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from totesys.lake.manifests import SourceIdentity
 from totesys.runtime.secrets import Credentials
 
 SCHEMA = "public"
-SNAPSHOT_SECONDS = 20 * 60  # a snapshot held for longer keeps the source from cleaning up, and breaks the promise of freshness
-LOCK_SECONDS = 10  # whoever asks for an exclusive lock queues behind us, and everybody else behind them: so we queue only briefly
+SNAPSHOT_SECONDS = 20 * 60  # a longer snapshot would keep the source from vacuuming, and break the promise of freshness
+LOCK_SECONDS = 10  # our lock request queues behind an exclusive lock, and later requests queue behind ours: so it waits only briefly
 
-# Every setting that changes how PostgreSQL writes a value as text. Reconcile uses the same settings.
+# All settings that change how PostgreSQL writes a value as text. Reconcile uses the same settings.
 TEXT_SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO",
@@ -38,8 +38,8 @@ TEXT_SETTINGS = {
     "extra_float_digits": "1",  # the shortest text that still reads as the same number
     "lc_monetary": "C",
 }
-# Options of the session beat what is set for the role or the database. With row_security off a policy raises an error instead of
-# hiding rows. An idle session in a transaction is one whose job has died without closing its socket.
+# Session options override the settings of the role and the database. With row_security off, a policy raises an error instead of hiding
+# rows. A session that is idle in a transaction belongs to a job that died without closing its socket.
 _OPTIONS = {
     "default_transaction_isolation": "repeatable\\ read",
     "default_transaction_read_only": "on",
@@ -51,19 +51,19 @@ _OPTIONS = {
     "statement_timeout": f"{SNAPSHOT_SECONDS}s",
     "idle_in_transaction_session_timeout": "5min",
 }
-# Our limits are the ones above. These are new in PostgreSQL 14 and 17: an older server would refuse them as options.
+# Only the limits above apply to our session. These two came with PostgreSQL 14 and 17; an older server would refuse them as options.
 LIFT_LIMITS = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')"
 _HINTS = {
-    "0A": "on a replica, ALTER TABLE … SET LOGGED at the primary makes a table readable; or let the secret name the primary",
+    "0A": "if this is a replica, run ALTER TABLE … SET LOGGED at the primary, or name the primary in the secret",
     "22": "compare the table with its contract in catalog/source",
-    "28": "put the source's secret right",
-    "3D": "put the source's secret right",
+    "28": "correct the source's secret",
+    "3D": "correct the source's secret",
     "42": "compare the table with its contract in catalog/source",
-    "42P01": "bring the table back, or settle its contract in catalog/source",
+    "42P01": "restore the table, or settle its contract in catalog/source",
     "42501": "grant user {user} SELECT on the table and USAGE on its schema",
     "57014": "give the job more capacity, or look for what slows the source",
     "55P03": "the next run tries again, or end the session that holds the lock",
-    "XX001": "restore what is damaged at the source, or delete the row that cannot be read; its server log says where",
+    "XX001": "restore the damaged data at the source, or delete the row that cannot be read; the server log says where",
 }
 _SAVEPOINT = sql.SQL("SAVEPOINT of_table")
 _COPY_CHUNK = 1 << 18
@@ -71,7 +71,7 @@ _ROWS_AT_ONCE = 2_000
 
 _POSITION = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0'::pg_lsn"
 
-# A server that was just promoted writes the new timeline before its control file has it. Of a replica the file is all there is to ask.
+# A server that was just promoted writes the new timeline to its log before its control file. On a replica, only that file can be asked.
 _SNAPSHOT = f"""
 SELECT pg_current_snapshot()::text, statement_timestamp(), {_POSITION}, system_identifier::text,
        CASE WHEN pg_is_in_recovery() THEN greatest(timeline_id, min_recovery_end_timeline)
@@ -86,10 +86,10 @@ _DURABLE = """
 SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() - '0/0'::pg_lsn END,
        extract(epoch FROM current_setting('wal_writer_delay')::interval)
 """
-_WRITER_ROUNDS = 3  # within so many wal_writer_delay an asynchronous commit is on disk, PostgreSQL promises, and a rollback likewise
+_WRITER_ROUNDS = 3  # PostgreSQL promises that an asynchronous commit or a rollback is on disk within this many wal_writer_delay
 
-# The first indnkeyatts columns of an index are its key; the columns of INCLUDE follow. `parts` are all tables whose rows a SELECT from
-# the table also returns: its partitions at any depth, and the tables that inherit from it.
+# The first indnkeyatts columns of an index are its key; the columns of INCLUDE follow. `parts` are all other tables whose rows a SELECT
+# from the table returns: its partitions at any depth, and the tables that inherit from it.
 _STRUCTURE = """
 WITH RECURSIVE tables AS MATERIALIZED (
     SELECT c.oid, c.relname, c.relkind, CASE WHEN c.relkind IN ('r', 'p') THEN row_security_active(c.oid) ELSE false END AS hides_rows,
@@ -123,20 +123,21 @@ LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
 ORDER BY c.oid, a.attnum
 """
 
-# Row versions that were unfinished or newer at the transaction `since`. age() counts back from the next transaction id. It knows nothing
-# of turns of the 32-bit counter: a row frozen whole turns ago may look new and is then read again, which changes nothing; none that is
-# new can look old, for a delta never spans half a turn.
+# Row versions that were unfinished or newer at the transaction `since`. age() counts back from the next transaction id. It ignores
+# wraparounds of the 32-bit counter. So a row that was frozen several wraparounds ago may look new; reading it again changes nothing. A new
+# row never looks old, since a delta never spans half of the counter.
 _CANDIDATE = sql.SQL("age(t.xmin) BETWEEN 0 AND age({since}::xid)")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The one state of the source that a batch reads. Its transaction ids are 64 bits: below `xmin` all are finished, from `xmax` on
-    none is visible.
+    """The state of the source that a batch reads. Transactions below `xmin` are finished; those from `xmax` on are not visible.
 
-    taken_at    UTC time, ISO 8601, and not after the snapshot: what had committed by then, or had come to the replica, is in it
-    lsn_before  what had committed up to here in the server's log is in the snapshot
-    lsn_after   nothing in the snapshot committed beyond
+    Transaction ids have 64 bits here.
+
+    taken_at    UTC time, ISO 8601, not after the snapshot: all that had committed by then (or had reached the replica) is in the snapshot
+    lsn_before  all that committed up to this position of the server's log is in the snapshot
+    lsn_after   nothing that committed after this position is in the snapshot
     """
 
     text: str
@@ -147,7 +148,7 @@ class Snapshot:
 
     @property
     def date(self) -> str:
-        """The UTC day of the snapshot, as the manifest's ingest_date."""
+        """Return the UTC day of the snapshot, as in the manifest's ingest_date."""
         return self.taken_at[:10]
 
     @property
@@ -160,12 +161,12 @@ class Snapshot:
 
 
 class TableError(PipelineError):
-    """One table could not be locked, counted or read. The session still works, so the other tables go on."""
+    """One table could not be locked, counted or read. The session still works, so the batch goes on with the next table."""
 
 
 @dataclass(frozen=True)
 class Counted:
-    """Rows that a table holds, and how many of their versions were unfinished or newer at an earlier snapshot."""
+    """How many rows a table holds, and how many of their versions were unfinished or newer at an earlier snapshot."""
 
     rows: int
     candidates: int
@@ -173,8 +174,10 @@ class Counted:
 
 @dataclass
 class Source:
-    """A session whose transaction is open; `lsn` is where the server's log stood before. RetriableError once the snapshot has been held
-    for too long."""
+    """A session with an open transaction. `lsn` is the position of the server's log before the transaction.
+
+    Every method raises RetriableError once the snapshot has been held for too long.
+    """
 
     connection: Any
     place: str
@@ -182,21 +185,21 @@ class Source:
     deadline: float = field(default_factory=lambda: time.monotonic() + SNAPSHOT_SECONDS)
 
     def lock(self, table: str) -> None:
-        """Keeps a table as it is until the session ends (ACCESS SHARE). TableError when it cannot."""
+        """Lock a table's structure until the session ends (ACCESS SHARE). TableError when it cannot be locked."""
         with self._savepoint(f"locking {table}"):
             self._execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(_table(table)), f"locking {table}")
 
     def snapshot(self) -> Snapshot:
-        """Takes the snapshot, when it is the session's first query after the locks."""
+        """Take the snapshot. This must be the session's first query after the locks."""
         text, taken_at, lsn, system_identifier, timeline, database_oid = self._execute(_SNAPSHOT, "taking the snapshot")[0]
         identity = SourceIdentity(system_identifier, timeline, database_oid)
         return Snapshot(text, taken_at.isoformat(timespec="microseconds"), identity, self.lsn, int(lsn))
 
     def durable_lsn(self, snapshot: Snapshot) -> int:
-        """Waits until no crash of the server can take back what the snapshot saw, and returns the position by which all of that is on disk.
+        """Wait until everything that the snapshot saw is on disk, so that a crash of the server cannot undo it. Return the log position.
 
-        A commit with synchronous_commit off, like every rollback, is seen before it is on disk. Were it lost, its transaction id would be
-        given again, to rows that no delta would offer. What is not on disk after the wait belongs to transactions that are still open.
+        A rollback, and a commit with synchronous_commit off, is visible before it is on disk. If a crash lost it, the server would use its
+        transaction id again, for rows that no delta would read. What is not on disk after the wait belongs to open transactions.
         """
         started = time.monotonic()
         while True:
@@ -209,8 +212,10 @@ class Source:
             time.sleep(float(writer_delay) / 4)
 
     def structure(self, tables: Sequence[str], unlocked: Collection[str] = ()) -> dict[str, LiveTable]:
-        """Return the named tables that exist. For an `unlocked` table, the defaults and expressions of its columns are left out: to ask for
-        them would wait for the lock that could not be had."""
+        """Return the named tables that exist.
+
+        For a table in `unlocked`, column defaults and expressions are left out: that query would wait for the same lock again.
+        """
         found: dict[str, LiveTable] = {}
         columns: dict[str, dict[str, LiveColumn]] = {}
         rows = self._execute(_STRUCTURE, "reading the tables' structure", (list(unlocked), SCHEMA, list(tables)))
@@ -226,7 +231,7 @@ class Source:
     def count(self, since: Mapping[str, int]) -> tuple[dict[str, Counted], dict[str, TableError]]:
         """Return the rows and candidates of each table, and the tables that cannot be counted. `since`: where each table's delta starts.
 
-        One statement counts all tables, with one scan each. Only if it fails, the tables are counted one by one.
+        One statement counts all tables, with one scan per table. If it fails, the tables are counted one by one.
         """
         if not since:
             return {}, {}
@@ -253,8 +258,11 @@ class Source:
             return {table: Counted(count, candidates) for table, count, candidates in self._execute(statement, doing)}
 
     def copy(self, contract: Contract, live: LiveTable, batch_seq: int, since: int | None, sink: IO[bytes]) -> None:
-        """Writes a table in COPY's text format: all rows, or the candidates of `since`. Columns: the contract's and `unreadable`
-        (totesys.ingest.readable), then the raw lineage. TableError when the table cannot be read."""
+        """Write a table into `sink` in COPY's text format: all rows, or the candidates since `since`.
+
+        The columns are the contract's and `unreadable` (totesys.ingest.readable), then the raw lineage. TableError when the table cannot
+        be read.
+        """
         query = sql.SQL("COPY (SELECT {}, {} AS {}, t.xmin AS {} FROM {} AS t WHERE {}) TO STDOUT")
         statement = query.format(
             sql.SQL(", ").join(selected(contract, live)),
@@ -269,8 +277,10 @@ class Source:
             cursor.copy_expert(statement, sink, size=_COPY_CHUNK)
 
     def whole_rows(self, contract: Contract, live: LiveTable, since: int | None) -> Iterator[tuple[str | None, int, str]]:
-        """The rows of a table as they are, whatever its contract says: key, transaction, JSON text. All, or the candidates of `since`.
-        TableError when they cannot be read."""
+        """Yield a table's rows as the source has them, without its contract: key, transaction, JSON text.
+
+        Yields all rows, or the candidates since `since`. TableError when they cannot be read.
+        """
         doing = f"reading {contract.table} as it is"
         statement = sql.SQL("{} WHERE {}").format(as_json(_table(contract.table), contract.key, live), _offered(since))
         with self._savepoint(doing), _explained(doing, self.place), self.connection.cursor("whole_rows") as cursor:
@@ -281,22 +291,24 @@ class Source:
 
     @contextmanager
     def _savepoint(self, doing: str) -> Iterator[None]:
-        """Set a savepoint around work on one table, so that its failure is a TableError and does not end the session."""
+        """Set a savepoint around work on one table, so that a failure is a TableError and does not end the session."""
         self._execute(_SAVEPOINT, f"before {doing}")
         with self._undone(doing):
             yield
 
     @contextmanager
     def _undone(self, doing: str) -> Iterator[None]:
-        """Roll back to the savepoint after a failure, and raise TableError. If the rollback fails too, the session is gone or its time is
-        over: then the first error is raised as it is, and ends the run."""
+        """Roll back to the savepoint after a failure, and raise TableError.
+
+        If the rollback fails too, the session is lost or out of time. Then the first error is raised unchanged, and ends the run.
+        """
         try:
             yield
         except PipelineError as error:
             try:
                 self._execute("ROLLBACK TO SAVEPOINT of_table", f"after failing at {doing}")
             except PipelineError:
-                raise error from None  # what happened first says more
+                raise error from None  # the first error says more
             raise TableError(error.reason, error.cure) from None
         except Exception:
             with suppress(PipelineError):
@@ -310,7 +322,7 @@ class Source:
     def _execute(self, statement: str | sql.Composable, doing: str, values: Sequence[Any] = ()) -> list[Any]:
         if time.monotonic() > self.deadline:
             raise RetriableError(
-                f"the snapshot of {self.place} was held for {SNAPSHOT_SECONDS} s, and was given up while {doing}: "
+                f"the snapshot of {self.place} was held for {SNAPSHOT_SECONDS} s. The job gave it up while {doing}: "
                 "give the ingest job more capacity (MaxCapacity), or look for what slows the source"
             )
         with _explained(doing, self.place), self.connection.cursor() as cursor:
@@ -320,7 +332,7 @@ class Source:
 
 @contextmanager
 def open_source(credentials: Credentials) -> Iterator[Source]:
-    """A session of totesys for one batch; closed, and its transaction rolled back, at the end."""
+    """Open a session at totesys for one batch. At the end its transaction is rolled back and the session is closed."""
     try:
         connection = psycopg2.connect(
             **credentials.libpq(),
@@ -340,7 +352,7 @@ def open_source(credentials: Credentials) -> Iterator[Source]:
 
 
 def _log_position(connection: Any, place: str) -> int:
-    """Where the server's log stands, asked in a transaction of its own: the batch's must not have a snapshot yet."""
+    """Return the position of the server's log. A separate transaction asks, since the batch's transaction must not have a snapshot yet."""
     with _explained("asking for the log's position", place), connection, connection.cursor() as cursor:
         cursor.execute(LIFT_LIMITS)
         cursor.execute(f"SELECT {_POSITION}")
@@ -352,7 +364,7 @@ def _explained(doing: str, place: str) -> Iterator[None]:
     try:
         yield
     except psycopg2.Error as error:
-        # The server's words can hold values: nothing of them may reach a log, by way of a traceback either.
+        # The server's message can contain values of rows. It must not reach a log, not even in a traceback.
         raise _server(place, error.cursor.connection.info.user if error.cursor else "of the job").error(error, doing) from None
 
 

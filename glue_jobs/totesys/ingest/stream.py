@@ -1,7 +1,7 @@
-"""Turn COPY's text format into Arrow record batches of the contract's exact types: a thread writes a pipe, and Arrow reads blocks of it.
+"""Turn COPY's text format into Arrow record batches of the contract's exact types. A thread writes a pipe, and Arrow reads blocks from it.
 
-In this format a line feed ends a row and a tab ends a value, and neither stands within a value: COPY writes each as a backslash and a
-letter. So the stream can be cut after any line feed, and there are no quotes to parse. `\\N` is null; the empty string is empty.
+In this format a line feed ends a row and a tab ends a value. Neither occurs inside a value: COPY writes each as a backslash and a letter.
+So the stream can be cut after any line feed, and there are no quotes to parse. `\\N` is null; an empty value is the empty string.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from totesys.errors import BadDataError
 BLOCK_BYTES = 2 << 20  # one record batch, or one row that is longer; at 8 MiB the process peaks above 300 MiB
 _COLUMN = re.compile(r"CSV column #(\d+)")
 _NULL = r"\N"
-# The order problems: an escaped backslash becomes NUL first, which no text of PostgreSQL contains. Else it would start another escape.
+# The order matters: an escaped backslash first becomes NUL, which no text of PostgreSQL contains. Otherwise it would start another escape.
 _ESCAPES = (
     (r"\\", "\0"), (r"\b", "\b"), (r"\f", "\f"), (r"\n", "\n"), (r"\r", "\r"), (r"\t", "\t"), (r"\v", "\v"), ("\0", "\\"),
 )  # fmt: skip
@@ -30,9 +30,9 @@ _ESCAPES = (
 
 @contextmanager
 def record_batches(copy: Callable[[IO[bytes]], None], schema: pa.Schema, table: str) -> Iterator[Iterator[pa.RecordBatch]]:
-    """What `copy` writes, batch by batch. The end of the context raises what went wrong in the copy.
+    """Yield what `copy` writes, batch by batch. An error in `copy` is raised when the context ends.
 
-    BadDataError, naming table and column, for text that is not of the column's type. The value itself stays out of the message.
+    BadDataError that names table and column when a text does not have the column's type. The message does not contain the value.
     """
     reader, writer = os.pipe()
     failures: list[BaseException] = []
@@ -42,7 +42,7 @@ def record_batches(copy: Callable[[IO[bytes]], None], schema: pa.Schema, table: 
             with os.fdopen(writer, "wb") as sink:
                 copy(sink)
         except BrokenPipeError:
-            pass  # the reader has given up, and says why
+            pass  # the reader has stopped early, and raises the reason
         except BaseException as error:
             failures.append(error)
 
@@ -53,7 +53,7 @@ def record_batches(copy: Callable[[IO[bytes]], None], schema: pa.Schema, table: 
             yield (_parsed(rows, schema) for rows in _whole_rows(source))
     except pa.ArrowInvalid as error:
         thread.join()
-        if not failures:  # a copy that broke off leaves half a row behind, which is no fault of the data
+        if not failures:  # a copy that failed leaves half a row behind; then the data is not at fault
             raise _bad_value(error, schema, table) from None
     finally:
         thread.join()
@@ -62,7 +62,7 @@ def record_batches(copy: Callable[[IO[bytes]], None], schema: pa.Schema, table: 
 
 
 def _whole_rows(source: IO[bytes]) -> Iterator[bytes]:
-    """Yield the stream in blocks that end at the end of a row. A row that is longer than BLOCK_BYTES makes its block longer."""
+    """Yield the stream in blocks that end with a whole row. A row longer than BLOCK_BYTES makes its block longer."""
     parts: list[bytes] = []
     while block := source.read(BLOCK_BYTES):
         end = block.rfind(b"\n") + 1
@@ -88,7 +88,7 @@ def _parsed(rows: bytes, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _unescaped(values: pa.Array) -> pa.Array:
-    """Return the values without COPY's escapes, which only texts have."""
+    """Return the values without COPY's escapes. Only texts have escapes."""
     if not pa.types.is_string(values.type) or not pc.any(pc.match_substring(values, "\\")).as_py():
         return values
     for escape, character in _ESCAPES:
@@ -102,5 +102,5 @@ def _bad_value(error: pa.ArrowInvalid, schema: pa.Schema, table: str) -> BadData
         return BadDataError(f"{table} cannot be read as COPY's text format: compare the table with catalog/source/{table}.json")
     column = schema.field(int(found[1]))
     return BadDataError(
-        f"{table}.{column.name} holds a value that is not {column.type}: put it right at the source, or settle catalog/source/{table}.json"
+        f"{table}.{column.name} holds a value that is not {column.type}: correct it at the source, or settle catalog/source/{table}.json"
     )

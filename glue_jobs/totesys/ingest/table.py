@@ -1,4 +1,4 @@
-"""One table of one batch: read from the source, landed in the bucket, and what the next batch must know of it."""
+"""Read one table of one batch: from the source into the bucket, with what the next batch must know about it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TableRead:
-    """What reading a table needs; `live` is the table as the source has it."""
+    """Everything that reading a table needs. `live` is the table at the source."""
 
     source: Source
     bucket: Bucket
@@ -43,10 +43,10 @@ class TableRead:
     live: LiveTable
 
     def capture(self, counted: Counted | None) -> TableCapture | Held:
-        """Reads the table: in full where no delta is exact, or rows are gone, or a full is wanted; else the delta.
+        """Read the table. The default is a delta; a full read is used when no delta is exact, rows were deleted, or it is requested.
 
-        `counted` is what changed since the last capture, or None when nobody has counted. The table is held when too many rows are gone,
-        when something in them cannot be read, or when the source fails to count or read the table.
+        `counted` is what changed since the last capture, or None if it was not counted. The table is held when too many rows were
+        deleted, a value cannot be read, or the source fails to count or read the table.
         """
         started, table = time.monotonic(), self.contract.table
         before = self.draft.before(table)
@@ -60,7 +60,7 @@ class TableRead:
         except TableError as error:
             captured = hold_for_error(self.draft, self.contract, self.live, error)
         except BadDataError as error:
-            captured = self._held("rows", str(error), "put them right at the source", counted.rows if counted else -1)
+            captured = self._held("rows", str(error), "correct the rows at the source", counted.rows if counted else -1)
         outcome = "held" if isinstance(captured, Held) else f"{captured.mode}, {captured.rows} rows"
         seconds, rows = time.monotonic() - started, None if isinstance(captured, Held) else captured.rows
         log.info(
@@ -70,8 +70,10 @@ class TableRead:
         return captured
 
     def hold(self, drift: list[Finding], is_locked: bool) -> Held:
-        """Holds the table for its drift. Row versions that are new since the last look go to the dead letter. If our role cannot read them
-        now, they go there in the first batch that can."""
+        """Hold the table for its drift. Row versions that are new since the last batch that read them go to the dead letter.
+
+        If our role cannot read them now, they go there in the first batch that can read them.
+        """
         table, before = self.contract.table, self.draft.before(self.contract.table)
         earlier = self.draft.held_before(table)
         reason = "; ".join(finding.text for finding in drift)
@@ -88,13 +90,13 @@ class TableRead:
                 write_whole(letters, reason, self.source.whole_rows(self.contract, self.live, since))
                 letters.finish()
         except TableError as error:
-            log.warning("batch %d: no row of %s is put into the dead letter: %s", self.draft.seq, table, error)
+            log.warning("batch %d: the rows of %s cannot be put into the dead letter now: %s", self.draft.seq, table, error)
             return unread
         return replace(held, dead_rows=held.dead_rows + letters.rows)
 
     def _captured_or_held(self, before: TableCapture | None, counted: Counted | None, reason: str | None) -> TableCapture | Held:
         if before and counted and reason is None:
-            gone = before.row_count - counted.rows  # at least so many: inserts may hide some
+            gone = before.row_count - counted.rows  # at least this many; inserts may hide more
             if self._is_refused(before.row_count, gone):
                 return self._held_for_deletes(before, gone, counted.rows)
             if delta := self._delta(before, counted.rows):
@@ -102,7 +104,7 @@ class TableRead:
         return self._full(before)
 
     def _full(self, before: TableCapture | None) -> TableCapture | Held:
-        """Reads every row, and the exact key set with it."""
+        """Read every row and the exact key set."""
         keys, seen = BitMap64(), Seen(self.contract, self.draft.snapshot)
         known = load_keys(self.bucket, before) if before else BitMap64()
         rows = 0
@@ -117,12 +119,12 @@ class TableRead:
                 raise BadDataError(f"{self.contract.table}.{self.contract.key} is not unique: restore the primary key at the source")
             deleted = known.difference_cardinality(keys)
             if before and self._is_refused(len(known), deleted):
-                return self._held_for_deletes(before, deleted, len(keys))  # what was uploaded is of no batch: nobody reads it
+                return self._held_for_deletes(before, deleted, len(keys))  # no manifest will name the uploaded files
             files, dead = landing.finish(), sorting.finish("full")
         return self._captured("full", files, known if before else None, keys, seen, dead)
 
     def _read_all(self) -> None:
-        """Reads every row and keeps none. Without this, a table that fails again and again would leave files behind in every tick."""
+        """Read every row and keep none. Without this, a table that fails repeatedly would leave files behind in every tick."""
         with self._batches(since=None) as batches:
             for _ in batches:
                 pass
@@ -133,8 +135,8 @@ class TableRead:
     def _held_for_deletes(self, before: TableCapture, deleted: int, rows: int) -> Held:
         reason = f"at least {deleted} of {before.row_count} rows are gone from the source, more than a fifth"
         cure = (
-            f"if the deletes are meant: scripts/totesys run --accept-deletes {self.contract.table};"
-            " if not, bring the rows back at the source"
+            f"if the deletes are intended: scripts/totesys run --accept-deletes {self.contract.table};"
+            " if not, restore the rows at the source"
         )
         return self._held("deletes", reason, cure, rows)
 
@@ -142,7 +144,7 @@ class TableRead:
         return hold_for(self.draft, self.contract, self.live, cause, reason, cure, rows)
 
     def _delta(self, before: TableCapture, row_count: int) -> TableCapture | None:
-        """Reads the row versions that are new since `before`; None when rows are gone, which only a full read can tell apart."""
+        """Read the row versions that are new since `before`. Return None when rows were deleted: only a full read finds which."""
         known, keys, seen = (
             load_keys(self.bucket, before),
             BitMap64(),
@@ -178,7 +180,7 @@ class TableRead:
 
     @property
     def _delta_is_exact(self) -> bool:
-        """Whether the source would have offered by a delta all that a full read brings."""
+        """Return whether a delta would have read all changes that a full read finds."""
         table = self.contract.table
         is_as_before = no_delta_reason(self.draft, self.contract, self.live) is None and not self.draft.held_before(table)
         return is_as_before and table not in self.draft.request.replay
@@ -190,7 +192,7 @@ class TableRead:
     def _captured(
         self, mode: str, files: tuple[LandedFile, ...], known: BitMap64 | None, keys: BitMap64, seen: Seen, dead: DeadLetters | None
     ) -> TableCapture:
-        """What the manifest says of the table. An unchanged key set stays where an earlier batch saved it."""
+        """Return the table's entry in the manifest. An unchanged key set stays where an earlier batch saved it."""
         before, snapshot, batch_id = self.draft.before(self.contract.table), self.draft.snapshot, self.draft.batch_id
         kept = before if before and keys == known else None
         return TableCapture(

@@ -1,22 +1,25 @@
-"""Tables of the Data Catalog, derived from the contracts: columns with their comments, partition keys, and what a reader must know.
+"""Derive the tables of the Data Catalog from the contracts: columns with their comments, partition keys, and what a reader must know.
 
-A table's data stands where its partitions point; the location here is only where a new table begins.
+A table's data is where its partitions point. The location here is only a new table's first location.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.contracts import MIRROR_LINEAGE, RAW_LINEAGE, RAW_PARTITIONS, Column, Contract, Contracts, Partition
 from totesys.contracts.registry import CONTRACT
 from totesys.lake import layout
 
+if TYPE_CHECKING:
+    from mypy_boto3_glue.type_defs import TableInputTypeDef
+
 OWNER = "totesys"  # some clients cannot read a table without an owner
 
 
-def raw_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
-    """TableInputs of the ingestion database: every row version that a batch read."""
+def raw_table_inputs(contracts: Contracts, bucket: str) -> list[TableInputTypeDef]:
+    """Return the TableInputs of the ingestion database: every row version that a batch read."""
     return [
         table_input(
             contract,
@@ -29,8 +32,8 @@ def raw_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
     ]
 
 
-def mirror_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
-    """TableInputs of the mirror database: the latest row of each key of the source."""
+def mirror_table_inputs(contracts: Contracts, bucket: str) -> list[TableInputTypeDef]:
+    """Return the TableInputs of the mirror database: the latest row of each key of the source."""
     return [
         table_input(
             contract,
@@ -43,8 +46,8 @@ def mirror_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any
     ]
 
 
-def star_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]:
-    """TableInputs of the star database: the three stars."""
+def star_table_inputs(contracts: Contracts, bucket: str) -> list[TableInputTypeDef]:
+    """Return the TableInputs of the star database: the three stars."""
     return [
         table_input(
             contract,
@@ -59,8 +62,8 @@ def star_table_inputs(contracts: Contracts, bucket: str) -> list[dict[str, Any]]
 
 def table_input(
     contract: Contract, columns: Sequence[Column], partitions: Sequence[Partition], location: str, grain: str
-) -> dict[str, Any]:
-    """One table as Glue's CreateTable takes it."""
+) -> TableInputTypeDef:
+    """Return one table as Glue's CreateTable takes it."""
     return {
         "Name": contract.table,
         "Description": contract.description,
@@ -88,6 +91,6 @@ def table_input(
 
 
 def comment(column: Column) -> str:
-    """The column's description and, where it has one, its origin; Glue takes 255 characters."""
+    """Return the column's description, and its origin if it has one. Glue takes at most 255 characters."""
     text = f"{column.description} From {column.origin}." if column.origin else column.description
     return text[:255]

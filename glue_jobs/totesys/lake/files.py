@@ -1,8 +1,8 @@
-"""Read lake files as a contract says, whichever version of the contract they were written under.
+"""Read lake files with the current contract's types, whichever version of the contract they were written under.
 
-Spark reads a Parquet column only as (nearly) the type in the file. So files from before a change of type are read with their own types,
-and then cast. A file's types are in its footer. A footer costs a request, so it is read only where the manifest names another version of
-the contract, or, in manifests of earlier releases, no version.
+Spark reads a Parquet column only as the type in the file, or nearly that type. So files from before a change of type are read with their
+own types, and then cast. A file's types are in its footer. Reading a footer costs a request, so footers are read only if the manifest
+names another version of the contract, or no version (manifests of earlier releases).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from totesys.contracts import Column, Contract
 from totesys.contracts.spark_types import spark_schema
 from totesys.contracts.types import widens
 
-MISFIT = "a lake file does not fit its contract: "  # what the errors of values that cannot be cast begin with
+MISFIT = "a lake file does not fit its contract: "  # the beginning of the error for values that cannot be cast
 _FOOTERS_AT_ONCE = 8
-_TIMESTAMPS = (types.TimestampType(), types.TimestampNTZType())  # as Spark finds them in files; the lake has no zones, so either will do
+_TIMESTAMPS = (types.TimestampType(), types.TimestampNTZType())  # as Spark finds them in files; the lake has no zones, so both are right
 
 
 def read_files(
     spark: SparkSession, contract: Contract, columns: Iterable[Column], written_under: Mapping[str, int], names: str = "*"
 ) -> DataFrame:
-    """Return the rows of Parquet files, or of folders that were each written by one job, with these columns. Takes at least one URI.
+    """Return the rows of Parquet files, or of folders that one job each has written, with these columns. Takes at least one URI.
 
-    `written_under`: by URI, the version of the contract that the files were written under; 0 if that is unknown. `names`: a glob; other
-    files are ignored. A column that a file lacks is null. A value that cannot be cast to its contract's type fails the job, with a text
-    that begins with MISFIT.
+    `written_under`: by URI, the version of the contract that the files were written under; 0 if it is unknown. `names` is a glob; files
+    with other names are ignored. A column that a file lacks is null. A value that cannot be cast to its contract's type fails the job
+    with an error that begins with MISFIT.
     """
     wanted = spark_schema(columns)
     others = [uri for uri, version in written_under.items() if version != contract.version]
@@ -51,7 +51,7 @@ def read_files(
 
 
 def _held_schema(spark: SparkSession, uri: str, wanted: types.StructType, names: str) -> types.StructType:
-    """Return the wanted columns with the types in the files' footers; a column that the files lack keeps the wanted type."""
+    """Return the wanted columns with the types in the files' footers. A column that the files lack keeps the wanted type."""
     found = {field.name: field.dataType for field in spark.read.option("pathGlobFilter", names).parquet(uri).schema}
     held = [types.StructField(field.name, _held_type(field.dataType, found.get(field.name, field.dataType))) for field in wanted]
     return types.StructType(held)
@@ -73,7 +73,7 @@ def _cast(was: types.StructField, wanted: types.StructField, contract: Contract)
         return value
     if widens(before, after):
         return value.cast(after)
-    # Not Spark's own error, whose message would put the value into the log.
+    # Spark's own error is not used, since its message would put the value into the log.
     fitting = F.expr(f"try_cast(`{was.name}` AS {after})")
     reason = f"{MISFIT}{contract.table}.{was.name} holds values of {before} that do not fit {after}"
     return F.when(value.isNull() | fitting.isNotNull(), fitting).otherwise(F.raise_error(F.lit(reason)).cast(after))

@@ -1,6 +1,6 @@
 """Manifests: the JSON that commits a batch (ingestion bucket) or a publish (processed bucket).
 
-A manifest is written last and exclusively: no manifest, no batch. State is the newest manifest, and there is no other.
+A manifest is written last and exclusively: without a manifest there is no batch. The newest manifest is the only state.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from totesys.lake.store import AlreadyThereError, Bucket
 
 @dataclass(frozen=True)
 class SourceIdentity:
-    """What must stay the same for saved transaction ids to mean anything."""
+    """The identity of the source. Saved transaction ids are valid only while it stays the same."""
 
     system_identifier: str
     timeline: int
@@ -35,16 +35,17 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Held:
-    """Why a table is held: its capture point stays, nothing of it flows, and nothing of it is lost.
+    """Why a table is held. Its capture point stays, so that none of its rows flows on and none is lost.
 
-    cause             "deletes": too many rows are gone; "rows": their values cannot be read; "drift": the table is not what its contract
-                      says; "error": the source could not lock, count or read it. Every batch tries again
-    since             UTC time of the first snapshot that held it, ISO 8601
+    cause             "deletes": too many rows were deleted; "rows": values cannot be read; "drift": the table does not match its contract;
+                      "error": the source could not lock, count or read it. Every batch tries again
     cure              what a person can do about it
-    judged_xmin       xmin of the snapshot that the reason was found in, and `judged_rows` the rows that the source held then: while neither
-                      moves, the table need not be read again to know that the reason stands; with drift it is never read, and after an
-                      error it is the xmin of the last snapshot whose rows were looked at
-    contract_version  the contract and `table_oid` the table that were judged
+    since             UTC time of the first snapshot that held the table, ISO 8601
+    judged_xmin       xmin of the snapshot in which the reason was found; after an error, of the last snapshot whose rows were read
+    judged_rows       rows that the source held in that snapshot. While neither number changes, the reason still holds, and the table is
+                      not read again. A table with drift is never read
+    contract_version  the version of the contract that was judged
+    table_oid         the table that was judged
     dead_rows         row versions put into the dead letter since then
     """
 
@@ -61,10 +62,12 @@ class Held:
 
 @dataclass(frozen=True)
 class DeadLetters:
-    """Rows of a table that are kept out of the lake one by one.
+    """Single rows of a table that are kept out of the lake.
 
-    open_letters  the object that lists the open ones: the newest versions of their keys at the source; `format` is the object's format
-    rows          how many are open, and `new_rows` how many of them this batch found
+    open_letters  the object that lists the open letters: those with the newest versions of their keys at the source
+    rows          how many letters are open
+    new_rows      how many of them this batch found
+    format        the format of the object `open_letters`
     """
 
     open_letters: str
@@ -75,13 +78,14 @@ class DeadLetters:
 
 @dataclass(frozen=True)
 class Observed:
-    """What a batch saw of a table's structure that is in no contract. None: a batch of an earlier release, which did not record it.
+    """The parts of a table's structure that no contract holds. None: a batch of an earlier release did not record that part.
 
-    columns      all its columns with their numbers, in order, and `defaults` their defaults
+    columns      all columns with their numbers, in order
+    defaults     the columns' defaults
     types        by column, the oid of its type
-    labels       by column of an enum, its labels by their oids
+    labels       by column with an enum, the labels by their oids
     expressions  by virtual generated column, its expression
-    parts        the oids of its partitions and of the tables that inherit from it, in order
+    parts        the oids of the table's partitions and of the tables that inherit from it, in order
     """
 
     columns: dict[str, int]
@@ -103,14 +107,14 @@ class TableCapture:
 
     capture_xmin  xmin (64 bits) of the snapshot that the next delta starts from
     captured_at   UTC time of that snapshot, ISO 8601
-    previous_at   the same of the table's previous capture: what was committed before it has been captured; None at first
+    previous_at   captured_at of the table's previous capture: all that was committed before it has been captured; None at first
     full_at       UTC time of the table's last full read
     rows          rows landed by this batch; 0 when nothing changed
     row_count     rows that the source holds
-    key_set       the object with their exact key set, in `key_set_format`
+    key_set       the object with the exact set of their keys, in `key_set_format`
     seen          the object with the row versions that the next delta must drop, in `seen_format`, or None
-    since_xmin    of a full read that could have been a delta: where that delta would have started from; None otherwise
-    dead_letters  the rows that are kept out of the lake; None when there are none
+    since_xmin    the xmin that a delta would have started from, if this full read could have been a delta; None otherwise
+    dead_letters  the rows that are kept out of the lake; None if there are none
     """
 
     mode: str  # "full" or "delta"
@@ -140,14 +144,14 @@ class TableCapture:
 class BatchManifest:
     """One ingest run.
 
-    data_seq                  the newest batch up to and including this one that landed rows; 0: none yet
-    previous_data_seq         the one before it, so that batches without rows are never visited
-    snapshot_lsn              the position in the source's log by which everything that the snapshot saw is on disk; 0 when nobody asked
-    oldest_transaction_since  UTC time of the first snapshot in a row whose oldest running transaction was the same one, ISO 8601
-    tables                    what was read of each table; of a held table, by the last batch that did not hold it, if there was one
+    data_seq                  the newest batch with rows, up to and including this batch; 0: none yet
+    previous_data_seq         the batch with rows before `data_seq`, so that readers skip batches without rows
+    snapshot_lsn              the position in the source's log by which everything in the snapshot is on disk; 0 if it was not asked for
+    oldest_transaction_since  UTC time, ISO 8601, since when every snapshot has had the same oldest running transaction
+    tables                    what was read of each table; for a held table, what the last batch read that did not hold it, if any
     held                      why tables are held
-    drift                     by table, drift that does not keep its rows from flowing
-    observed                  by table, what the next batch's structure is compared with
+    drift                     by table, drift with which its rows still flow
+    observed                  by table, the structure that the next batch compares with
     """
 
     seq: int
@@ -167,7 +171,7 @@ class BatchManifest:
 
     @property
     def ingest_date(self) -> str:
-        """The UTC day of the snapshot: the first partition key of raw data."""
+        """Return the UTC day of the snapshot: the first partition key of raw data."""
         return self.snapshot_at[:10]
 
     @property
@@ -176,7 +180,7 @@ class BatchManifest:
 
     @property
     def snapshot_xmax(self) -> int:
-        """The first transaction, in 64 bits, that the snapshot does not see."""
+        """Return the first transaction, in 64 bits, that the snapshot does not see."""
         return int(self.snapshot.split(":")[1])
 
     @staticmethod
@@ -197,8 +201,8 @@ class PartitionState:
     """One partition of a lake table as of a publish.
 
     max_batch_seq     the highest batch_seq among its rows
-    deleted           the tombstones among the rows of a mirror
-    contract_version  the version of the table's contract that its files were written under; 0: an earlier release wrote them
+    deleted           how many of a mirror's rows are tombstones
+    contract_version  the contract version that the files were written under; 0: an earlier release wrote them
     """
 
     prefix: str
@@ -211,18 +215,18 @@ class PartitionState:
 
 @dataclass(frozen=True)
 class PublishManifest:
-    """One transform run: the whole lake as of it, by reference.
+    """One transform run. It describes the whole lake after that run, by reference.
 
-    previous_seq      the publish that it follows; 0 when the bucket held none
-    lake_id           id of the first batch with rows: the same for every publish made of one ingestion bucket, and of no other
-    batches           the batches that it brought in: (number, id), in order
-    after_batch_seq   the newest batch that was in before
-    through_batch_seq the newest batch that is in
+    previous_seq      the publish before it; 0 if there was none
+    lake_id           id of the first batch with rows: the same in every publish from one ingestion bucket, and different in all others
+    batches           the batches that it added: (number, id), in order
+    after_batch_seq   the newest batch that was published before
+    through_batch_seq the newest batch that is published now
     mirror            source table -> partition value -> state
     star              warehouse table -> partition value -> state
     new_rows          warehouse table -> rows with a batch_seq above after_batch_seq
-    misses            source table -> rows that a full read found different though no delta would have offered them
-    changed_since     source table -> the earliest time, ISO 8601, that its changes in this publish can be of; not of tables read first
+    misses            source table -> rows that a full read found changed although no delta would have read them
+    changed_since     source table -> the earliest possible time of its changes in this publish, ISO 8601; not for a table's first read
     """
 
     seq: int
@@ -261,41 +265,41 @@ NO_PUBLISH = PublishManifest(
 
 
 def commit(bucket: Bucket, manifest: BatchManifest | PublishManifest) -> None:
-    """Writes the manifest exclusively; AlreadyThereError when another run took the number."""
+    """Write the manifest exclusively. AlreadyThereError when another run took the number."""
     number = formats.BATCH_MANIFEST if isinstance(manifest, BatchManifest) else formats.PUBLISH_MANIFEST
     key, body = layout.manifest_key(manifest.seq), json.dumps(with_format(number, asdict(manifest)), indent=1).encode()
     try:
         bucket.put_if_absent(key, body)
     except AlreadyThereError:
-        # The answer to a first try may have got lost on its way: then the manifest that is there is ours.
+        # The answer to a first try may have been lost. Then the manifest that is there is ours.
         if bucket.get(key) != body:
             raise
 
 
 def newest_batch(ingestion: Bucket) -> BatchManifest | None:
-    """The newest batch, in two requests; None before the first."""
+    """Return the newest batch, or None before the first. Takes two requests."""
     key = ingestion.first_key(layout.MANIFESTS, layout.is_manifest)
     return _read(ingestion, key, formats.BATCH_MANIFEST, BatchManifest.parse) if key else None
 
 
 def read_batch(ingestion: Bucket, seq: int) -> BatchManifest:
-    """The batch of that number; FatalError when there is none."""
+    """Return the batch with this number. FatalError when there is none."""
     return _read(ingestion, layout.manifest_key(seq), formats.BATCH_MANIFEST, BatchManifest.parse)
 
 
 def newest_publish(processed: Bucket) -> PublishManifest | None:
-    """The newest publish, in two requests; None before the first."""
+    """Return the newest publish, or None before the first. Takes two requests."""
     key = processed.first_key(layout.MANIFESTS, layout.is_manifest)
     return _read(processed, key, formats.PUBLISH_MANIFEST, PublishManifest.parse) if key else None
 
 
 def read_publish(processed: Bucket, seq: int) -> PublishManifest:
-    """The publish of that number; FatalError when there is none."""
+    """Return the publish with this number. FatalError when there is none."""
     return _read(processed, layout.manifest_key(seq), formats.PUBLISH_MANIFEST, PublishManifest.parse)
 
 
 def batches_after(ingestion: Bucket, through_seq: int) -> list[BatchManifest]:
-    """The batches with rows above number `through_seq`, oldest first; follows the chain of batches that landed rows."""
+    """Return the batches with rows above number `through_seq`, oldest first. Batches without rows are not visited."""
     return list(reversed(list(_newest_first(ingestion, through_seq))))
 
 
@@ -312,7 +316,7 @@ _Manifest = TypeVar("_Manifest", BatchManifest, PublishManifest)
 
 
 def _read(bucket: Bucket, key: str, newest: int, parse: Callable[[dict[str, Any]], _Manifest]) -> _Manifest:
-    """Return the manifest with this key. FatalError that names the key when it is missing, damaged or newer than this code."""
+    """Return the manifest with this key. FatalError that names the key when the manifest is missing, damaged or newer than this code."""
 
     def make(body: dict[str, Any]) -> _Manifest:
         manifest = parse(body)

@@ -1,7 +1,7 @@
-"""Deletes what no publish of the last day refers to: partitions that were replaced, and what runs that died have left behind.
+"""Delete data that no publish of the last day refers to: replaced partitions, and files that failed runs left behind.
 
-A query that runs while a pointer moves still reads the old prefix, so a prefix outlives its replacement by a day. Manifests stay for ever.
-Objects whose names are not a publish's stay as well, wherever they are: they belong to others.
+A query that runs while a pointer moves still reads the old prefix, so a replaced prefix is kept for a day. Manifests are never deleted.
+Objects whose names are not a publish's are never deleted either: they are foreign.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ KEPT_FOR = timedelta(days=1)
 
 
 def is_due(previous: PublishManifest, now: datetime) -> bool:
-    """Whether the publish at `now` is the first of its UTC day: then it sweeps."""
+    """Return whether the publish at `now` is the first of its UTC day. Then it sweeps."""
     return previous.published_at[:10] != now.isoformat()[:10]
 
 
 def sweep(processed: Bucket, newest: PublishManifest, now: datetime) -> int:
-    """Deletes the data of a day ago and older that nothing of the last day refers to; returns how many objects."""
+    """Delete the data that is older than a day and that no publish of the last day refers to. Return the number of objects."""
     kept = _prefixes_in_use(processed, newest, now)
     doomed = [
         key
@@ -32,12 +32,12 @@ def sweep(processed: Bucket, newest: PublishManifest, now: datetime) -> int:
         if modified_at < now - KEPT_FOR and layout.is_of_publish(key) and _prefix(key) not in kept
     ]
     processed.delete(doomed)
-    log.info("%d objects deleted that no publish of the last day refers to", len(doomed))
+    log.info("deleted %d objects that no publish of the last day refers to", len(doomed))
     return len(doomed)
 
 
 def _prefixes_in_use(processed: Bucket, newest: PublishManifest, now: datetime) -> set[str]:
-    """The prefixes of every publish that was the newest at some time of the last day."""
+    """Return the prefixes of every publish that was the newest at some time during the last day."""
     kept: set[str] = set()
     publish = newest
     while True:

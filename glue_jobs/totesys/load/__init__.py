@@ -1,4 +1,4 @@
-"""The load: what publishes brought since the last load goes from the lake into the warehouse, in one transaction.
+"""The load job: bring rows that were published since the last load from the lake into the warehouse, in one transaction.
 
-Knows the warehouse's SQL and no source; every S3 address comes from a publish's manifest.
+It knows the warehouse's SQL and no source. Every S3 address comes from a publish's manifest.
 """

@@ -1,7 +1,7 @@
-"""The backfill: the warehouse, or a part of it, made anew from the lake. Readers see it as it was until they see it as it is.
+"""Rebuild the warehouse, or a part of it, from the lake. Readers see the old rows until the new rows are committed.
 
-The rows are deleted and brought in again, or in a dimension changed where they differ, in one transaction; TRUNCATE would hold readers up,
-and then show older snapshots an empty table.
+One transaction deletes fact rows and brings them in again, and changes the dimension rows that differ. TRUNCATE would block readers, and
+show an empty table to older snapshots.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Backfill:
-    """What to make anew: the rows that came after `base`, by those of the plan.
+    """What to rebuild: the rows that were loaded after `base` are replaced by the rows of the plan.
 
-    base         the load whose fact rows stay, with those before it; the empty `Loaded` when none do
-    with_ledger  whether it is all tables, so that the ledger begins anew after the base as well
+    base         the fact rows of this load and of earlier loads stay; the empty `Loaded` if none stay
+    with_ledger  whether all tables are rebuilt, so that the ledger after the base is rebuilt too
     """
 
     plan: LoadPlan
@@ -41,27 +41,28 @@ class Backfill:
 def plan_backfill(
     publish: PublishManifest | None, loaded: Loaded, base: Loaded, tombstoned: frozenset[str], contracts: Contracts, request: RunRequest
 ) -> Backfill | None:
-    """The backfill that is demanded; None when an ordinary load does the same.
+    """Return the requested backfill; None when an ordinary load has the same effect.
 
-    All of the warehouse can be made anew from any lake. FatalError or RetriableError when a part is to be, from a lake that does not fit.
+    The whole warehouse can be rebuilt from any lake. FatalError or RetriableError when a part would be rebuilt from a lake that does not
+    fit the rest.
     """
     tables = requested_tables(contracts, request.backfill_table)
     is_all = request.backfill_table is None
     if publish is None or (base == loaded and base.load_seq if is_all else not loaded.load_seq):
-        _log.info("nothing to make anew: the lake is empty, or the warehouse has nothing of batch %d or later", request.backfill_from)
+        _log.info("nothing to rebuild: the lake is empty, or the warehouse has nothing of batch %d or later", request.backfill_from)
         return None
     if base.load_seq or not is_all:
         check_lake(publish, loaded)
     if base.load_seq:
-        # A load may have brought in several batches: its rows stay or go together.
+        # A load may have brought in several batches. Its rows are kept or deleted together.
         _log.info("backfill from batch %d: what came through batch %d stays", request.backfill_from, base.through_batch_seq)
     through = publish.through_batch_seq if is_all else loaded.through_batch_seq
 
     def wanted(table: str) -> LakeRows:
         if is_all or contracts.warehouse[table].version_of:
-            # Of one fact no more goes in than is in of the others; what is newer comes to all of them by an ordinary load.
+            # A single fact is rebuilt only through the batch that all facts hold. An ordinary load brings in newer batches.
             return newer_rows(publish.star, table, base.through_batch_seq, through)
-        return newer_rows(publish.star, table, 0, publish.through_batch_seq)  # the lake has a dimension's latest state only
+        return newer_rows(publish.star, table, 0, publish.through_batch_seq)  # the lake has only the latest state of a dimension
 
     stars = {table: wanted(table) for table in tables}
     sources = contracts.source if is_all else {source for table in tables for source in contracts.warehouse[table].inputs}
@@ -70,7 +71,7 @@ def plan_backfill(
 
 
 def requested_tables(contracts: Contracts, table: str | None) -> Sequence[str]:
-    """The warehouse tables that a backfill of a table, of the source or of the warehouse, is about; all when None."""
+    """Return the warehouse tables that a backfill of this source or warehouse table rebuilds; all tables for None."""
     if table is None or table in contracts.warehouse:
         return [table] if table else list(contracts.warehouse)
     if table not in contracts.source:
@@ -80,19 +81,19 @@ def requested_tables(contracts: Contracts, table: str | None) -> Sequence[str]:
 
 
 def replace(connection: Connection, backfill: Backfill, warehouse: dict[str, Contract], tell: Tell, staged: Staged) -> bool:
-    """Makes the rows anew by the staged ones. All or nothing; False and nothing when another load was first."""
+    """Replace the rows with the staged rows, all or nothing. Return False, without a change, when another load was first."""
     plan, base = backfill.plan, backfill.base
     stars = warehouse_tables(warehouse)
     facts = {table: stars[table] for table, contract in warehouse.items() if contract.version_of}
     dimensions = {table: stars[table] for table in plan.stars if table not in facts}
-    anew = [table for table in facts if table in plan.stars]
+    rebuilt = [table for table in facts if table in plan.stars]
 
-    def make_anew(floors: Floors) -> None:
-        for table in anew:
+    def rebuild(floors: Floors) -> None:
+        for table in rebuilt:
             connection.execute(delete(facts[table]).where(*_came_after(base, table, facts[table])))
             outcome.check_gone(connection, facts[table], *_came_after(base, table, facts[table]))
-            waiting_rows.begin_anew(connection, warehouse[table], base)
-        changed = bring_in(connection, plan, warehouse, stars, staged, tell, base, {table: floors[table] for table in anew})
+            waiting_rows.reset(connection, warehouse[table], base)
+        changed = bring_in(connection, plan, warehouse, stars, staged, tell, base, {table: floors[table] for table in rebuilt})
         for table, dimension in dimensions.items():
             if not plan.stars[table].after:
                 _drop_surplus(connection, dimension, staged.tables[table], facts.values())
@@ -100,10 +101,10 @@ def replace(connection: Connection, backfill: Backfill, warehouse: dict[str, Con
             ledger.forget_after(connection, base)
             ledger.append(connection, plan, changed, facts)
         else:
-            for table in anew:
+            for table in rebuilt:
                 ledger.move_boundaries(connection, warehouse[table], facts[table], staged.tables[table], base)
 
-    return in_one_transaction(connection, plan, warehouse, staged, make_anew)
+    return in_one_transaction(connection, plan, warehouse, staged, rebuild)
 
 
 def _came_after(base: Loaded, table: str, fact: Table) -> Sequence[ColumnElement[bool]]:
@@ -111,9 +112,9 @@ def _came_after(base: Loaded, table: str, fact: Table) -> Sequence[ColumnElement
 
 
 def _drop_surplus(connection: Connection, dimension: Table, staged: Table, facts: Iterable[Table]) -> None:
-    """Deletes the rows that the lake does not have; staging holds all that it has. BadDataError when facts refer to one.
+    """Delete the dimension rows that are not in staging, which holds all rows of the lake. BadDataError when facts refer to such rows.
 
-    Not all rows to bring them in again: for each that goes, the server looks through every fact for what refers to it.
+    It does not delete all rows and bring them in again: for each deleted row, the server searches every fact for references.
     """
     [key] = dimension.primary_key.columns
     surplus = ~exists().where(staged.c[key.name] == key)
@@ -122,10 +123,10 @@ def _drop_surplus(connection: Connection, dimension: Table, staged: Table, facts
     count = connection.scalar(select(func.count()).select_from(dimension).where(surplus, referred))
     if count:
         raise BadDataError(
-            f"warehouse table {dimension.fullname} has {count} rows that the lake does not have, but facts refer to them; nothing was"
-            " changed: make the facts anew as well, by scripts/totesys backfill without --table"
+            f"warehouse table {dimension.fullname} has {count} rows that the lake does not have, but facts refer to them. Nothing was"
+            " changed: rebuild the facts as well, with scripts/totesys backfill without --table"
         )
     deleted = connection.execute(delete(dimension).where(surplus)).rowcount
     outcome.check_gone(connection, dimension, surplus)
     if deleted:
-        _log.info("%s: %d rows that the lake does not have deleted", dimension.name, deleted)
+        _log.info("%s: deleted %d rows that the lake does not have", dimension.name, deleted)

@@ -1,4 +1,4 @@
-"""How old a change can have been when its load committed: from the last snapshot that did not have it."""
+"""Find the maximum age of the changes in a load: the time since the last snapshot that did not have them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from totesys.load.plan import LoadPlan
 
 
 def changed_since(processed: Bucket, plan: LoadPlan) -> dict[str, datetime]:
-    """By source table, the UTC time after which everything was committed that the plan's load brought in; not of tables read first.
+    """Return, by source table, a UTC time before all changes that the plan's load brings in. A table's first read has no such time.
 
-    A load may bring in several publishes: then the earliest time of them all counts.
+    If a load brings in several publishes, the earliest of their times counts.
     """
     since: dict[str, str] = {}
     publish: PublishManifest = plan.publish

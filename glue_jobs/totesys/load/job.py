@@ -1,7 +1,7 @@
-"""The load job: brings the newest publish into the warehouse, and looks again for one that has come meanwhile.
+"""Run the load: bring the newest publish into the warehouse, and then look for a publish that was committed meanwhile.
 
-Every tick of ingest compares the landed batches with the warehouse's own ledger, and announces work when the warehouse lacks a batch.
-So the next tick starts this job for a warehouse that was lost or restored.
+Every tick of ingest compares the landed batches with the warehouse's own ledger, and announces pending batches. So the next tick also
+starts this job for a warehouse that was lost or restored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import SparkSession
 from sqlalchemy import Connection
@@ -37,17 +37,24 @@ from totesys.warehouse import session
 from totesys.warehouse.authority import with_one_certificate
 from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+
 _log = logging.getLogger(__name__)
 _BACKFILL_TRIES = 2
 
 
 @dataclass(frozen=True)
 class LoadJob:
-    """One run of the load. `events` is the client that alerts go through; `spark` is asked for a
-    session when there are rows to load; `attempt` is 8 random hex digits."""
+    """One run of the load.
+
+    events   the client that sends alerts
+    spark    returns a session; called only if there are rows to load
+    attempt  8 random hex digits
+    """
 
     project: str
-    events: Any
+    events: EventBridgeClient
     processed: Bucket
     credentials: Credentials
     contracts: Contracts
@@ -56,12 +63,12 @@ class LoadJob:
     request: RunRequest = ORDINARY_RUN
 
     def run(self) -> Loaded:
-        """Loads until the warehouse holds the newest publish; says what it holds. Each publish is in whole or not at all.
+        """Load until the warehouse holds the newest publish. Return the newest load. Each publish is loaded whole or not at all.
 
-        A backfill that is demanded comes first.
+        A requested backfill comes first.
         """
         engine = warehouse_engine(self.credentials, staging.session_name(self.attempt))
-        # One session from the first look to the commit: it is the sign that this attempt's staging tables are in use.
+        # One session lasts from the first query to the commit. It shows other loads that this attempt's staging tables are in use.
         with warehouse_errors(self.credentials), engine.connect() as connection:
             created = prepare_warehouse(connection, self.contracts.warehouse)
             if created:
@@ -84,9 +91,7 @@ class LoadJob:
                 return
             if self._bring_in(connection, work.plan, partial(backfill.replace, connection, work, self.contracts.warehouse, self._tell)):
                 return
-        raise RetriableError(
-            "other loads were faster than the backfill, twice; nothing was made anew: start scripts/totesys backfill again"
-        )
+        raise RetriableError("other loads were faster than the backfill, twice. Nothing was rebuilt: start scripts/totesys backfill again")
 
     def _plan(self, connection: Connection) -> LoadPlan | None:
         with connection.begin():
@@ -109,7 +114,7 @@ class LoadJob:
         for table, since in changed_since(self.processed, plan).items():
             seconds = (now - since).total_seconds()
             _log.info(
-                "%s is as fresh as %.0f s",
+                "%s: its loaded changes are at most %.0f s old",
                 table,
                 seconds,
                 extra=log_fields("table merged", {"Freshness": seconds}, table=table, seconds=round(seconds)),
@@ -120,11 +125,11 @@ class LoadJob:
         return partial(alerts.send, self.events, self.project)
 
     def _bring_in(self, connection: Connection, plan: LoadPlan, transaction: Callable[[Staged], bool]) -> bool:
-        """Stages the plan's rows and lets the transaction bring them in; False when that stepped back."""
+        """Stage the plan's rows, and run the transaction that brings them in. Return False when another load was first."""
         started = time.monotonic()
         publish = plan.publish
         _log.info("loading publish %d: batches above %d through %d", publish.seq, plan.after_batch_seq, publish.through_batch_seq)
-        options = session.writer_options(connection.connection.dbapi_connection)  # type: ignore[arg-type]
+        options = session.writer_options(connection.connection.dbapi_connection)  # type: ignore[arg-type]  # always psycopg2's
         writer = staging.StagingWriter(with_one_certificate(self.credentials), self.attempt, options)
         stage = Staging(self.processed.name, self.contracts, self.spark, writer)
         tables = stage.tables(plan)

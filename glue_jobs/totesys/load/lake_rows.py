@@ -1,7 +1,7 @@
-"""The rows of a load as Spark reads them from the lake: by the manifest's addresses and the contracts' types, nothing discovered.
+"""Read the rows of a load from the lake with Spark. Addresses come from the manifest, types from the contracts; nothing is discovered.
 
-Each frame comes with an observation that counts while the frame is written, without a pass of its own: an aggregate would cost more than
-all the writing when the rows are few.
+Each frame has an observation that counts rows while the frame is written. A separate aggregate would cost more than the writing itself
+when there are few rows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from totesys.load.plan import LakeRows, LoadPlan
 
 
 def star_rows(spark: SparkSession, bucket: str, plan: LoadPlan, contract: Contract) -> tuple[DataFrame, Observation]:
-    """The rows of a warehouse table that the plan wants: the columns of its files. Counts `total` rows read and `wanted` ones."""
+    """Return the rows of a warehouse table that the plan wants, with all file columns. Counts `total` rows read and `wanted` rows."""
     rows = plan.stars[contract.table]
     counts = Observation()
     read = _read(spark, bucket, rows, contract, contract.file_columns)
@@ -29,7 +29,10 @@ def star_rows(spark: SparkSession, bucket: str, plan: LoadPlan, contract: Contra
 
 
 def mirror_keys(spark: SparkSession, bucket: str, plan: LoadPlan, source: dict[str, Contract]) -> tuple[DataFrame, Observation]:
-    """The keys of mirrors that the plan wants: source_table, key, batch_seq, is_deleted. Counted likewise, and all that are `deleted`."""
+    """Return the keys of mirrors that the plan wants: source_table, key, batch_seq, is_deleted.
+
+    Counts `total` rows read, `wanted` rows, and all `deleted` rows.
+    """
 
     def of_table(table: str, rows: LakeRows) -> DataFrame:
         contract = source[table]
@@ -52,7 +55,7 @@ def mirror_keys(spark: SparkSession, bucket: str, plan: LoadPlan, source: dict[s
 
 
 def check_star_counts(plan: LoadPlan, table: str, total: int, wanted: int) -> None:
-    """BadDataError when the files that were read are not what the manifest says."""
+    """Raise BadDataError unless the files hold as many rows as the manifest says."""
     rows, publish = plan.stars[table], plan.publish
     if total != rows.in_files:
         prefixes = ", ".join(state.prefix for state in rows.partitions)
@@ -64,12 +67,12 @@ def check_star_counts(plan: LoadPlan, table: str, total: int, wanted: int) -> No
     if promised is not None and wanted != promised:
         raise BadDataError(
             f"the lake holds {wanted} new rows of {table}, but the manifest of publish {publish.seq} says {promised}:"
-            " the transform that wrote it miscounted, see its log"
+            " the transform run that wrote the manifest miscounted; look at its log"
         )
 
 
 def check_mirror_counts(plan: LoadPlan, total: int, deleted: int) -> None:
-    """The same for the mirrors."""
+    """Raise BadDataError unless the mirrors' files hold as many rows and tombstones as the manifest says."""
     rows = [rows for rows in plan.mirrors.values() if rows.partitions]
     promised = sum(each.in_files for each in rows), sum(state.deleted for each in rows for state in each.partitions)
     if (total, deleted) != promised:

@@ -1,9 +1,10 @@
-"""The ledger, etl.load_ledger: which loads the warehouse holds. Each row is written by the transaction that brought its rows in."""
+"""Read and write the ledger, etl.load_ledger: the loads that the warehouse holds. Each load's transaction writes the load's own row."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from sqlalchemy import Connection, Select, Table, delete, func, literal, null, select, text, union_all, update
 
@@ -15,23 +16,23 @@ from totesys.warehouse.models import ledger_table
 
 
 def lock(connection: Connection) -> None:
-    """Lets one load at a time go on from here, until its commit; readers of the ledger are not held up."""
+    """Lock the ledger until the commit, so that loads run one at a time from here. Readers of the ledger do not wait."""
     connection.execute(text(f"LOCK TABLE {ledger_table().fullname} IN EXCLUSIVE MODE"))
 
 
 def newest(connection: Connection) -> Loaded:
-    """The newest load."""
+    """Return the newest load."""
     return _first(connection, _newest_first(ledger_table()))
 
 
 def newest_below(connection: Connection, batch_seq: int) -> Loaded:
-    """The newest load that brought in nothing of this batch or of a later one; the empty `Loaded` when there is none."""
+    """Return the newest load that contains only batches before this batch; the empty `Loaded` if there is none."""
     ledger = ledger_table()
     return _first(connection, _newest_first(ledger).where(ledger.c.through_batch_seq < batch_seq))
 
 
 def append(connection: Connection, plan: LoadPlan, changed: Mapping[str, int], facts: Mapping[str, Table]) -> None:
-    """Notes the plan's load as the newest; its number is above every number that was ever in use."""
+    """Write the plan's load as the newest. Its number is higher than every number that was ever used."""
     last_record_ids = {
         name: connection.scalar(select(func.coalesce(func.max(fact.primary_key.columns[0]), 0))) for name, fact in facts.items()
     }
@@ -50,16 +51,16 @@ def append(connection: Connection, plan: LoadPlan, changed: Mapping[str, int], f
 
 
 def forget_after(connection: Connection, base: Loaded) -> None:
-    """Removes every load after `base`."""
+    """Delete every load after `base`."""
     ledger = ledger_table()
     connection.execute(delete(ledger).where(ledger.c.load_seq > base.load_seq))
     outcome.check_gone(connection, ledger, ledger.c.load_seq > base.load_seq)
 
 
 def move_boundaries(connection: Connection, contract: Contract, fact: Table, staged: Table, base: Loaded) -> None:
-    """Notes with each load after `base` where its rows of a fact end now, after a backfill appended rows in its rows' place.
+    """Write, for each load after `base`, the highest record id that its rows of a fact have now, after a backfill has replaced the rows.
 
-    The sequence gives ids in the order of batches, maybe with gaps: the row that is the nth by batch has the nth id.
+    The sequence gives ids in the order of batches, with possible gaps: the nth row by batch has the nth id.
     """
     ledger, record_id = ledger_table(), fact.c[contract.key]
     before = base.last_record_ids.get(contract.table, 0)
@@ -69,7 +70,7 @@ def move_boundaries(connection: Connection, contract: Contract, fact: Table, sta
     batches = select(rows.c.batch_seq, through.label("nth")).group_by(rows.c.batch_seq).subquery()
     ends = select(batches.c.batch_seq, ids.c.id, null().label("load_seq")).join(ids, ids.c.nth == batches.c.nth)
     loads = select(ledger.c.through_batch_seq, literal(before), ledger.c.load_seq).where(ledger.c.load_seq > base.load_seq)
-    # A load ends where the last batch that it is through ends: a running maximum over both, in one pass.
+    # A load ends where its last batch ends: a running maximum over batches and loads, in one pass.
     both = union_all(ends, loads).subquery()
     running = select(both.c.load_seq, func.max(both.c.id).over(order_by=both.c.batch_seq).label("id")).subquery()
     moved = connection.execute(
@@ -81,10 +82,10 @@ def move_boundaries(connection: Connection, contract: Contract, fact: Table, sta
     outcome.check_ledger(connection, ledger, moved.rowcount == after)
 
 
-def _newest_first(ledger: Table) -> Select:
+def _newest_first(ledger: Table) -> Select[Any]:
     return select(*(ledger.c[column.name] for column in fields(Loaded))).order_by(ledger.c.load_seq.desc()).limit(1)
 
 
-def _first(connection: Connection, loads: Select) -> Loaded:
+def _first(connection: Connection, loads: Select[Any]) -> Loaded:
     row = connection.execute(loads).first()
     return Loaded(*row) if row else Loaded()

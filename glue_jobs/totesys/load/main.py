@@ -1,4 +1,4 @@
-"""What the load job does, with real clients: loads what publishes brought into the warehouse, all eleven tables in one transaction."""
+"""Run the load with real clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from totesys.runtime.spark_session import spark_session
 
 
 def main(argv: Sequence[str]) -> None:
-    """Load every publish that waits, if any does."""
+    """Load all batches that the warehouse lacks, if there are any."""
     arguments = parse_arguments(LoadArguments, argv)
     LoadJob(
         project=arguments.project,

@@ -1,11 +1,11 @@
-"""The transaction that makes a load: staged rows checked, dimensions merged, facts appended or let wait, the ledger written, staging
-dropped."""
+"""Run the transaction of a load: check staged rows, merge dimensions, append facts or let them wait, write the ledger, drop staging."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Select, Table, exists, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -25,7 +25,10 @@ _log = logging.getLogger(__name__)
 
 
 def merge(connection: Connection, plan: LoadPlan, warehouse: dict[str, Contract], tell: Tell, staged: Staged) -> bool:
-    """Brings the staged rows in, and those that wait no longer. All or nothing; False and nothing when another load was first."""
+    """Bring in the staged rows, and the waiting rows whose parents have come, all or nothing.
+
+    Return False, without a change, when another load was first.
+    """
 
     def load(floors: Floors) -> None:
         stars = warehouse_tables(warehouse)
@@ -40,16 +43,16 @@ def merge(connection: Connection, plan: LoadPlan, warehouse: dict[str, Contract]
 def in_one_transaction(
     connection: Connection, plan: LoadPlan, warehouse: dict[str, Contract], staged: Staged, work: Callable[[Floors], None]
 ) -> bool:
-    """Takes the ledger, checks what is staged, does the work and drops staging. False when the warehouse is not what the plan was made for.
+    """Lock the ledger, check the staged rows, do the work and drop staging. Return False when the warehouse has changed since the plan.
 
-    RetriableError or BadDataError when a staging table does not hold what it must; then, as after any error, nothing was changed.
+    RetriableError or BadDataError when a staging table does not hold the expected rows. After any error, nothing was changed.
     """
     with connection.begin():
         ledger.lock(connection)
         loaded = ledger.newest(connection)
         if (loaded, tombstones.tombstoned(connection)) != (plan.loaded, plan.tombstoned):
             staging.drop(connection, staged.tables.values())
-            _log.info("another load brought in publish %d meanwhile: this one steps back", loaded.publish_seq)
+            _log.info("another load brought in publish %d meanwhile: this load starts over", loaded.publish_seq)
             return False
         for table, staging_table in staged.tables.items():
             _check(connection, table, staging_table, _identity(table, warehouse), staged.rows[table])
@@ -79,10 +82,10 @@ def bring_in(
     base: Loaded,
     floors: Floors,
 ) -> dict[str, int]:
-    """Merges and appends everything staged, parents first, and says how many rows of each table changed.
+    """Merge and append all staged rows, parents first. Return how many rows of each table changed.
 
-    Of the facts in `floors`, waiting rows go in as well when they can, after the load `base`. Alerts tell of new rows that wait.
-    FatalError when a table does not hold what was written to it.
+    For the facts in `floors`, waiting rows whose parents have come go in too, after the load `base`. Alerts report new rows that wait.
+    FatalError when a table does not hold the rows that were written to it.
     """
     changed = {}
     for table, contract in warehouse.items():
@@ -108,17 +111,17 @@ def bring_in(
 
 
 def _refuse_unknown_facts(connection: Connection, facts: Iterable[Table]) -> None:
-    """A ledger without rows beside facts with rows is a lost ledger: a load from the start would bring every fact in twice."""
+    """Raise FatalError when facts have rows but the ledger has none. The ledger was lost: a first load would bring in every fact twice."""
     for fact in facts:
         if connection.scalar(select(exists(select(fact)))):
             raise FatalError(
-                f"warehouse table {fact.fullname} has rows, but {ledger_table().fullname} has none: restore the ledger, or make the"
-                " warehouse anew from the lake by scripts/totesys backfill"
+                f"warehouse table {fact.fullname} has rows, but {ledger_table().fullname} has none: restore the ledger, or rebuild the"
+                " warehouse from the lake with scripts/totesys backfill"
             )
 
 
 def _identity(table: str, warehouse: Mapping[str, Contract]) -> list[str]:
-    """The columns that tell the rows of a staging table apart."""
+    """Return the columns that identify a row of a staging table."""
     if table == TOMBSTONE:
         return ["source_table", "key"]
     contract = warehouse[table]
@@ -126,20 +129,20 @@ def _identity(table: str, warehouse: Mapping[str, Contract]) -> list[str]:
 
 
 def _check(connection: Connection, table: str, staged: Table, identity: list[str], expected: int) -> None:
-    """Staging must hold each expected row once: a crash of the server empties it, and a retried Spark task writes twice."""
+    """Check that staging holds each expected row once. A crash of the server empties it, and a retried Spark task writes rows twice."""
     copies = select(func.count().label("copies")).select_from(staged).group_by(*(staged.c[name] for name in identity)).subquery()
     rows, distinct = connection.execute(select(func.coalesce(func.sum(copies.c.copies), 0), func.count())).one()
     if rows != expected:
-        raise RetriableError(f"{staged.fullname} holds {rows} rows instead of {expected}; nothing was loaded, the next run stages afresh")
+        raise RetriableError(f"{staged.fullname} holds {rows} rows instead of {expected}. Nothing was loaded: the next run stages again")
     if distinct != expected:
         raise BadDataError(
-            f"the lake holds {expected - distinct} rows of {table} twice (same {', '.join(identity)});"
-            " nothing was loaded: see what the last publish wrote"
+            f"the lake holds {expected - distinct} rows of {table} twice (same {', '.join(identity)})."
+            " Nothing was loaded: look at what the last publish wrote"
         )
 
 
 def _upsert(contract: Contract, target: Table, staged: Table) -> Insert:
-    """Rows as they are now. A row that is the same already is not written again."""
+    """Return the statement that merges staged rows into a dimension. A row that is equal already is not written again."""
     rows = insert(target).from_select(*_lake_columns(contract, staged))
     values = [column.name for column in contract.lake_columns if column.name != contract.key]
     return rows.on_conflict_do_update(
@@ -149,6 +152,6 @@ def _upsert(contract: Contract, target: Table, staged: Table) -> Insert:
     )
 
 
-def _lake_columns(contract: Contract, staged: Table) -> tuple[list[str], Select]:
+def _lake_columns(contract: Contract, staged: Table) -> tuple[list[str], Select[Any]]:
     names = [column.name for column in contract.lake_columns]
     return names, select(*(staged.c[name] for name in names)).order_by(staged.c[contract.key])

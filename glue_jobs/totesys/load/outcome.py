@@ -1,6 +1,6 @@
-"""Check what a load's transaction has left in the tables. A trigger or rule may drop or change a row, and no statement fails.
+"""Check the tables at the end of a load's transaction. A trigger or rule may drop or change a row without making a statement fail.
 
-Every check raises FatalError and names the table; then nothing was loaded, and the next load brings the rows in.
+Every check raises FatalError that names the table. Then nothing was loaded, and the next load brings the rows in.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def check_gone(connection: Connection, table: Table, *deleted: ColumnElement[boo
 
 
 def check_settled(connection: Connection, waiting: Table, unsettled: ColumnElement[bool]) -> None:
-    """Check that no waiting row should have gone in by now, and that none names other parents than the ones it lacks."""
+    """Check that every waiting row still has to wait, and that it names exactly the parents that it lacks."""
     count = connection.scalar(select(func.count()).select_from(waiting).where(unsettled))
     if count:
         raise _refusal(connection, [waiting], f"has {count} rows that still differ from what the update should have made of them")
 
 
 def check_tombstones(connection: Connection, rebuilt: Sequence[str], staged: Table | None) -> None:
-    """Check that each staged key that is deleted has a tombstone, and no other staged key. Tables in `rebuilt` have no others."""
+    """Check that exactly the deleted ones of the staged keys have tombstones. Tables in `rebuilt` must have no further tombstones."""
     tombstone = tombstone_table()
     surplus: ColumnElement[bool] = tombstone.c.source_table.in_(rebuilt)
     if staged is not None:
@@ -72,23 +72,23 @@ def check_tombstones(connection: Connection, rebuilt: Sequence[str], staged: Tab
 
 
 def check_reinserted(connection: Connection, fact: str, after: int, staged: Table | None) -> None:
-    """Check that every staged version that repeats the version before is noted, and no other version after batch `after`."""
+    """Check that exactly the staged versions that repeat the version before them are recorded, for batches after `after`."""
     reinserted = reinserted_version_table()
     noted = connection.scalar(select(func.count()).where(reinserted.c.fact_table == fact, reinserted.c.batch_seq > after))
     wanted = 0 if staged is None else connection.scalar(select(func.count()).where(staged.c.is_reinserted))
     if noted != wanted:
-        raise _refusal(connection, [reinserted], f"notes {noted} of {wanted} versions of {fact} that repeat the one before")
+        raise _refusal(connection, [reinserted], f"has {noted} of {wanted} versions of {fact} that repeat the version before them")
 
 
 def check_ledger(connection: Connection, ledger: Table, is_written: bool) -> None:
-    """Raise unless the ledger has what was written to it: the ledger decides what the next load brings in."""
+    """Raise unless the ledger holds what was written to it. The ledger decides what the next load brings in."""
     if not is_written:
         raise _refusal(connection, [ledger], "does not have what was written to it")
 
 
 def _refusal(connection: Connection, tables: Sequence[Table], what: str) -> FatalError:
     actors = connection.scalars(_ACTORS, {"tables": [table.fullname for table in tables]}).all()
-    found = f"Look at {', '.join(actors)}" if actors else "Look for a trigger, a rule or a default that does it"
+    found = f"Look at {', '.join(actors)}" if actors else "Look for a trigger, a rule or a default that does this"
     return FatalError(
         f"warehouse table {tables[0].fullname} {what}: something in the warehouse keeps rows out or changes them. Nothing was loaded."
         f" {found}; drop or disable it, and the next load brings everything in"

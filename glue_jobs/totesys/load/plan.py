@@ -1,7 +1,7 @@
-"""What a load has to bring in: the difference between the newest publish and the ledger. Pure values, no client.
+"""Plan a load: the difference between the newest publish and the ledger. Pure values, no client.
 
-What identifies work is the batch. A lake that was made anew from the same ingestion bucket has the same rows in each batch, whatever
-the numbers of its publishes are, and any of its publishes goes on where a load from another has ended.
+Work is identified by its batch. A lake that was rebuilt from the same ingestion bucket has the same rows in each batch, whatever the
+numbers of its publishes are. So a load from any of its publishes continues where an earlier load has ended.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from totesys.lake.manifests import NO_PUBLISH, PartitionState, PublishManifest
 
 @dataclass(frozen=True)
 class Loaded:
-    """One load, as its row of the ledger says; all zero stands for a warehouse before the first.
+    """One load, as its row of the ledger says. All fields are zero before the first load.
 
     lake_id          id of the first batch of the ingestion bucket that all rows come from
     last_record_ids  fact table -> highest record id after the load
@@ -31,7 +31,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class LakeRows:
-    """Rows of one table of the lake: those of `partitions` whose batch is above `after` and not above `through`."""
+    """Rows of one lake table: the rows in `partitions` of the batches above `after`, up to `through`."""
 
     partitions: tuple[PartitionState, ...]
     after: int
@@ -39,18 +39,19 @@ class LakeRows:
 
     @property
     def in_files(self) -> int:
-        """Rows in the files of the partitions, as the manifest counts them."""
+        """Return the rows in the files of the partitions, as the manifest counts them."""
         return sum(state.rows for state in self.partitions)
 
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """One load: which rows of `publish` go in.
+    """One load: the rows of `publish` to bring in.
 
-    loaded, tombstoned  what the warehouse must still say when they do: its newest load, and the source tables with tombstones
-    after_batch_seq     rows of this batch and of older ones are in already, and stay
-    stars               warehouse table -> rows to bring in
-    mirrors             source table -> rows of its mirror that may make or end tombstones
+    loaded           the warehouse's newest load when the plan was made; it must not have changed when the rows go in
+    tombstoned       the source tables with tombstones when the plan was made; likewise
+    after_batch_seq  rows of this batch and of older batches are in the warehouse already, and stay
+    stars            warehouse table -> rows to bring in
+    mirrors          source table -> rows of its mirror that may add or remove tombstones
     """
 
     publish: PublishManifest
@@ -61,22 +62,22 @@ class LoadPlan:
     mirrors: dict[str, LakeRows]
 
     def promised_rows(self, table: str) -> int | None:
-        """Rows of a star's table to load as the manifest counts them; None where it counts from another batch on."""
+        """Return how many rows of a star's table the manifest says are new; None if it counts from a different batch."""
         rows, publish = self.stars[table], self.publish
         is_counted = (rows.after, rows.through) == (publish.after_batch_seq, publish.through_batch_seq)
         return publish.new_rows.get(table, 0) if is_counted else None
 
     def is_revivable(self, source_table: str) -> bool:
-        """Whether living rows of the mirror problem too: one may have a tombstone in the warehouse, which then must go."""
-        return source_table in self.tombstoned and not self.is_anew(source_table)
+        """Return whether living rows of the mirror are needed too: their keys may have tombstones, which must be removed."""
+        return source_table in self.tombstoned and not self.is_rebuilt(source_table)
 
-    def is_anew(self, source_table: str) -> bool:
-        """Whether the table's tombstones are made anew from all of its mirror."""
+    def is_rebuilt(self, source_table: str) -> bool:
+        """Return whether the table's tombstones are rebuilt from its whole mirror."""
         return self.mirrors[source_table].after == 0
 
 
 def plan_load(publish: PublishManifest | None, loaded: Loaded, tombstoned: frozenset[str] = frozenset()) -> LoadPlan | None:
-    """What to load; None when the warehouse has it all. Errors as of `check_lake`."""
+    """Return what to load; None when the warehouse holds everything. Errors as of `check_lake`."""
     publish = publish or NO_PUBLISH
     check_lake(publish, loaded)
     after, through = loaded.through_batch_seq, publish.through_batch_seq
@@ -92,29 +93,35 @@ def plan_load(publish: PublishManifest | None, loaded: Loaded, tombstoned: froze
 
 
 def check_lake(publish: PublishManifest, loaded: Loaded) -> None:
-    """FatalError when the warehouse was loaded from another ingestion bucket, RetriableError when the lake is behind the warehouse."""
+    """Check that the lake fits the warehouse.
+
+    FatalError when the warehouse was loaded from another ingestion bucket. RetriableError when the lake is behind the warehouse.
+    """
     if publish.seq and loaded.load_seq and publish.lake_id != loaded.lake_id:
         raise FatalError(
             f"the warehouse was loaded from the lake that begins with batch {loaded.lake_id}, but this lake begins with batch"
-            f" {publish.lake_id}: give the job the bucket that belongs to the warehouse, or make the warehouse anew from this one by"
+            f" {publish.lake_id}: give the job the bucket that belongs to the warehouse, or rebuild the warehouse from this lake with"
             " scripts/totesys backfill"
         )
     if publish.through_batch_seq < loaded.through_batch_seq:
         raise RetriableError(
-            f"the warehouse holds batch {loaded.through_batch_seq}, but the lake is through batch {publish.through_batch_seq} only, as it"
-            " may be after a loss of the processed bucket; nothing was loaded. The next tick's transform brings the lake on from the landed"
-            " batches; if they are lost too, scripts/totesys backfill makes the warehouse anew from what the lake has"
+            f"the warehouse holds batch {loaded.through_batch_seq}, but the lake only holds batches through {publish.through_batch_seq}."
+            " The processed bucket may have been lost. Nothing was loaded: the next tick's transform rebuilds the lake from the landed"
+            " batches. If they are lost too, rebuild the warehouse from this lake with scripts/totesys backfill"
         )
 
 
 def newer_rows(lake: Mapping[str, Mapping[str, PartitionState]], table: str, after: int, through: int) -> LakeRows:
-    """The rows of a table above one batch and through another, in the partitions that have any above it."""
+    """Return the rows of a table above batch `after`, up to batch `through`, in the partitions that have rows above `after`."""
     states = lake.get(table, {}).values()
     return LakeRows(tuple(state for state in states if state.max_batch_seq > after), after, through)
 
 
 def mirror_rows(publish: PublishManifest, table: str, after: int, through: int, tombstoned: frozenset[str] = frozenset()) -> LakeRows:
-    """The same of a mirror, in partitions that have a tombstone, or may end one where the warehouse has some of the table."""
+    """Return the rows of a mirror, from those partitions that contain a tombstone or could remove one.
+
+    A partition can remove a tombstone only if the warehouse has tombstones of the table.
+    """
     rows = newer_rows(publish.mirror, table, after, through)
     if after and table in tombstoned:
         return rows

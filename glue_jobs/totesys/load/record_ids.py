@@ -1,4 +1,4 @@
-"""Record ids: the keys of facts, which a sequence of the warehouse gives. The latest version of a row must have the highest id.
+"""Reserve record ids: the keys of facts, which a sequence in the warehouse gives. The latest version of a row must have the highest id.
 
 A restart, a restore or copied rows can leave the sequence below ids that are in use. So each load first reads the sequence, and moves it
 if it is too low.
@@ -7,6 +7,7 @@ if it is too low.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from sqlalchemy import Connection, Row, Table, func, select, text
 
@@ -18,7 +19,7 @@ from totesys.warehouse.models import PUBLIC_SCHEMA
 _log = logging.getLogger(__name__)
 
 
-# PostgreSQL records as dependencies both an identity's own sequence and the sequence that a default calls, serial or not.
+# PostgreSQL records both as dependencies: an identity column's own sequence, and the sequence that a default calls (serial or not).
 _SEQUENCE = text("""
 SELECT format('%I.%I', n.nspname, s.relname) AS name, q.seqincrement AS step, q.seqmax AS highest, format_type(a.atttypid, NULL) AS type
 FROM pg_attribute AS a
@@ -34,22 +35,22 @@ WHERE a.attrelid = CAST(:table AS regclass) AND a.attname = :key
 
 
 def forget_cached(connection: Connection) -> None:
-    """Forget the ids that the session has cached: another load may have given higher ones since."""
+    """Forget the ids that the session has cached, since another load may have given higher ids."""
     connection.execute(text("DISCARD SEQUENCES"))
 
 
 def reserve(connection: Connection, contract: Contract, fact: Table, last: int, rows: int) -> int:
-    """Return the highest id in use, and make the sequence continue above it. `last` is the highest id that the newest load gave.
+    """Make the sequence continue above the highest id in use, and return that id. `last` is the highest id of the newest load.
 
-    The caller holds the ledger's lock, so nobody else appends. A rollback does not move the sequence back, which does no harm. FatalError
-    when the sequence or the column has fewer ids left than `rows`.
+    The caller holds the ledger's lock, so no other load appends. A rollback does not move the sequence back, which does no harm.
+    FatalError when the sequence or the column has fewer ids left than `rows`.
     """
     key = fact.primary_key.columns[0]
     floor = max(connection.scalar(select(func.coalesce(func.max(key), 0))) or 0, last)
     sequence = connection.execute(_SEQUENCE, {"table": fact.fullname, "key": key.name}).first()
     if sequence is None or sequence.step < 1:
-        return floor  # no sequence that we could move; check_appended checks the ids afterwards
-    # The name comes from the server's catalog, quoted by it.
+        return floor  # there is no sequence to move; check_appended checks the ids afterwards
+    # The name comes from the server's catalog, which quotes it.
     last_value, is_called = connection.execute(text(f"SELECT last_value, is_called FROM {sequence.name}")).one()  # nosec B608
     upcoming = last_value + sequence.step if is_called else last_value
     highest = min(sequence.highest, 2 ** (INTEGER_BITS[sequence.type] - 1) - 1)
@@ -62,7 +63,7 @@ def reserve(connection: Connection, contract: Contract, fact: Table, last: int, 
     return floor
 
 
-def _no_ids_left(contract: Contract, fact: Table, sequence: Row, floor: int, left: int, rows: int, last_value: int) -> str:
+def _no_ids_left(contract: Contract, fact: Table, sequence: Row[Any], floor: int, left: int, rows: int, last_value: int) -> str:
     key = fact.primary_key.columns[0]
     cure = []
     if sequence.type != "bigint":
@@ -72,7 +73,7 @@ def _no_ids_left(contract: Contract, fact: Table, sequence: Row, floor: int, lef
         ]
     cure.append(f"ALTER SEQUENCE {sequence.name} AS bigint NO MAXVALUE")
     back = f"SELECT setval('{sequence.name}', {floor})" if floor else f"SELECT setval('{sequence.name}', 1, false)"
-    mistake = f" If somebody has set the sequence by mistake, set it back: {back}." if floor < last_value else ""
+    mistake = f" If somebody set the sequence too high by mistake, set it back: {back}." if floor < last_value else ""
     return (
         f"warehouse table {fact.fullname} has {left} record ids left, but {rows} rows need one: {sequence.name} is at {last_value},"
         f" and the highest id in use is {floor}. Nothing was loaded.{mistake} To get more ids, run these statements: {'; '.join(cure)}."

@@ -1,4 +1,4 @@
-"""Versions that repeat the version before them, in etl.reinserted_version. Without this table they would look like rows loaded twice."""
+"""Record versions that repeat the version before them, in etl.reinserted_version. Without that table they would look loaded twice."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from totesys.warehouse.models import reinserted_version_table
 
 
 def bring_in(connection: Connection, plan: LoadPlan, warehouse: Mapping[str, Contract], staged: Mapping[str, Table]) -> None:
-    """Notes the staged versions that repeat the one before them, in place of what is noted of the same batches: a backfill's rows are
-    known already."""
+    """Record the staged versions that repeat the version before them. They replace the records of the same batches, which a backfill
+    brings in again."""
     reinserted = reinserted_version_table()
     for table, rows in plan.stars.items():
         contract = warehouse[table]

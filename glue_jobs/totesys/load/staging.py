@@ -1,7 +1,7 @@
-"""Staging tables: the rows of one attempt, written by Spark in parallel, in tables that only this attempt reads.
+"""Stage the rows of one attempt: Spark writes them in parallel into staging tables that only this attempt reads.
 
-A session of the attempt bears its name for as long as the attempt lives. Tables of an attempt without a session are dead, and any load
-may drop them; so two loads at once never touch each other's.
+A session with the attempt's name exists as long as the attempt lives. Tables of an attempt without a session are dead, and any load may
+drop them. So two loads at once never touch each other's tables.
 """
 
 from __future__ import annotations
@@ -28,39 +28,39 @@ from totesys.runtime.spark_session import name_jobs
 from totesys.warehouse.models import ETL_SCHEMA, STAGING, TOMBSTONE, staging_table, tombstone_staging_table
 
 _log = logging.getLogger(__name__)
-_TABLES_AT_ONCE = 4  # the warehouse and Spark both have time for another table while one waits
-_WRITERS = 4  # sessions per table; the warehouse serves others too
-_ROWS_PER_WRITER = 100_000  # below it, one session is as fast
+_TABLES_AT_ONCE = 4  # while one table waits, the warehouse and Spark have time for another
+_WRITERS = 4  # sessions per table; the warehouse also serves other clients
+_ROWS_PER_WRITER = 100_000  # for fewer rows, one session is as fast
 _ROWS_PER_BATCH = 5_000
 
 
 def session_name(attempt: str) -> str:
-    """The application_name of an attempt's sessions, in pg_stat_activity for all to see."""
+    """Return the application_name of an attempt's sessions, which every role can see in pg_stat_activity."""
     return f"totesys-load-{attempt}"
 
 
 def drop_dead(connection: Connection) -> list[str]:
-    """Drops the staging tables of attempts that have no session any more, and returns their names."""
+    """Drop the staging tables of attempts that have no session any more. Return the tables' names."""
     with connection.begin():
         names = inspect(connection).get_table_names(schema=ETL_SCHEMA)
-        # Read after the names: an attempt is connected before its first table exists.
+        # Sessions are read after the tables' names, since an attempt connects before it creates its first table.
         alive = set(connection.scalars(text("SELECT application_name FROM pg_stat_activity")))
         found = [STAGING.fullmatch(name) for name in names]
         dead = [match[0] for match in found if match and session_name(match[1]) not in alive]
         for name in dead:
-            connection.execute(DropTable(Table(name, MetaData(schema=ETL_SCHEMA)), if_exists=True))  # unless another load was quicker
+            connection.execute(DropTable(Table(name, MetaData(schema=ETL_SCHEMA)), if_exists=True))  # another load may have dropped it
     return dead
 
 
 def create(connection: Connection, tables: Iterable[Table]) -> None:
-    """Creates the attempt's tables, all or none."""
+    """Create the attempt's tables, all or none."""
     with connection.begin():
         for table in tables:
             connection.execute(CreateTable(table))
 
 
 def drop(connection: Connection, tables: Iterable[Table]) -> None:
-    """Drops the attempt's tables, inside the caller's transaction."""
+    """Drop the attempt's tables, inside the caller's transaction."""
     for table in tables:
         connection.execute(DropTable(table))
 
@@ -69,7 +69,7 @@ def drop(connection: Connection, tables: Iterable[Table]) -> None:
 class StagingWriter:
     """Writes frames into staging tables over JDBC. `options` are the settings of its sessions (session.py).
 
-    The credentials have one certificate at most (authority.py).
+    The credentials have at most one certificate (authority.py).
     """
 
     credentials: Credentials
@@ -77,7 +77,8 @@ class StagingWriter:
     options: str
 
     def write(self, rows: DataFrame, table: Table, at_most: int) -> None:
-        """Appends the rows; each Spark task in a transaction of its own. `at_most` rows decide how many sessions write."""
+        """Append the rows. Each Spark task has its own transaction. `at_most` is the largest possible number of rows: it decides how many
+        sessions write."""
         writers = min(_WRITERS, ceil(at_most / _ROWS_PER_WRITER))
         _with_dates_as_text(rows).coalesce(writers).write.jdbc(self._url, str(table), mode="append", properties=self._properties)
 
@@ -88,14 +89,14 @@ class StagingWriter:
 
     @property
     def _authority(self) -> dict[str, str]:
-        """The certificate itself and not a file: the workers have none."""
+        """Return the driver's options for the certificate. They hold the certificate itself, since the workers have no file with it."""
         if not self.credentials.ca:
             return {}
         return {"sslfactory": "org.postgresql.ssl.SingleCertValidatingFactory", "sslfactoryarg": self.credentials.ca}
 
     @property
     def _properties(self) -> dict[str, str]:
-        """Here and not in the URL stands the password: Spark redacts properties of that name, but shows URLs in plans."""
+        """Return the driver's options. The password is here and not in the URL: Spark redacts this property, but shows URLs in plans."""
         return {
             "driver": "org.postgresql.Driver",
             "user": self.credentials.username,
@@ -106,22 +107,22 @@ class StagingWriter:
             "options": self.options,
             "reWriteBatchedInserts": "true",  # many rows per INSERT: 2.5 times as fast
             "batchsize": str(_ROWS_PER_BATCH),
-            "stringtype": "unspecified",  # the server casts text to the column's type: times of day, which are text in the lake, and dates
-            "logServerErrorDetail": "false",  # else a failed batch puts its rows into the exception, and so into the log
+            "stringtype": "unspecified",  # the server casts text to the column's type: dates, and times of day, which are text in the lake
+            "logServerErrorDetail": "false",  # the default would put the rows of a failed batch into the exception and the log
             "tcpKeepAlive": "true",
             "connectTimeout": "10",
         }
 
 
 def _with_dates_as_text(rows: DataFrame) -> DataFrame:
-    """The rows with each date as YYYY-MM-DD. Spark hands dates to JDBC as java.sql.Date, which has no 1582-10-05 to 1582-10-14."""
+    """Return the rows with each date as text (YYYY-MM-DD). Spark uses java.sql.Date for JDBC, which lacks 1582-10-05 to 1582-10-14."""
     texts = {name: F.col(name).cast("string") for name, kind in rows.dtypes if kind == "date"}
     return rows.withColumns(texts) if texts else rows
 
 
 @dataclass(frozen=True)
 class Staged:
-    """What an attempt has staged for a plan: its tables, by warehouse table or `tombstone`, and how many rows each must hold."""
+    """What an attempt has staged for a plan: by warehouse table or `tombstone`, its staging tables and how many rows each must hold."""
 
     tables: Mapping[str, Table]
     rows: Mapping[str, int]
@@ -129,7 +130,7 @@ class Staged:
 
 @dataclass(frozen=True)
 class Staging:
-    """One attempt's staging of plans from a processed bucket. `spark` is asked for a session when there are files to read."""
+    """One attempt's staging of plans from a processed bucket. `spark` returns a session; it is called only if there are files to read."""
 
     bucket: str
     contracts: Contracts
@@ -137,14 +138,14 @@ class Staging:
     writer: StagingWriter
 
     def tables(self, plan: LoadPlan) -> dict[str, Table]:
-        """The staging tables that the plan needs, by warehouse table; with `tombstone` when there are mirrors to read."""
+        """Return the staging tables that the plan needs, by warehouse table; also `tombstone` if there are mirrors to read."""
         tables = {table: staging_table(self.contracts.warehouse[table], self.writer.attempt) for table in plan.stars}
         if any(rows.partitions for rows in plan.mirrors.values()):
             tables[TOMBSTONE] = tombstone_staging_table(self.writer.attempt)
         return tables
 
     def fill(self, plan: LoadPlan, tables: Mapping[str, Table]) -> Staged:
-        """Writes all of them, a few at once."""
+        """Write the plan's rows into the staging tables, a few tables at once."""
         written = [table for table in tables if table == TOMBSTONE or plan.stars[table].partitions]
         rows = dict.fromkeys(tables, 0)
         if not written:

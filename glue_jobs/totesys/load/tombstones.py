@@ -1,4 +1,4 @@
-"""Tombstones in the warehouse, etl.tombstone: keys deleted at the source, whose rows the warehouse keeps."""
+"""Maintain the tombstones in the warehouse, etl.tombstone: keys deleted at the source, whose rows the warehouse keeps."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _log = logging.getLogger(__name__)
 
 
 def tombstoned(connection: Connection) -> frozenset[str]:
-    """The source tables that have tombstones."""
+    """Return the source tables that have tombstones."""
     return frozenset(connection.scalars(select(tombstone_table().c.source_table).distinct()))
 
 
 def bring_in(connection: Connection, plan: LoadPlan, staged: Table | None) -> None:
-    """Makes the tombstones what the plan's mirrors say; `staged` holds keys and their state, or is None when no mirror had to be read."""
+    """Make the tombstones match the plan's mirrors. `staged` holds keys and their state; None if no mirror had to be read."""
     tombstone = tombstone_table()
-    anew = [table for table in plan.mirrors if plan.is_anew(table)]
-    if anew:
-        connection.execute(delete(tombstone).where(tombstone.c.source_table.in_(anew)))
+    rebuilt = [table for table in plan.mirrors if plan.is_rebuilt(table)]
+    if rebuilt:
+        connection.execute(delete(tombstone).where(tombstone.c.source_table.in_(rebuilt)))
     if staged is not None:
         _apply(connection, staged)
-    outcome.check_tombstones(connection, anew, staged)
+    outcome.check_tombstones(connection, rebuilt, staged)
 
 
 def _apply(connection: Connection, staged: Table) -> None:
@@ -40,4 +40,4 @@ def _apply(connection: Connection, staged: Table) -> None:
     revived = delete(tombstone).where(
         tombstone.c.source_table == staged.c.source_table, tombstone.c.key == staged.c.key, ~staged.c.is_deleted
     )
-    _log.info("tombstones: %d set, %d ended", made, connection.execute(revived).rowcount)
+    _log.info("tombstones: %d added, %d removed", made, connection.execute(revived).rowcount)

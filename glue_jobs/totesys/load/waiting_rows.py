@@ -1,18 +1,20 @@
-"""Versions of facts that wait for their parents, in the tables etl.waiting_*: they go in with the first load that finds the parents there.
+"""Fact versions that wait for their parents, in the tables etl.waiting_*. They go in with the first load that finds their parents.
 
-A version waits as well while an earlier one of its key does, so that the latest has the highest record id. What has gone in is kept, with
-the load after which it did: a backfill from a batch lets it wait again where it must.
+A version also waits while an earlier version of its key waits, so that the latest version has the highest record id. Versions that have
+gone in stay in these tables, with the load after which they went in: a backfill may have to let them wait again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
     Select,
+    SelectBase,
     Table,
     and_,
     case,
@@ -36,9 +38,9 @@ from totesys.warehouse.models import waiting_table
 
 
 def bring_in(connection: Connection, contract: Contract, stars: Mapping[str, Table], staged: Table | None, base: Loaded) -> int:
-    """Appends what waits for nothing, of the waiting and of the staged rows, in the order of batch and key; the serial follows it.
+    """Append the waiting and the staged rows that lack no parent, in the order of batch and key. Return how many went in.
 
-    The others wait. `base` is the load after which the rows go in. Returns how many went in.
+    The record ids follow that order. All other rows wait. `base` is the load after which the rows go in.
     """
     waiting, fact = waiting_table(contract), stars[contract.table]
     still = update(waiting).where(waiting.c.went_in_after.is_(None))
@@ -58,22 +60,22 @@ def bring_in(connection: Connection, contract: Contract, stars: Mapping[str, Tab
     return rows_in
 
 
-def entered(contract: Contract, staged: Table, base: Loaded) -> Select:
-    """The batch_seq of each row that a backfill brought in after its base."""
+def entered(contract: Contract, staged: Table, base: Loaded) -> Select[Any]:
+    """Return the batch_seq of each row that a backfill brought in after its base."""
     waiting = waiting_table(contract)
     released = select(waiting).where(waiting.c.went_in_after == base.load_seq).subquery()
     return select(_entering(contract, staged, released).subquery().c.batch_seq)
 
 
-def begin_anew(connection: Connection, contract: Contract, base: Loaded) -> None:
-    """What waited after `base` waits again; what came later is forgotten, since it comes from the lake again."""
+def reset(connection: Connection, contract: Contract, base: Loaded) -> None:
+    """Let the rows that waited after `base` wait again. Delete rows of later batches, which come from the lake again."""
     waiting = waiting_table(contract)
     connection.execute(delete(waiting).where(waiting.c.batch_seq > base.through_batch_seq))
     connection.execute(update(waiting).where(waiting.c.went_in_after >= base.load_seq).values(went_in_after=None))
 
 
 def alert(connection: Connection, contract: Contract, after: int, through: int) -> Alert | None:
-    """What a person must hear of the rows of batches above `after` that wait; None when none does."""
+    """Return the alert for waiting rows of batches above `after`; None if there are none."""
     waiting = waiting_table(contract)
     new = [waiting.c.went_in_after.is_(None), waiting.c.batch_seq > after]
     rows = connection.scalar(select(func.count()).select_from(waiting).where(*new))
@@ -81,16 +83,16 @@ def alert(connection: Connection, contract: Contract, after: int, through: int) 
         return None
     dimension = func.unnest(waiting.c.waits_for).label("dimension")
     counts = connection.execute(select(dimension, func.count()).where(*new).group_by(dimension).order_by(dimension))
-    parents = ", ".join(f"{name} ({count})" for name, count in counts) or "an earlier version of theirs"
+    parents = ", ".join(f"{name} ({count})" for name, count in counts) or "an earlier version of the same key"
     return Alert(
         "rows wait for a parent", contract.table, through,
-        f"{contract.table}: {rows} rows wait for rows that the warehouse does not have, of {parents}. Nothing is lost: they go in by"
-        f" themselves once the parents come. See them: scripts/totesys deadletters list",
+        f"{contract.table}: {rows} rows wait for parents that the warehouse lacks: {parents}. Nothing is lost: the rows go in by"
+        f" themselves once the parents come. To see the rows: scripts/totesys deadletters list",
     )  # fmt: skip
 
 
 def count_waiting(connection: Connection, contracts: Contracts) -> int:
-    """Rows that wait now."""
+    """Return how many rows of all facts wait now."""
     with connection.begin():
         return sum(count(connection, contract) for contract in contracts.facts.values())
 
@@ -101,13 +103,13 @@ def count(connection: Connection, contract: Contract) -> int:
     return connection.scalar(select(func.count()).select_from(waiting).where(waiting.c.went_in_after.is_(None))) or 0
 
 
-def _entering(contract: Contract, staged: Table | None, released: FromClause) -> Select:
-    """The rows that go in: those released, and the staged ones that do not wait."""
+def _entering(contract: Contract, staged: Table | None, released: FromClause) -> SelectBase:
+    """Return the rows that go in: the released rows, and the staged rows that do not wait."""
     names = [column.name for column in contract.file_columns]
     old = select(*(released.c[name] for name in names))
     if staged is None:
         return old
-    return union_all(old, select(*(staged.c[name] for name in names)).where(~_is_known(contract, staged)))  # type: ignore[return-value]
+    return union_all(old, select(*(staged.c[name] for name in names)).where(~_is_known(contract, staged)))
 
 
 def _let_wait(
@@ -119,7 +121,7 @@ def _let_wait(
 
 
 def _missing(contract: Contract, rows: Table, stars: Mapping[str, Table]) -> ColumnElement[list[str]]:
-    """The dimensions that lack what a row refers to."""
+    """Return the dimensions that lack a row's parents."""
     lacks: dict[str, list[ColumnElement[bool]]] = {}
     for column in contract.columns:
         if column.references:
@@ -136,7 +138,7 @@ def _is_known(contract: Contract, staged: Table) -> ColumnElement[bool]:
 
 
 def _is_behind(contract: Contract, rows: Table) -> ColumnElement[bool]:
-    """Whether the version, or an earlier one of its key, lacks a parent."""
+    """Return whether the version, or an earlier version of its key, lacks a parent."""
     first, key = waiting_table(contract).alias("first"), contract.lake_key
     return exists().where(
         first.c.went_in_after.is_(None),

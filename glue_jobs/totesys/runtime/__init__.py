@@ -1,1 +1,1 @@
-"""What every job run has: arguments, what a person asks of the run, logs, metrics, alerts, secrets, shipped packages, the Spark session."""
+"""What every job run uses: arguments, the run request, logs, metrics, alerts, secrets, shipped packages, the Spark session."""

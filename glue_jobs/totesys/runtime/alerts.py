@@ -1,4 +1,4 @@
-"""Alerts: what a person must hear of though no job failed, as events on EventBridge; a rule of the stack brings them to people."""
+"""Send alerts: what a person must know although no job failed. They are events on EventBridge; a rule of the stack mails them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from totesys.errors import RetriableError
 from totesys.errors.aws import aws_call
 from totesys.runtime.logs import log_fields
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 EVENT_SOURCE = "totesys.alert"
 _PER_CALL = 10  # the most that PutEvents takes
@@ -20,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Alert:
-    """One alert. `kind` is the event's detail-type; `text` says what happened, where, and what to do, and holds no value of a row."""
+    """One alert. `kind` is the event's detail-type. `text` says what happened, where and what to do, and contains no value of a row."""
 
     kind: str  # "table held", "rows in the dead letter", "source changed", "rows wait for a parent" or "full read found a miss"
     table: str
@@ -28,12 +32,12 @@ class Alert:
     text: str
 
 
-def send(events: Any, project: str, alerts: Sequence[Alert]) -> None:
-    """Puts the alerts on the default event bus. They are sent before the commit that they tell of: one may come twice, none is lost."""
+def send(events: EventBridgeClient, project: str, alerts: Sequence[Alert]) -> None:
+    """Put the alerts on the default event bus, before the commit that they report. So an alert may come twice, but none is lost."""
     for alert in alerts:
         log.warning("alert, %s: %s", alert.kind, alert.text, extra=log_fields("alert", batch=alert.batch_seq, table=alert.table))
     for start in range(0, len(alerts), _PER_CALL):
-        entries = [
+        entries: list[PutEventsRequestEntryTypeDef] = [
             {
                 "Source": EVENT_SOURCE,
                 "DetailType": alert.kind,
@@ -45,9 +49,9 @@ def send(events: Any, project: str, alerts: Sequence[Alert]) -> None:
         with aws_call("sending an alert to EventBridge"):
             answer = events.put_events(Entries=entries)
         if answer["FailedEntryCount"]:
-            raise RetriableError("EventBridge did not take an alert: the next run sends it again")
+            raise RetriableError("EventBridge did not accept an alert: the next run sends it again")
 
 
 def _detail(alert: Alert) -> dict[str, Any]:
-    """The alert without double quotes and backslashes in its text: EventBridge puts it into quotes, and escapes nothing."""
+    """Return the alert without double quotes and backslashes in its text: EventBridge puts the text into quotes, and escapes nothing."""
     return {**asdict(alert), "text": alert.text.replace('"', "'").replace("\\", "/")}

@@ -1,18 +1,21 @@
-"""The jobs' arguments as Glue passes them: `--name value` pairs among options of Glue's own."""
+"""Parse the jobs' arguments as Glue passes them: `--name value` pairs among Glue's own options."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-Arguments = TypeVar("Arguments")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Arguments = TypeVar("Arguments", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
 class IngestArguments:
-    """What ingest is told. Inside a workflow Glue adds its name and run."""
+    """The arguments of ingest. Inside a workflow, Glue adds the workflow's name and run."""
 
     project: str
     ingestion_bucket: str
@@ -27,7 +30,7 @@ class IngestArguments:
 
 @dataclass(frozen=True)
 class TransformArguments:
-    """What transform is told. Inside a workflow Glue adds its name and run."""
+    """The arguments of transform. Inside a workflow, Glue adds the workflow's name and run."""
 
     project: str
     ingestion_bucket: str
@@ -40,7 +43,7 @@ class TransformArguments:
 
 @dataclass(frozen=True)
 class LoadArguments:
-    """What load is told. Inside a workflow Glue adds its name and run."""
+    """The arguments of load. Inside a workflow, Glue adds the workflow's name and run."""
 
     project: str
     processed_bucket: str
@@ -50,9 +53,9 @@ class LoadArguments:
 
 
 def parse_arguments(arguments: type[Arguments], argv: Sequence[str]) -> Arguments:
-    """The dataclass filled from the command line, Glue's own options left aside; exits 2 naming what is missing."""
+    """Return the dataclass, filled from the command line. Glue's own options are ignored. Exits 2 and names what is missing."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    for item in fields(arguments):  # type: ignore[arg-type]
+    for item in fields(arguments):
         parser.add_argument(f"--{item.name}", required=item.default is MISSING)
     known, _ = parser.parse_known_args(list(argv))
     return arguments(**{name: value for name, value in vars(known).items() if value is not None})

@@ -1,4 +1,4 @@
-"""How every job starts and ends: its log lines, its metrics, and a failure's one line where Glue shows it (the last line of stderr)."""
+"""Start and end a job: set up its log, put its metrics, and report a failure in one line where Glue shows it (the last line of stderr)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 
 def run_job(job: str, main: Callable[[Sequence[str]], None], argv: Sequence[str], glues_boto3: str = "none") -> None:
-    """Run a job's main. Return when it succeeded: Glue counts every SystemExit as a failure, whatever its code.
+    """Run a job's main. Return if it succeeds: Glue counts every SystemExit as a failure, whatever its code.
 
-    `glues_boto3` is the version of Glue's own boto3. The first log line names it, beside the shipped version that is used.
+    `glues_boto3` is the version of Glue's own boto3. The first log line names it beside the shipped version, which is used.
 
-    Raises SystemExit with one line that says what happened, where and what to do. The traceback of an unforeseen error is printed before.
+    Raises SystemExit with one line that says what happened, where and what to do. An unforeseen error's traceback is printed first.
     """
     parser = ArgumentParser(allow_abbrev=False)
     for name in ("project", "JOB_RUN_ID", "WORKFLOW_RUN_ID"):
@@ -34,7 +34,7 @@ def run_job(job: str, main: Callable[[Sequence[str]], None], argv: Sequence[str]
     handler.setFormatter(JsonLines(job, given.JOB_RUN_ID or given.WORKFLOW_RUN_ID))
     counts = metrics.Counts()
     logging.basicConfig(level=logging.INFO, handlers=[handler, counts], force=True)
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # it would say of every client where it found its endpoint
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # at INFO it logs for every client where its endpoint comes from
     python, glibc = platform.python_version(), platform.libc_ver()[1]
     log.info("runs on Python %s, glibc %s, boto3 %s instead of Glue's %s", python, glibc, boto3.__version__, glues_boto3)
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What jobs say: one JSON object per line, with the same fields in every job, and never a value of a row or a secret."""
+"""Write the jobs' logs: one JSON object per line, with the same fields in every job. A log never contains a row's value or a secret."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ FIELDS = ("batch", "table", "event", "rows", "seconds")
 
 
 def log_fields(event: str, metrics: Mapping[str, float] | None = None, **fields: Any) -> dict[str, Any]:
-    """The `extra` of a log call: what happened, in a word or two, and of FIELDS what is known. `metrics` are counted (metrics.py)."""
+    """Return the `extra` of a log call: the event in a word or two, and the known FIELDS. `metrics` are counted (metrics.py)."""
     return {"event": event, "metrics": metrics or {}, **fields}
 
 
 class JsonLines(logging.Formatter):
-    """A line of JSON per record: time (UTC, ISO 8601), level, job, run, FIELDS (null when they say nothing), message."""
+    """Formats a record as one line of JSON: time (UTC, ISO 8601), level, job, run, FIELDS (null if unknown), message."""
 
     def __init__(self, job: str, run: str | None) -> None:
         super().__init__()

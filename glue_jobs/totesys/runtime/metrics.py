@@ -1,13 +1,13 @@
-"""The jobs' metrics: counted from what they log, and put into CloudWatch once, when the job ends.
+"""Count the jobs' metrics from their log records, and put them into CloudWatch once, when the job ends.
 
-Namespace Totesys; every metric has the dimension Project.
+The namespace is Totesys. Every metric has the dimension Project.
     CaughtUp                   1 when no batch is pending: the heartbeat
-    Freshness                  seconds from the previous snapshot of a table to the commit that brought what came after it, a true upper
-                               bound for every change; with Table, and without it the worst
-    RowsRead, RowsWritten, RowsKeptOut, BytesWritten   with Job
+    Freshness                  seconds from a table's previous snapshot to the commit that loaded the changes after it: an upper bound for
+                               the age of every change; with the dimension Table, and without it as the worst of all tables
+    RowsRead, RowsWritten, RowsKeptOut, BytesWritten   with the dimension Job
     StageSeconds               how long the job took, with Job
-    Slowdown                   StageSeconds over its median of the last day, with Job; 0 for a run of less than a minute
-    HeldTables, DeadLetters, WaitingRows                what stands as it is now
+    Slowdown                   StageSeconds divided by its median of the last day, with Job; 0 for a run of less than a minute
+    HeldTables, DeadLetters, WaitingRows                current state
     Differences                what `totesys reconcile` found in a comparison; no job puts it
     OldestTransactionSeconds   for how long the source's oldest transaction has been the same
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
@@ -24,8 +24,13 @@ from botocore.config import Config
 from totesys.errors import PipelineError
 from totesys.errors.aws import aws_call
 
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.literals import StandardUnitType
+    from mypy_boto3_cloudwatch.type_defs import DimensionTypeDef, MetricDatumTypeDef
+
 NAMESPACE = "Totesys"
-_UNITS = {
+_UNITS: dict[str, StandardUnitType] = {
     "CaughtUp": "Count",
     "Freshness": "Seconds",
     "RowsRead": "Count",
@@ -41,16 +46,16 @@ _UNITS = {
 }
 _OF_JOB = {"RowsRead", "RowsWritten", "RowsKeptOut", "BytesWritten", "StageSeconds", "Slowdown"}
 _SUMMED = _OF_JOB
-_SHORT = 60.0  # seconds; below, start-up is most of a run, and twice of it is nothing to wake anybody for
+_SHORT = 60.0  # seconds; a shorter run is mostly start-up, and needs no alarm if it takes twice as long
 
-# Metrics are no reason to wait: by default, a job without a way to CloudWatch would try for minutes before it ends.
+# By default, a job that cannot reach CloudWatch would retry for minutes before it ends.
 _IMPATIENT = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
 
 log = logging.getLogger(__name__)
 
 
 class Counts(logging.Handler):
-    """Collects the metrics of a job's log records, by name and table: sums, or for what stands as it is the largest."""
+    """Collects the metrics of a job's log records, by name and table: sums, or the largest value for metrics of a state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,8 +69,8 @@ class Counts(logging.Handler):
                 value = before + value if name in _SUMMED else max(before, value)
             self.values[name, table] = value
 
-    def data(self, project: str, job: str) -> list[dict[str, Any]]:
-        """As PutMetricData takes them."""
+    def data(self, project: str, job: str) -> list[MetricDatumTypeDef]:
+        """Return the metrics as PutMetricData takes them."""
         values = dict(self.values)
         freshness = [value for (name, _), value in values.items() if name == "Freshness"]
         if freshness:
@@ -74,7 +79,7 @@ class Counts(logging.Handler):
 
 
 def put(project: str, job: str, counts: Counts, seconds: float) -> None:
-    """Puts what was counted. A failure is logged and nothing more: the work is done, and the alarms take silence for a failure."""
+    """Put the metrics into CloudWatch. A failure is only logged: the work is done, and the alarms treat missing metrics as a failure."""
     try:
         with aws_call("putting metrics into CloudWatch"):
             cloudwatch = boto3.client("cloudwatch", config=_IMPATIENT)
@@ -82,10 +87,10 @@ def put(project: str, job: str, counts: Counts, seconds: float) -> None:
             counts.values["Slowdown", None] = _slowdown(cloudwatch, project, job, seconds)
             cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=counts.data(project, job))
     except PipelineError as error:
-        log.warning("no metrics of this run: %s", error)
+        log.warning("this run's metrics are lost: %s", error)
 
 
-def _slowdown(cloudwatch: Any, project: str, job: str, seconds: float) -> float:
+def _slowdown(cloudwatch: CloudWatchClient, project: str, job: str, seconds: float) -> float:
     if seconds < _SHORT:
         return 0.0
     now = datetime.now(timezone.utc)
@@ -97,10 +102,10 @@ def _slowdown(cloudwatch: Any, project: str, job: str, seconds: float) -> float:
     return seconds / median if median else 0.0
 
 
-def _datum(name: str, value: float, project: str, job: str, table: str | None) -> dict[str, Any]:
+def _datum(name: str, value: float, project: str, job: str, table: str | None) -> MetricDatumTypeDef:
     return {"MetricName": name, "Dimensions": _dimensions(name, project, job, table), "Value": value, "Unit": _UNITS[name]}
 
 
-def _dimensions(name: str, project: str, job: str, table: str | None) -> list[dict[str, str]]:
+def _dimensions(name: str, project: str, job: str, table: str | None) -> list[DimensionTypeDef]:
     parts = {"Project": project, "Job": job if name in _OF_JOB else None, "Table": table}
     return [{"Name": part, "Value": text} for part, text in parts.items() if text]

@@ -1,25 +1,28 @@
-"""What a person asks of one run: the run properties that a command starts a workflow with."""
+"""The run request: what a person asks of one run. A command passes it as properties of the workflow run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from totesys.errors import FatalError
 from totesys.errors.aws import aws_call
 from totesys.lake.formats import RUN_REQUEST, refuse_newer
 
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
+
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What is asked of one workflow run. An ordinary run has the defaults.
+    """What a person asks of one workflow run. An ordinary run has the defaults.
 
     full            ingest reads every table in full
     accept_deletes  source tables that may lose any number of rows in this run
     replay          source tables whose dead letters are judged again: they are read in full
     backfill        whether transform rebuilds the lake from landed batches, and load the warehouse from the lake
-    backfill_table  the only table to rebuild, of the source or of the warehouse; all when None
-    backfill_from   the first batch to rebuild from; 1 is the first of all
+    backfill_table  the only table to rebuild, of the source or the warehouse; None for all tables
+    backfill_from   the first batch to rebuild from; 1 is the very first
     """
 
     full: bool = False
@@ -30,7 +33,7 @@ class RunRequest:
     backfill_from: int = 1
 
     def properties(self) -> dict[str, str]:
-        """Return the request as run properties. Only what differs from an ordinary run is there; an ordinary run has none."""
+        """Return the request as run properties: only those that differ from the defaults. An ordinary run has none."""
         texts = {
             "full": "true" if self.full else "",
             "accept_deletes": ",".join(sorted(self.accept_deletes)),
@@ -44,9 +47,9 @@ class RunRequest:
 
     @staticmethod
     def parse(properties: dict[str, str]) -> RunRequest:
-        """Return the request in run properties. Other properties are ignored. FatalError when one has no value that we know.
+        """Return the request in run properties. Unknown properties are ignored. FatalError when a value is not valid.
 
-        Properties without a format are read as well: a person may start a run in the console.
+        Properties without a format are accepted, since a person may start a run in the console.
         """
         try:
             refuse_newer("the run request", int(properties.get("format") or 1), RUN_REQUEST)
@@ -60,15 +63,15 @@ class RunRequest:
             )
         except ValueError as error:
             raise FatalError(
-                f"a run property is wrong ({error}): start the run by scripts/totesys run or scripts/totesys backfill"
+                f"a run property is wrong ({error}): start the run with scripts/totesys run or scripts/totesys backfill"
             ) from error
 
 
 ORDINARY_RUN = RunRequest()
 
 
-def read_run_request(glue: Any, workflow: str | None, run_id: str | None) -> RunRequest:
-    """Return what is asked of the workflow run that a job belongs to; the defaults for a job that runs on its own."""
+def read_run_request(glue: GlueClient, workflow: str | None, run_id: str | None) -> RunRequest:
+    """Return the request of the workflow run that a job belongs to; the defaults for a job outside a workflow."""
     if not (workflow and run_id):
         return ORDINARY_RUN
     with aws_call(f"reading the run properties of workflow {workflow}"):

@@ -1,4 +1,4 @@
-"""Database credentials: in Secrets Manager and nowhere else."""
+"""Read database credentials from Secrets Manager, the only place where they are."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ import re
 from dataclasses import dataclass, field
 from functools import cache
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from totesys.errors import FatalError
 from totesys.errors.aws import aws_call
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """How to reach a PostgreSQL database. The password stays out of repr, and so out of logs and tracebacks.
+    """How to reach a PostgreSQL database. The password is not in repr, and so in no log or traceback.
 
-    ca  certificates (PEM) of the authorities, from one of which the server's certificate must come, for sslmode verify-ca and
-        verify-full; empty for none
+    ca  certificates (PEM) of the authorities, for sslmode verify-ca and verify-full: one of them must have issued the server's
+        certificate; empty for none
     """
 
     host: str
@@ -35,11 +38,11 @@ class Credentials:
 
     @property
     def place(self) -> str:
-        """Host, port and database, for messages."""
+        """Return host, port and database, for messages."""
         return f"{self.dbname} on {self.host}:{self.port}"
 
     def libpq(self) -> dict[str, Any]:
-        """Keyword arguments for psycopg2.connect."""
+        """Return the keyword arguments for psycopg2.connect."""
         return {
             "host": self.host, "port": self.port, "dbname": self.dbname, "user": self.username, "password": self.password,
             "sslmode": self.sslmode, "connect_timeout": 10, **({"sslrootcert": _file(self.ca)} if self.ca else {}),
@@ -47,21 +50,21 @@ class Credentials:
 
 
 def certificates(pem: str) -> list[str]:
-    """Return each certificate of a text in PEM, without what stands between them."""
+    """Return the certificates in a PEM text, without the text between them."""
     return [f"{found}\n" for found in _CERTIFICATE.findall(pem)]
 
 
 @cache
 def _file(ca: str) -> str:
-    """The path of a file with the certificates, which libpq takes only so; for as long as the process lives."""
+    """Return the path of a file with the certificates, which exists until the process ends. libpq takes certificates only as a file."""
     with NamedTemporaryFile("w", prefix="totesys-ca-", suffix=".pem", delete=False) as file:
         file.write(ca)
     atexit.register(os.unlink, file.name)
     return file.name
 
 
-def read_credentials(client: Any, secret_id: str) -> Credentials:
-    """The credentials that a secret holds; FatalError when the secret is missing, empty or not of our form."""
+def read_credentials(client: SecretsManagerClient, secret_id: str) -> Credentials:
+    """Return the credentials in a secret. FatalError when the secret is missing, empty or not of our form."""
     with aws_call(f"reading secret {secret_id}", "run scripts/deploy.sh, and check the job's role"):
         text = client.get_secret_value(SecretId=secret_id)["SecretString"]
     try:
@@ -72,4 +75,4 @@ def read_credentials(client: Any, secret_id: str) -> Credentials:
         )  # fmt: skip
     except (KeyError, ValueError, TypeError) as error:
         wanted = "host, port, dbname, username, password and sslmode"
-        raise FatalError(f"secret {secret_id} is not JSON with {wanted}: put it right in Secrets Manager") from error
+        raise FatalError(f"secret {secret_id} is not JSON with {wanted}: correct it in Secrets Manager") from error

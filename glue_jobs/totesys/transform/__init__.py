@@ -1,1 +1,1 @@
-"""The transform job: merges pending batches into the mirror of the source, and remodels what changed into the three stars."""
+"""The transform job: merge pending batches into the mirror of the source, and remodel the changes into the three stars."""

@@ -1,4 +1,4 @@
-"""What a backfill begins with: how much of the lake is kept, and which landed batches make the rest anew."""
+"""Plan a backfill of the lake: how much of the lake is kept, and which landed batches rebuild the rest."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LISTINGS_AT_ONCE = 16
 
 
 def backfill_work(ingestion: Bucket, processed: Bucket, newest: PublishManifest, contracts: Contracts, request: RunRequest) -> Work:
-    """The work that makes the demanded tables of the newest publish anew from landed batches; the batch it is through stays the same.
+    """Return the work that rebuilds the requested tables from landed batches, through the same batch as the newest publish.
 
-    With `backfill_from` the last publish before that batch is the start, if all its files are still there: replaced files go after a
-    day. Else all batches are brought in again, which gives the same rows.
+    With `backfill_from`, the work starts from the last publish before that batch, if all its files still exist: replaced files are
+    deleted after a day. Otherwise all batches are brought in again, which gives the same rows.
     """
     sources = affected_sources(contracts, request.backfill_table)
     base = _base(processed, newest, request.backfill_from)
@@ -44,7 +44,7 @@ def backfill_work(ingestion: Bucket, processed: Bucket, newest: PublishManifest,
 
 
 def affected_sources(contracts: Contracts, table: str | None) -> tuple[str, ...]:
-    """The source tables that must be brought in again for a table of the source or of the warehouse; all when None."""
+    """Return the source tables that must be brought in again to rebuild this source or warehouse table; all tables for None."""
     if table is None:
         return tuple(contracts.source)
     if table in contracts.source:
@@ -56,7 +56,7 @@ def affected_sources(contracts: Contracts, table: str | None) -> tuple[str, ...]
 
 
 def _base(processed: Bucket, newest: PublishManifest, from_batch: int) -> PublishManifest:
-    """The last publish that has no batch from `from_batch` on, if every file of it is still there; else the empty lake."""
+    """Return the last publish that holds only batches before `from_batch`, if all its files still exist; otherwise the empty lake."""
     publish = newest
     while publish.through_batch_seq >= from_batch:
         if not publish.previous_seq:
@@ -67,6 +67,6 @@ def _base(processed: Bucket, newest: PublishManifest, from_batch: int) -> Publis
         first = pool.map(partial(processed.first_key, is_ours=layout.is_data_file), prefixes)
         gone = [prefix for prefix, key in zip(prefixes, first) if key is None]
     if gone:
-        log.info("files of publish %d have been replaced and deleted: beginning with the first batch", publish.seq)
+        log.info("files of publish %d have been replaced and deleted: starting from the first batch", publish.seq)
         return NO_PUBLISH
     return publish

@@ -1,4 +1,4 @@
-"""What a publish did to one table: the partitions that it wrote, and how many rows are new."""
+"""What a publish changed in one table: the partitions that it wrote, and how many rows are new."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from totesys.contracts import Contract, Partition
 from totesys.lake import layout
 from totesys.lake.manifests import BatchManifest, PartitionState, PublishManifest
 
-INITIAL = "initial"  # the day of the first batch of all: small deltas never rewrite its partition
+INITIAL = "initial"  # the day of the very first batch, so that small deltas never rewrite its partition
 
 
 @dataclass(frozen=True)
 class Publishing:
     """One pass of a publish in progress.
 
-    previous    the lake that the pass works on: the publish before it, or what the pass before it made
-    batches     the batches that it brings in, oldest first
+    previous    the lake that the pass starts from: the previous publish, or the result of the previous pass
+    batches     the batches to bring in, oldest first
     seq         number of the publish
     publish_id  names the prefixes that the pass writes
-    lake_id     id of the first batch of all
-    tables      the source tables whose batches it brings in
-    years       years that the calendar must have, whatever the facts use
+    lake_id     id of the very first batch
+    tables      the source tables whose rows the pass takes from the batches
+    years       years that the calendar must have, even if no fact uses them
     """
 
     previous: PublishManifest
@@ -39,7 +39,7 @@ class Publishing:
 
     @property
     def published_seq(self) -> int:
-        """The newest batch that `previous` has in: rows of later batches are new."""
+        """Return the newest batch that `previous` holds. Rows of later batches are new."""
         return self.previous.through_batch_seq
 
     @property
@@ -48,13 +48,13 @@ class Publishing:
 
     @property
     def day_of(self) -> dict[int, str]:
-        """The UTC day of each batch, by its number."""
+        """Return the UTC day of each batch, by its number."""
         return {batch.seq: INITIAL if batch.batch_id == self.lake_id else batch.ingest_date for batch in self.batches}
 
 
 @dataclass(frozen=True)
 class TableChange:
-    """Partitions written (by value) and the number of rows whose batch is new. Empty when nothing changed."""
+    """The partitions written, by value, and the number of rows whose batch is new. Empty if nothing changed."""
 
     states: Mapping[str, PartitionState] = field(default_factory=dict)
     new_rows: int = 0
@@ -65,8 +65,13 @@ DateSpan = tuple[datetime.date, datetime.date]  # the first day and the last
 
 @dataclass(frozen=True)
 class SourceChange:
-    """What one source table's batches changed: its mirror, the warehouse tables made of it alone, the span of dates in new facts, and
-    rows that a full read found different though no delta would have offered them."""
+    """What the batches of one source table changed.
+
+    mirror  its mirror
+    star    the warehouse tables made of this table alone
+    dates   the first and last date in new fact rows
+    misses  rows that a full read found changed although no delta would have read them
+    """
 
     mirror: TableChange = field(default_factory=TableChange)
     star: Mapping[str, TableChange] = field(default_factory=dict)
@@ -76,7 +81,7 @@ class SourceChange:
 
 @dataclass(frozen=True)
 class RangeCount:
-    """Of one partition: all its rows, those whose batch is new, the highest batch, and the tombstones among the rows."""
+    """The counts of one partition: all rows, rows whose batch is new, the highest batch, and the tombstones among the rows."""
 
     rows: int
     new_rows: int
@@ -85,7 +90,7 @@ class RangeCount:
 
 
 def table_change(counts: Mapping[str, RangeCount], prefix: str, contract: Contract, publish_seq: int) -> TableChange:
-    """The change that writing these partitions below `prefix` makes."""
+    """Return the change made by writing these partitions below `prefix`."""
     states = {
         value: PartitionState(
             layout.partition_prefix(prefix, contract.partition.name, value),
@@ -101,7 +106,7 @@ def table_change(counts: Mapping[str, RangeCount], prefix: str, contract: Contra
 
 
 def count_partitions(rows: DataFrame, partition: Partition, published_seq: int) -> dict[str, RangeCount]:
-    """Counts per partition value, in one small job; `rows` has the partition's column and batch_seq."""
+    """Count rows per partition value, in one small job. `rows` has the partition's column and batch_seq."""
     counted = rows.groupBy(partition.name).agg(
         F.count("*").alias("all"), F.count_if(F.col("batch_seq") > published_seq).alias("new"), F.max("batch_seq").alias("newest")
     )
@@ -109,5 +114,5 @@ def count_partitions(rows: DataFrame, partition: Partition, published_seq: int) 
 
 
 def partitions_after(earlier: Mapping[str, PartitionState], change: TableChange) -> dict[str, PartitionState]:
-    """A table's partitions after a change: those written replace their namesakes."""
+    """Return a table's partitions after a change: the written partitions replace those with the same value."""
     return {**earlier, **change.states}

@@ -1,4 +1,4 @@
-"""Publishes the dimensions that are made of several inputs or of none: joined dimensions and the calendar."""
+"""Publish the dimensions that have several inputs or none: joined dimensions and the calendar."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from totesys.transform.tables.dim_date import dim_date
 def publish_joined_dimension(
     lake: SparkLake, publishing: Publishing, contracts: Contracts, dimension: Contract, mirrors: Mapping[str, Mapping[str, PartitionState]]
 ) -> TableChange:
-    """Rebuild the dimension from the new mirrors of its inputs, and write the ranges that have a changed row.
+    """Rebuild the dimension from the new mirrors of its inputs, and write the key ranges that have a changed row.
 
-    A row that now refers to a row which the lake does not have stays as it was, since facts refer to it.
+    A row whose input row now lacks its partner stays as it was, since facts may refer to it.
     """
     name_jobs(lake.spark, dimension.table)
     states = {layout.mirror_table(table): list(mirrors.get(table, {}).values()) for table in dimension.inputs}
@@ -51,7 +51,7 @@ def publish_joined_dimension(
 
 
 def publish_calendar(lake: SparkLake, publishing: Publishing, dimension: Contract, spans: Iterable[DateSpan]) -> TableChange:
-    """Adds the years that are missing between the first and the last day that facts use. A year is a partition and never changes."""
+    """Add the years that are missing between the first and the last day that facts use. A year is a partition that never changes."""
     known = {int(year) for year in publishing.previous.star.get(dimension.table, {})}
     used = known | publishing.years | {day.year for span in spans for day in span}
     missing = [year for year in range(min(used), max(used) + 1) if year not in known] if used else []

@@ -1,4 +1,4 @@
-"""One transform run: every pending batch into one publish. On demand, the lake is rebuilt before."""
+"""Run transform: publish all pending batches as one publish. If requested, rebuild the lake first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import SparkSession
 
@@ -27,6 +27,11 @@ from totesys.transform.backfill import backfill_work
 from totesys.transform.publish import TABLES_AT_ONCE, Work, publish
 from totesys.transform.spark_lake import SparkLake
 
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_s3 import S3Client
+
 log = logging.getLogger(__name__)
 
 
@@ -34,15 +39,19 @@ log = logging.getLogger(__name__)
 class TransformClients:
     """The AWS clients that transform uses."""
 
-    s3: Any
-    glue: Any
-    events: Any
+    s3: S3Client
+    glue: GlueClient
+    events: EventBridgeClient
 
 
 @dataclass(frozen=True)
 class TransformJob:
-    """One run. `spark` is asked for a session when there is something to publish; `attempt` makes its prefixes its own; `now` is the UTC
-    time that its publishes are stamped with."""
+    """One run of transform.
+
+    spark    returns a session; called only if there is something to publish
+    attempt  makes the run's prefixes different from those of other runs
+    now      the UTC time that the run's publishes get
+    """
 
     spark: Callable[[], SparkSession]
     clients: TransformClients
@@ -52,7 +61,7 @@ class TransformJob:
     now: datetime
 
     def run(self) -> PublishManifest | None:
-        """Publish the pending batches, and let the catalog follow. None when no batch was pending, or another run was first."""
+        """Publish the pending batches, and move the catalog's pointers. Return None when no batch was pending, or another run was first."""
         found = newest = manifests.newest_publish(self._processed)
         published = None
         if self.request.backfill and newest:
@@ -60,22 +69,22 @@ class TransformJob:
         before = newest or NO_PUBLISH
         batches = tuple(manifests.batches_after(self._ingestion, before.through_batch_seq))
         if batches:
-            # A bucket that has lost its manifests goes on with the numbers that the catalog knows.
+            # If the bucket has lost its manifests, numbering continues from the numbers in the catalog.
             seq = 1 + (newest.seq if newest else newest_publish_seq(self.clients.glue, self._databases))
             published = self._commit(self._make(Work(before, batches, tuple(load_contracts().source)), seq))
         else:
             log.info("no batch is pending: publish %d is through batch %d", before.seq, before.through_batch_seq)
-        # Every run makes the catalog follow, so that a crash between commit and move is healed by the next.
+        # Every run moves the pointers, so that the next run repairs a crash between commit and move.
         self._move_pointers(published or manifests.newest_publish(self._processed) or NO_PUBLISH)
         if published and sweep.is_due(found or NO_PUBLISH, self.now):
             sweep.sweep(self._processed, published, self.now)
         return published
 
     def _backfill(self, newest: PublishManifest) -> PublishManifest:
-        """Publishes what is demanded anew; its misses were reported when they were found."""
+        """Rebuild the requested tables and publish them. Misses are not reported again."""
         work = backfill_work(self._ingestion, self._processed, newest, load_contracts(), self.request)
         if not work.batches:
-            log.info("nothing to make anew: batch %d has not been published yet", self.request.backfill_from)
+            log.info("nothing to rebuild: batch %d has not been published yet", self.request.backfill_from)
             return newest
         published = self._commit(replace(self._make(work, newest.seq + 1), misses={}, changed_since={}))
         if published is None:
@@ -88,12 +97,12 @@ class TransformJob:
             return publish(lake, load_contracts(), work, seq, self.attempt, self.now)
 
     def _commit(self, manifest: PublishManifest) -> PublishManifest | None:
-        """Commits a publish; None when another run has taken its number, and whose work then stands."""
+        """Commit a publish. Return None when another run has taken its number; then that run's publish counts."""
         alerts.send(self.clients.events, self.arguments.project, [_miss(manifest, table, rows) for table, rows in manifest.misses.items()])
         try:
             manifests.commit(self._processed, manifest)
         except AlreadyThereError:
-            log.info("publish %d was committed by another run meanwhile: stepping back, its work stands", manifest.seq)
+            log.info("another run committed publish %d meanwhile: this run's work is dropped", manifest.seq)
             return None
         log.info(
             "publish %s is committed: %d batches through %d", manifest.publish_id, len(manifest.batches), manifest.through_batch_seq,
@@ -127,6 +136,6 @@ class TransformJob:
 def _miss(manifest: PublishManifest, table: str, rows: int) -> Alert:
     return Alert(
         "full read found a miss", table, manifest.through_batch_seq,
-        f"{table}: {rows} rows differ from what batches had brought, though the source never offered them as changed. They are in now; find"
-        " out what wrote them past its transactions, or report a fault of the capture",
+        f"{table}: a full read found {rows} changed rows that no delta would have read. The rows are in now. Find out what wrote them"
+        " outside of ordinary transactions, or report a fault of the capture",
     )  # fmt: skip

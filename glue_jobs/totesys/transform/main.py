@@ -1,4 +1,4 @@
-"""What the transform job does, with real clients: merges pending batches into the mirror of the source and the three stars."""
+"""Run transform with real clients."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from totesys.transform.job import TransformClients, TransformJob
 
 
 def main(argv: Sequence[str]) -> None:
-    """Publish every batch that waits, if any does."""
+    """Publish all pending batches, if there are any."""
     arguments = parse_arguments(TransformArguments, argv)
-    clients = TransformClients(*(boto3.client(name) for name in ("s3", "glue", "events")))
+    clients = TransformClients(boto3.client("s3"), boto3.client("glue"), boto3.client("events"))
     request = read_run_request(clients.glue, arguments.WORKFLOW_NAME, arguments.WORKFLOW_RUN_ID)
     TransformJob(
         lambda: spark_session("totesys-transform"), clients, arguments, request, secrets.token_hex(4), datetime.now(timezone.utc)

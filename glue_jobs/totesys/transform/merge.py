@@ -1,4 +1,4 @@
-"""Merging batches into the mirror of one source table: pure DataFrame work, no bucket in sight."""
+"""Merge batches into the mirror of one source table. Pure DataFrame work; this module knows no bucket."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ def merge(
     kept_out: DataFrame | None = None,
     is_one_task: bool = False,
 ) -> DataFrame:
-    """Every state that the keys of `captured` went through, and after a full read those of `mirror`, in the order of batches.
+    """Return every state of the keys in `captured` (after a full read, also of the keys in `mirror`), in the order of batches.
 
     mirror           one row per key: the contract's columns, is_deleted, batch_seq
     captured         rows as batches read them: the contract's columns, batch_seq, _is_offered; one row per key and batch.
-                     _is_offered says that a delta would have read the row as well
-    full_seqs        batches that read the whole table: a known key that such a batch lacks is deleted as of it
+                     _is_offered: a delta would have read the row too
+    full_seqs        batches that read the whole table: a known key that is missing in such a batch was deleted by then
     version_columns  columns in which a difference makes a new fact version; empty for tables that feed no fact
-    kept_out         rows that a full read found and kept out as dead letters (key, batch_seq): their keys are not lacking, and they keep
-                     the state that they had; None when there are none
-    is_one_task      the rows are few: one task compares them, without a shuffle
+    kept_out         rows that a full read kept out as dead letters (key, batch_seq): their keys are not deleted, and keep the state that
+                     they had; None if there are none
+    is_one_task      there are few rows: one task compares them, without a shuffle
 
-    One row per key and state seen, with the contract's columns and others, of names that no contract's column has:
-      is_deleted, batch_seq  the state, and the batch that brought it: an equal state keeps the batch of the first
-      _seen_seq              the batch that saw it; 0 for the state that was known before
-      _is_changed            differs from the state before, in any column
-      _is_version            is a new fact version: alive, and new, reinserted, or different in the version columns
-      is_reinserted          is a new fact version with the same version columns as before: the key was deleted meanwhile
-      _is_last               is the key's newest state: these rows are the new mirror
-      _is_miss               is alive and changed, though no delta would have offered it: only a full read noticed
+    Returns one row per key and state, with the contract's columns and these, whose names no contract's column has:
+      is_deleted, batch_seq  the state, and the batch that brought it; an equal state keeps the batch of the first one
+      _seen_seq              the batch that saw the state; 0 for the state that was known before
+      _is_changed            the state differs from the one before, in any column
+      _is_version            the state is a new fact version: alive, and new, reinserted, or different in the version columns
+      is_reinserted          the state is a new fact version with the same version columns as before: the key was deleted meanwhile
+      _is_last               the state is the key's newest; these rows are the new mirror
+      _is_miss               the state is alive and changed although no delta would have read it: only a full read found it
     """
     values = F.struct(*[column.name for column in contract.columns]).alias("_values")
     known_seq, seen_seq = F.lit(0).cast("bigint").alias("_seen_seq"), F.col("batch_seq").alias("_seen_seq")
@@ -79,7 +79,7 @@ def merge(
 
 
 def first_states(captured: DataFrame, contract: Contract, version_columns: Sequence[str]) -> DataFrame:
-    """What `merge` makes of the rows of one batch when nothing is known: each row is new, and there is nothing to compare."""
+    """Return what `merge` returns for the rows of one batch when the mirror is empty: each row is new, so nothing is compared."""
     return captured.select(
         *[column.name for column in contract.columns],
         F.lit(False).alias("is_deleted"),
@@ -94,9 +94,9 @@ def first_states(captured: DataFrame, contract: Contract, version_columns: Seque
 
 
 def _gone_seq(full_seqs: Sequence[int], next_seq: Column, has_found: bool) -> Column:
-    """The first full read after a state that lacks its key, and comes before the key's next state; null when there is none.
+    """Return the first full read after a state and before the key's next state in which the key is missing; null if there is none.
 
-    `has_found`: the column found_seqs names the batches, of some keys, that found the key though they did not bring it."""
+    `has_found`: the column _found_seqs exists. It names the batches that found the key but kept its row out."""
 
     def lacks(seq: int) -> Column:
         is_later = F.col("batch_seq") < seq
@@ -107,8 +107,10 @@ def _gone_seq(full_seqs: Sequence[int], next_seq: Column, has_found: bool) -> Co
 
 
 def _with_deletions(states: DataFrame) -> DataFrame:
-    """The states (values, state), and after each that has a gone_seq the deletion: of the same values, and no change where the key was
-    deleted already."""
+    """Return the states (_values, _state), and after each state with a _gone_seq a deletion with the same values.
+
+    The deletion is no change if the key was deleted already.
+    """
     is_kept = F.col("_gone_seq").isNull()
     own = {name: F.col(name) for name in _STATE} | {"_is_last": F.col("_is_last") & is_kept}
     deletion = own | {

@@ -1,4 +1,4 @@
-"""Makes a publish of batches, in passes of bounded size, each on top of the one before; it counts once its manifest is committed."""
+"""Build a publish from batches, in passes of bounded size, each on top of the previous pass. It counts once its manifest is committed."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from totesys.transform.spark_lake import SparkLake
 
 log = logging.getLogger(__name__)
 
-TABLES_AT_ONCE = 4  # Spark jobs of small tables are mostly waiting: S3, planning, compiling
-ROWS_PER_PASS = 5_000_000  # what waits after a long stop, or all of history, is no single Spark job
-BATCHES_PER_PASS = 200  # a pass names every batch in its plan
+TABLES_AT_ONCE = 4  # Spark jobs of small tables mostly wait: for S3, planning, compiling
+ROWS_PER_PASS = 5_000_000  # the batches of a long stop, or the whole history, are too many rows for one Spark job
+BATCHES_PER_PASS = 200  # the plan of a pass names every batch
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a publish is to bring in.
+    """What a publish brings in.
 
-    start    the lake to begin with: the publish before it, or in a backfill what is kept of that
-    batches  with rows, oldest first
-    tables   the source tables to take from them
-    years    years that the calendar must have, whatever the facts use
+    start    the lake to start from: the previous publish, or in a backfill the kept part of it
+    batches  the batches with rows, oldest first
+    tables   the source tables to take from the batches
+    years    years that the calendar must have, even if no fact uses them
     """
 
     start: PublishManifest
@@ -46,7 +46,7 @@ class Work:
 
 
 def publish(lake: SparkLake, contracts: Contracts, work: Work, seq: int, attempt: str, now: datetime) -> PublishManifest:
-    """Writes the lake that the work makes of its start, below prefixes of this attempt, and returns the manifest that would commit it."""
+    """Bring the work's batches into its start, and write the result below prefixes of this attempt. Return the manifest to commit."""
     publish_id = layout.run_id(seq, attempt)
     lake_id = work.start.lake_id or work.batches[0].batch_id
     state, misses = work.start, Counter[str]()
@@ -54,7 +54,7 @@ def publish(lake: SparkLake, contracts: Contracts, work: Work, seq: int, attempt
     for number, batches in enumerate(several):
         pass_id = publish_id if number == 0 else f"{publish_id}-{number}"
         log.info("publish %s: batches %d to %d", pass_id, batches[0].seq, batches[-1].seq)
-        # Years that facts do not ask for come last: a batch before the one that first asked may be in the warehouse without them.
+        # Years that no fact uses are added in the last pass: the warehouse may hold earlier batches without these years.
         years = work.years if batches is several[-1] else frozenset()
         state = _pass(lake, contracts, Publishing(state, batches, seq, pass_id, lake_id, work.tables, years))
         misses.update(state.misses)
@@ -70,13 +70,13 @@ def publish(lake: SparkLake, contracts: Contracts, work: Work, seq: int, attempt
         misses=dict(misses),
         changed_since=changed_since(work),
     )
-    # A row that several passes changed is new once, and tables that were left alone have rows above the start as well.
+    # A row that several passes changed counts once, and tables that the work did not take also have rows above the start.
     is_counted = len(several) == 1 and len(work.tables) == len(contracts.source)
     return made if is_counted else replace(made, new_rows=_new_rows(lake, contracts, made))
 
 
 def changed_since(work: Work) -> dict[str, str]:
-    """For each table the snapshot before the first of its changes: they were committed after it."""
+    """Return for each table the time of the last snapshot before its first change. All changes were committed after that time."""
     since: dict[str, str] = {}
     for batch in work.batches:
         for table in work.tables:
@@ -87,7 +87,7 @@ def changed_since(work: Work) -> dict[str, str]:
 
 
 def passes(batches: Sequence[BatchManifest]) -> Iterator[tuple[BatchManifest, ...]]:
-    """The batches in order, as many at a time as one Spark job should merge; a batch is never divided."""
+    """Yield the batches in order, as many at a time as one Spark job should merge. A batch is never divided."""
     some: list[BatchManifest] = []
     rows = 0
     for batch in batches:
@@ -102,7 +102,7 @@ def passes(batches: Sequence[BatchManifest]) -> Iterator[tuple[BatchManifest, ..
 
 
 def _pass(lake: SparkLake, contracts: Contracts, publishing: Publishing) -> PublishManifest:
-    """The lake after one pass; of the manifest only what a pass makes is right."""
+    """Return the lake after one pass. Only the manifest's fields that are replaced here are right."""
     previous = publishing.previous
     with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
         source_changes = pool.map(lambda table: _timed(lake, publishing, contracts, table), publishing.tables)
@@ -153,7 +153,7 @@ def _is_touched(dimension: Contract, changes: dict[str, SourceChange]) -> bool:
 
 
 def _new_rows(lake: SparkLake, contracts: Contracts, made: PublishManifest) -> dict[str, int]:
-    """Rows of each warehouse table whose batch is above that of the start."""
+    """Return, for each warehouse table, how many rows have a batch above the start's."""
     counted = {}
     for table, contract in contracts.warehouse.items():
         states = [state for state in made.star.get(table, {}).values() if state.max_batch_seq > made.after_batch_seq]

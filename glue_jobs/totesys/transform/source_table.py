@@ -1,4 +1,4 @@
-"""Publishes one source table: its mirror, and the dimensions and facts that are made of it alone."""
+"""Publish one source table: its mirror, and the dimensions and facts that are made of this table alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from totesys.lake import layout
 from totesys.lake.manifests import PartitionState, TableCapture
 from totesys.transform.changes import DateSpan, Publishing, RangeCount, SourceChange, TableChange, table_change
 from totesys.transform.merge import first_states, merge
-from totesys.transform.spark_lake import ROWS_PER_FILE, SparkLake, are_few, check_rows, divided, key_range
+from totesys.transform.spark_lake import ROWS_PER_FILE, SparkLake, are_few, check_capture, check_rows, divided, key_range
 from totesys.transform.tables import rows_of
 
 _XID_MASK = 2**32 - 1  # rows carry the lower 32 bits of the transaction that wrote them
@@ -24,8 +24,13 @@ _XID_MASK = 2**32 - 1  # rows carry the lower 32 bits of the transaction that wr
 
 @dataclass(frozen=True)
 class _Merged:
-    """Merged states; rows of the new mirror per key range; new fact versions per batch, and their span of dates; rows that only a
-    full read noticed."""
+    """The merged states and their counts.
+
+    ranges    rows of the new mirror, per key range
+    versions  new fact versions, per batch
+    dates     the first and last date in the new fact versions
+    misses    rows whose change only a full read found
+    """
 
     states: DataFrame
     ranges: dict[str, RangeCount]
@@ -35,7 +40,7 @@ class _Merged:
 
 
 def publish_source_table(lake: SparkLake, publishing: Publishing, contracts: Contracts, table: str) -> SourceChange:
-    """Merges what the batches captured of one table, and writes the key ranges and days that differ."""
+    """Merge the batches' rows of one table, and write the key ranges and days that differ."""
     contract = contracts.source[table]
     captures = {
         batch.seq: batch.tables[table]
@@ -48,7 +53,7 @@ def publish_source_table(lake: SparkLake, publishing: Publishing, contracts: Con
     known = _known(lake, publishing, contract, captures)
     states = _merged_states(lake, publishing, contract, captures, known, fact).persist()
     try:
-        merged = _counted(states, contract, fact, publishing, known)
+        merged = _counted(states, contract, fact, publishing, captures, known)
         if not merged.ranges:
             return SourceChange()
         return _write(lake, publishing, contracts, contract, fact, merged)
@@ -86,15 +91,17 @@ def _merged_states(
         first = first_states(captured, contract, version_columns)
         return first.coalesce(1) if is_one_task else first
     mirror = lake.read(contract, (*contract.columns, *MIRROR_LINEAGE), known)
-    # The first capture of all finds nothing to delete.
+    # The very first capture cannot delete anything.
     can_delete = [seq for seq in full_seqs if known or seq > min(captures)]
     kept_out = lake.read_kept_out({seq: dead for seq in can_delete if (dead := captures[seq].dead_letters)})
     return merge(mirror, captured, can_delete, contract, version_columns, kept_out, is_one_task)
 
 
 def _is_offered(publishing: Publishing, captures: dict[int, TableCapture]) -> SparkColumn:
-    """Whether a delta would have read the row: written at or after the transaction that the delta would have started from, counted
-    round the 32 bits. True for every row of a delta, and of a full read that could not have been one."""
+    """Return whether a delta would have read the row, which is written at or after the transaction that the delta starts from.
+
+    Transaction ids wrap around at 32 bits. True for every row of a delta, and of a full read that could not have been a delta.
+    """
     offered = F.lit(True)
     for batch in publishing.batches:
         since = captures[batch.seq].since_xmin if batch.seq in captures else None
@@ -105,7 +112,7 @@ def _is_offered(publishing: Publishing, captures: dict[int, TableCapture]) -> Sp
 
 
 def _version_columns(contract: Contract, fact: Contract | None) -> list[str]:
-    """The source columns that the fact keeps."""
+    """Return the source columns that the fact keeps."""
     if fact is None:
         return []
     kept = {column.origin for column in fact.columns}
@@ -113,10 +120,17 @@ def _version_columns(contract: Contract, fact: Contract | None) -> list[str]:
 
 
 def _counted(
-    states: DataFrame, contract: Contract, fact: Contract | None, publishing: Publishing, known: Collection[PartitionState]
+    states: DataFrame,
+    contract: Contract,
+    fact: Contract | None,
+    publishing: Publishing,
+    captures: dict[int, TableCapture],
+    known: Collection[PartitionState],
 ) -> _Merged:
-    """The counts, in one small job; key ranges in which nothing changed are left out. BadDataError when the mirror's files do not hold
-    the rows that the manifest says."""
+    """Return the states with their counts, in one small job. Key ranges without a change are left out.
+
+    BadDataError when the mirror's files do not hold as many rows as the manifest says.
+    """
     range_name = contract.partition.name
     is_last, is_version = F.col("_is_last"), F.col("_is_version")
     days = _days(contract, fact)
@@ -124,6 +138,7 @@ def _counted(
         states.groupBy(key_range(contract), "_seen_seq")
         .agg(
             F.count_if(F.col("_seen_seq") == 0).alias("known"),
+            F.count_if((F.col("_seen_seq") > 0) & ~F.col("is_deleted")).alias("captured"),
             F.count_if(is_last).alias("rows"),
             F.count_if(is_last & (F.col("batch_seq") > publishing.published_seq)).alias("new_rows"),
             F.max(F.when(is_last, F.col("batch_seq"))).alias("max_batch_seq"),
@@ -138,11 +153,13 @@ def _counted(
         .collect()
     )
     check_rows(layout.mirror_table(contract.table), known, sum(row["known"] for row in counted))
+    for seq, capture in captures.items():
+        check_capture(contract.table, seq, capture, sum(row["captured"] for row in counted if row["_seen_seq"] == seq))
     for name in days if fact else ():
         if no_dates := sum(row[f"no_date_{name}"] for row in counted):
             raise BadDataError(
-                f"{contract.table}.{name} holds {no_dates} texts that are no date (YYYY-MM-DD) in batches {publishing.batches[0].seq} to"
-                f" {publishing.through_seq}: nothing was published, and these batches wait until the rows are dealt with"
+                f"{contract.table}.{name} holds {no_dates} texts that are not a date (YYYY-MM-DD) in batches {publishing.batches[0].seq}"
+                f" to {publishing.through_seq}. Nothing was published: these batches stay pending until the rows are corrected"
             )
     changed = {row[range_name] for row in counted if row["changed"]}
     ranges = {}
@@ -164,7 +181,7 @@ def _counted(
 
 
 def _days(contract: Contract, fact: Contract | None) -> dict[str, SparkColumn]:
-    """The source columns that the fact's dates come from, as dates: null for a text that is none, and for a table that feeds no fact."""
+    """Return the source columns of the fact's dates, as dates: null for other texts, and for a table without a fact."""
     origins = {column.origin for column in fact.columns if column.references == "dim_date"} if fact else set()
     dated = [column for column in contract.columns if f"{contract.table}.{column.name}" in origins]
     days = {
@@ -200,7 +217,7 @@ def _write(
 
 
 def _append(lake: SparkLake, publishing: Publishing, fact: Contract, rows: DataFrame, versions: dict[int, int]) -> TableChange:
-    """Writes new fact rows into the partitions of their batches' days, each with the rows that it had before."""
+    """Write new fact rows into the partitions of their batches' days, together with the rows that each partition had before."""
     known = publishing.previous.star.get(fact.table, {})
     day_of = publishing.day_of
     day = F.element_at(F.create_map(*[F.lit(part) for seq in versions for part in (seq, day_of[seq])]), F.col("batch_seq").cast("int"))

@@ -1,1 +1,1 @@
-"""The PostgreSQL warehouse: its tables, views, sessions, and what it says it holds. Knows no S3 and no Spark."""
+"""The PostgreSQL warehouse: its tables, views and sessions, and how far it is loaded. It knows no S3 and no Spark."""

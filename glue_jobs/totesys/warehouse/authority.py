@@ -1,4 +1,4 @@
-"""The one certificate that Spark's sessions trust: pgjdbc takes several from a file alone, and Spark's workers have no file of ours."""
+"""Find the one certificate that Spark's sessions trust. pgjdbc takes several only from a file, and Spark's workers have no file of ours."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from totesys.runtime.secrets import Credentials, certificates
 
 
 def with_one_certificate(credentials: Credentials) -> Credentials:
-    """Return the credentials with the certificate that alone proves who the server is.
+    """Return the credentials with the one certificate that proves the server's identity.
 
-    It is found by connecting with each. FatalError when none does so alone; another PipelineError when the server cannot be reached, or
-    refuses for another reason.
+    The function connects with each certificate to find it. FatalError when no single certificate is enough. Another PipelineError when
+    the server cannot be reached, or refuses for another reason.
     """
     found = certificates(credentials.ca)
     if len(found) <= 1:
@@ -31,5 +31,5 @@ def with_one_certificate(credentials: Credentials) -> Credentials:
             return alone
     raise FatalError(
         f"none of the {len(found)} certificates for {credentials.place} alone proves who the server is",
-        "put the certificate of the authority at the root of the server's chain among them, by scripts/deploy.sh or in the secret",
+        "add the certificate of the root authority of the server's chain, with scripts/deploy.sh or in the secret",
     )

@@ -1,4 +1,4 @@
-"""The types of the warehouse's columns as PostgreSQL names them, and whether such a column can hold its contract's type."""
+"""The types of the warehouse's columns as PostgreSQL names them, and whether a column can hold its contract's type."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class LiveType:
 
 
 def type_name(warehouse_type: str) -> str:
-    """A contract's warehouse type as PostgreSQL writes it."""
+    """Return a contract's warehouse type as PostgreSQL writes it."""
     return WAREHOUSE_TYPES.get(warehouse_type, warehouse_type)
 
 
 def holds(live: str, warehouse_type: str) -> bool:
-    """Whether a column of the live type can hold every value of the contract's type, and returns it as the same text."""
+    """Return whether a column of the live type can hold every value of the contract's type and returns it as the same text."""
     wanted = type_name(warehouse_type)
     if wanted == "character varying":
         return live in (wanted, "text")

@@ -1,9 +1,10 @@
-"""The warehouse's tables as SQLAlchemy sees them, derived from the contracts; and those of our own in schema `etl`."""
+"""The warehouse's tables in SQLAlchemy: those derived from the contracts, and our own in schema `etl`."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -34,25 +35,25 @@ ETL_SCHEMA = "etl"
 TOMBSTONE = "tombstone"
 STAGING = re.compile(r"staging_([0-9a-f]{8})_\w+")  # the name of a staging table; the group is the attempt that made it
 
-_SQL_TYPES: dict[str, TypeEngine] = {
+_SQL_TYPES: dict[str, TypeEngine[Any]] = {
     "int": Integer(), "bigint": BigInteger(), "varchar": String(), "date": Date(), "time": Time(), "boolean": Boolean(),
 }  # fmt: skip
 
 
-def sql_type(warehouse_type: str) -> TypeEngine:
-    """Return the SQLAlchemy type of a contract's warehouse type. KeyError for one that no contract may use."""
+def sql_type(warehouse_type: str) -> TypeEngine[Any]:
+    """Return the SQLAlchemy type of a contract's warehouse type. KeyError for a type that no contract may use."""
     numeric = digits(warehouse_type)
     return Numeric(*numeric) if numeric else _SQL_TYPES[warehouse_type]
 
 
 def warehouse_tables(warehouse: dict[str, Contract]) -> dict[str, Table]:
-    """The eleven tables, parents before children as the contracts stand. A key that the warehouse assigns becomes a serial."""
+    """Return the eleven tables, parents before children. A key that the warehouse assigns becomes a serial."""
     metadata = MetaData(schema=PUBLIC_SCHEMA)
     return {table: _star_table(contract, warehouse, metadata) for table, contract in warehouse.items()}
 
 
 def _star_table(contract: Contract, warehouse: dict[str, Contract], metadata: MetaData) -> Table:
-    def column(item: contracts.Column) -> Column:
+    def column(item: contracts.Column) -> Column[Any]:
         parent = warehouse[item.references] if item.references else None
         references = [ForeignKey(f"{PUBLIC_SCHEMA}.{parent.table}.{parent.key}")] if parent else []
         return Column(
@@ -75,7 +76,7 @@ def _warehouse_type(item: contracts.Column) -> str:
 
 @cache
 def format_table() -> Table:
-    """One row: the format of the tables of schema `etl`, which code older than them must not touch."""
+    """Return the table with the format of schema `etl`, in one row. Older code must not touch a schema with a newer format."""
     return Table(
         "format", MetaData(schema=ETL_SCHEMA),
         Column("format", Integer, primary_key=True, autoincrement=False, comment="Format of this schema's tables."),
@@ -85,7 +86,7 @@ def format_table() -> Table:
 
 @cache
 def ledger_table() -> Table:
-    """One row per load, written by the transaction that made it: the truth about what the warehouse holds."""
+    """Return the ledger: one row per load, written by the load's transaction. It is the truth about what the warehouse holds."""
     return Table(
         "load_ledger", MetaData(schema=ETL_SCHEMA),
         Column("load_seq", BigInteger, primary_key=True, autoincrement=False, comment="Number of the load; the newest has the highest."),
@@ -103,7 +104,7 @@ def ledger_table() -> Table:
 
 @cache
 def tombstone_table() -> Table:
-    """One row per key that is deleted at the source now."""
+    """Return the table with one row per key that is deleted at the source now."""
     return Table(
         TOMBSTONE, MetaData(schema=ETL_SCHEMA),
         Column("source_table", String, primary_key=True, comment="Table of the source."),
@@ -115,7 +116,7 @@ def tombstone_table() -> Table:
 
 @cache
 def reinserted_version_table() -> Table:
-    """One row per fact version that rightly repeats the version before it."""
+    """Return the table with one row per fact version that correctly repeats the version before it."""
     return Table(
         "reinserted_version", MetaData(schema=ETL_SCHEMA),
         Column("fact_table", String, primary_key=True, comment="Table of the fact."),
@@ -127,7 +128,7 @@ def reinserted_version_table() -> Table:
 
 @cache
 def waiting_table(contract: Contract) -> Table:
-    """One row per version of a fact that waits for a parent, or that has waited: the lake's columns, and what became of it."""
+    """Return the table with one row per fact version that waits or has waited for a parent: the lake's columns, and its outcome."""
     identity = (contract.lake_key, "batch_seq")
     columns = [
         Column(item.name, sql_type(item.warehouse_type or item.type), primary_key=item.name in identity, autoincrement=False)
@@ -150,7 +151,7 @@ def etl_tables(warehouse: dict[str, Contract]) -> list[Table]:
 
 @cache
 def reconciliation_table() -> Table:
-    """One row per comparison with the source, written by scripts/totesys reconcile: how long ago the two agreed."""
+    """Return the table with one row per comparison with the source. scripts/totesys reconcile writes it."""
     return Table(
         "reconciliation", MetaData(schema=ETL_SCHEMA),
         Column("reconciled_at", DateTime(timezone=True), primary_key=True, comment="When the warehouse was looked at."),
@@ -162,24 +163,24 @@ def reconciliation_table() -> Table:
 
 
 def staging_table(contract: Contract, attempt: str) -> Table:
-    """Where one attempt puts a table's rows before they are merged: the lake's columns with the warehouse's types, no constraint.
+    """Return the table in which one attempt stages a table's rows: the lake's columns with the warehouse's types, no constraints.
 
-    Unlogged, since nothing of it outlives the attempt; a crash of the server empties it, which the merge notices.
+    The table is unlogged, since it is not needed after the attempt. A crash of the server empties it, and the merge notices that.
     """
     columns = [Column(item.name, sql_type(item.warehouse_type or item.type)) for item in contract.file_columns]
     return _staging_table(contract.table, attempt, *columns)
 
 
 def tombstone_staging_table(attempt: str) -> Table:
-    """The same for keys of mirrors, dead or alive: the columns of etl.tombstone and is_deleted."""
+    """Return the staging table for keys of mirrors, deleted or not: the columns of etl.tombstone and is_deleted."""
     columns = [Column(column.name, column.type) for column in tombstone_table().columns]
     return _staging_table(TOMBSTONE, attempt, *columns, Column("is_deleted", Boolean))
 
 
-def _staging_table(table: str, attempt: str, *columns: Column) -> Table:
+def _staging_table(table: str, attempt: str, *columns: Column[Any]) -> Table:
     return Table(f"{staging_prefix(attempt)}{table}", MetaData(schema=ETL_SCHEMA), *columns, prefixes=["UNLOGGED"])
 
 
 def staging_prefix(attempt: str) -> str:
-    """What the names of an attempt's staging tables begin with."""
+    """Return the beginning of the names of an attempt's staging tables."""
     return f"staging_{attempt}_"

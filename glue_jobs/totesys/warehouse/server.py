@@ -1,4 +1,4 @@
-"""The warehouse's server: sessions, and the tables and views of an empty warehouse."""
+"""Open sessions at the warehouse's server, and prepare its tables and views."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ _PREPARING = 0x746F7465  # advisory lock: two loads that find an empty warehouse
 
 
 def warehouse_engine(credentials: Credentials, session_name: str) -> Engine:
-    """An engine whose sessions bear a name, by which others can tell that their owner lives. Parameters stay out of error messages."""
+    """Return an engine whose sessions have a name, which shows other loads that their owner is alive. Error messages hide parameters."""
 
     def connect() -> psycopg2.extensions.connection:
-        keepalives = {"keepalives_idle": 60, "keepalives_interval": 15, "keepalives_count": 4}
-        settings = {"options": session.options(session.SESSION), "client_encoding": "UTF8"}
-        connection = psycopg2.connect(**credentials.libpq(), application_name=session_name, **settings, **keepalives)
+        connection: psycopg2.extensions.connection = psycopg2.connect(
+            **credentials.libpq(), application_name=session_name, options=session.options(session.SESSION), client_encoding="UTF8",
+            keepalives_idle=60, keepalives_interval=15, keepalives_count=4,
+        )  # fmt: skip
         session.settle(connection)
         return connection
 
@@ -38,7 +39,7 @@ def prepare_warehouse(connection: Connection, warehouse: dict[str, Contract]) ->
 
     An existing table gets the columns that it lacks, and columns that are narrower than their contract are widened. BadDataError when a
     column cannot be added, or its type can be neither kept nor widened. FatalError, before any change, when the database is not UTF-8, or
-    schema etl has no format or a newer one than this code knows.
+    schema etl has no format or a newer format than this code knows.
     """
     with connection.begin():
         _refuse_other_encodings(connection)
@@ -72,7 +73,7 @@ def _refuse_other_encodings(connection: Connection) -> None:
     if encoding != "UTF8":
         raise FatalError(
             f"the warehouse {connection.scalar(text('SELECT current_database()'))} has the encoding {encoding}, which lacks characters that"
-            " the lake may have. Nothing was loaded. Recreate the database with ENCODING 'UTF8'; the next tick fills it"
+            " the lake may contain. Nothing was loaded. Recreate the database with ENCODING 'UTF8'; the next tick fills it"
         )
 
 
@@ -90,7 +91,7 @@ def _refuse_other_format(connection: Connection) -> None:
 
 
 def _add_columns(connection: Connection, table: Table, existing: Collection[str]) -> list[str]:
-    """Adds the columns that a table lacks, with their comments and foreign keys; returns their names."""
+    """Add the columns that a table lacks, with their comments and foreign keys. Return their names."""
     lacking = [column for column in table.columns if column.name not in existing]
     for column in lacking:
         definition = str(CreateColumn(column).compile(connection)).strip()

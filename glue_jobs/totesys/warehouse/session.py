@@ -1,6 +1,6 @@
-"""The settings that the load's sessions depend on. They override what is set for the role, the database or the server.
+"""Settings of the load's sessions. They override the settings of the role, the database and the server.
 
-Without them, a timeout that is set there could end every load, and other settings would change what a statement means.
+Without them, a timeout of the role or the server could end every load, and other settings would change what a statement means.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from psycopg2.extensions import connection as Connection
 
 from totesys.errors import FatalError
 
-# Spark works between our transactions, never within one: a session idle in a transaction is a dead load that holds the ledger.
-# Keepalives let both ends notice within two minutes that the other is gone, and keep a long idle connection through NAT.
+# Spark works between our transactions, never within one: a session that is idle in a transaction is a dead load that locks the ledger.
+# With keepalives, each end notices within two minutes when its peer is gone, and a long idle connection survives NAT.
 # With row_security off, a policy raises an error instead of hiding rows.
 SESSION = {
     "TimeZone": "UTC",
@@ -30,7 +30,7 @@ SESSION = {
     "tcp_keepalives_count": "4",
 }
 
-# Limits that only newer servers have; 0 is no limit. The load's session is idle while Spark works, so these limits would end it.
+# Limits that only newer servers know; 0 means no limit. The load's session is idle while Spark works, so these limits would end it.
 _NEWER = {"idle_session_timeout": "0", "transaction_timeout": "0"}  # PostgreSQL 14 and 17
 
 _WRITERS = {"idle_in_transaction_session_timeout": "15min"}  # a writer is idle while its task waits for the lake
@@ -45,9 +45,9 @@ def options(settings: Mapping[str, str]) -> str:
 
 
 def settle(connection: Connection) -> None:
-    """Set what cannot be an option of the connection: settings that an older server does not know, or that only a superuser may change.
+    """Set what cannot be a connection option: settings that an older server does not know, or that only a superuser may change.
 
-    FatalError when the server would not check foreign keys, and the role may not change that.
+    FatalError when foreign keys are not checked in the session, and the role may not change that.
     """
     with connection.cursor() as cursor:
         for name, value in _newer(connection).items():

@@ -1,6 +1,6 @@
 """Ask the warehouse how far it is loaded: its ledger (etl.load_ledger) is the only record of that.
 
-This module needs psycopg2 alone, since ingest asks in every tick. The timeouts are short, so that a dead warehouse delays nobody for long.
+This module needs only psycopg2, since ingest asks in every tick. The timeouts are short, so that a dead warehouse delays ingest briefly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from totesys.runtime.secrets import Credentials
 
 _SECONDS = 5  # to connect, and again to answer
 
-# These override the settings of the role and the database. With row_security off, a policy cannot hide rows of the ledger: it raises.
+# These override the settings of the role and the database. With row_security off, a policy raises an error instead of hiding rows.
 _OPTIONS = f"-c statement_timeout={_SECONDS}s -c lock_timeout={_SECONDS}s -c row_security=off"
 _HINTS = {"42501": "run scripts/deploy.sh with TOTESYS_WAREHOUSE_URL: it gives user {user} its rights"}
 _HAS_FORMAT = "SELECT to_regclass('etl.format') IS NOT NULL"
@@ -26,10 +26,10 @@ _NEWEST = "SELECT through_batch_seq FROM etl.load_ledger ORDER BY load_seq DESC 
 
 
 def loaded_through(credentials: Credentials) -> int:
-    """Return the newest batch that the warehouse holds; 0 for a warehouse that was never loaded, or has lost its ledger.
+    """Return the newest batch that the warehouse holds; 0 for a warehouse that was never loaded or has lost its ledger.
 
-    FatalError when the warehouse refuses the question, or a newer version of the pipeline made its tables. RetriableError when it cannot
-    be asked for another reason.
+    FatalError when the warehouse refuses the query, or a newer version of the pipeline made its tables. RetriableError for any other
+    failure.
     """
     arguments = {**credentials.libpq(), "connect_timeout": _SECONDS, "tcp_user_timeout": _SECONDS * 1000}
     try:
@@ -45,11 +45,11 @@ def loaded_through(credentials: Credentials) -> int:
                 return int(row[0]) if row else 0
     except psycopg2.Error as error:
         server = Server(f"warehouse {credentials.place}", credentials.username, _HINTS)
-        raise server.error(error, "being asked how far it is loaded") from error
+        raise server.error(error, "reading its ledger") from error
 
 
 def refuse_newer_warehouse(cursor: Any) -> None:
-    """Raise FatalError when the tables of schema etl have a newer format than this code knows. The cursor is one of psycopg2."""
+    """Raise FatalError when the tables of schema etl have a newer format than this code knows. `cursor` is psycopg2's."""
     cursor.execute(_HAS_FORMAT)
     if cursor.fetchone()[0]:
         cursor.execute(_FORMAT)

@@ -1,4 +1,4 @@
-"""Views of the warehouse's own: each fact as it is now, the latest version of what has not been deleted."""
+"""Create the warehouse's views: the latest version of each key of a fact that is not deleted at the source."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from totesys.warehouse.models import PUBLIC_SCHEMA, tombstone_table
 
 
 class _CreateView(DDLElement):
-    """CREATE OR REPLACE VIEW, which SQLAlchemy has no construct of."""
+    """CREATE OR REPLACE VIEW, for which SQLAlchemy has no construct."""
 
-    def __init__(self, view: Table, rows: Select) -> None:
+    def __init__(self, view: Table, rows: Select[Any]) -> None:
         self.view = view
         self.rows = rows
 
@@ -28,10 +28,10 @@ def _compile(element: _CreateView, compiler: Any, **_: Any) -> str:
     return f"CREATE OR REPLACE VIEW {compiler.preparer.format_table(element.view)} AS {rows}"
 
 
-def current_rows(contract: Contract, fact: Table) -> Select:
-    """The version with the highest record id of each key that has no tombstone.
+def current_rows(contract: Contract, fact: Table) -> Select[Any]:
+    """Return the version with the highest record id of each key that has no tombstone.
 
-    Both orders are descending, so that one index on (key, record id), read backwards, gives one key's row or all of them without a sort.
+    Both orders are descending, so that an index on (key, record id), read backwards, yields one key's row or all rows without a sort.
     """
     tombstone, key, record_id = tombstone_table(), fact.c[str(contract.version_of)], fact.c[contract.key]
     (source_table,) = contract.inputs
@@ -40,17 +40,17 @@ def current_rows(contract: Contract, fact: Table) -> Select:
 
 
 def prepare_views(connection: Connection, warehouse: dict[str, Contract], held: Mapping[Table, Sequence[str]]) -> list[str]:
-    """Creates the views that are missing or are not of today's definition, inside the caller's transaction; returns their names.
+    """Create the views that are missing or have an old definition, inside the caller's transaction. Return their names.
 
-    `held` are the columns that each table of the warehouse has. Other views are left alone: replacing one waits for all who read it. Each
-    view's comment ends with a digest of what it was made by.
+    `held` are the columns that each table of the warehouse has. Up-to-date views are not replaced, since replacing a view waits for all
+    its readers. Each view's comment ends with a digest of its definition.
     """
     facts = {table: warehouse[table.name] for table in held if warehouse[table.name].version_of}
     return [contract.current_view for fact, contract in facts.items() if _prepare(connection, contract, fact, held[fact])]
 
 
 def drop_view(connection: Connection, view: str) -> list[str]:
-    """Drop a view of ours if it exists. Return the GRANT statements that restore others' rights once the view is recreated."""
+    """Drop a view of ours if it exists. Return the GRANT statements that restore the rights of other roles once it is recreated."""
     granted = text("""
         SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, :view,
             CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
@@ -64,7 +64,7 @@ def drop_view(connection: Connection, view: str) -> list[str]:
 
 
 def _prepare(connection: Connection, contract: Contract, fact: Table, held: Sequence[str]) -> bool:
-    # In the order that the table has, where a later column stands last: a view that is replaced may only get columns at its end.
+    # The columns keep the table's order, in which later columns come last: replacing a view may only add columns at its end.
     columns = [fact.c[name] for name in held if name in fact.c]
     view = Table(contract.current_view, MetaData(schema=PUBLIC_SCHEMA))
     create = _CreateView(view, current_rows(contract, fact).with_only_columns(*columns))

@@ -49,4 +49,4 @@ def test_a_job_whose_packages_are_not_the_ones_imported_ends_with_one_line(tmp_p
     assert done.returncode == 1
     place = tmp_path / "totesys_vendor"
     assert done.stderr.startswith("FatalError: boto3 1.21.21 of ")
-    assert done.stderr.endswith(f" was imported in place of the shipped one in {place}. Run scripts/deploy.sh again\n")
+    assert done.stderr.endswith(f" was imported instead of the shipped version in {place}. Run scripts/deploy.sh again\n")

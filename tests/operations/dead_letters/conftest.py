@@ -20,7 +20,7 @@ from tests.support.glue import DEPLOYMENT, SNAPSHOT_AT, FakeLake
 from tests.support.open_letters import parquet
 
 DAY = SNAPSHOT_AT[:10]
-NO_DATE = "payment_date is no date (YYYY-MM-DD)"
+NO_DATE = "payment_date is not a date (YYYY-MM-DD)"
 SETTLE = "change the source back, or settle the contract"
 
 

@@ -127,7 +127,7 @@ def test_a_number_is_shown_with_every_digit(ingested: Ingested, deadletters: Com
         (b"", "its lines are not JSON"),
         (b'{"key": 4, "rea', "its lines are not JSON"),
         (b"\xff\xd8\xff", "its lines are not JSON"),
-        (b"[4]", "it holds JSON, but no object"),
+        (b"[4]", "it is JSON, but not an object"),
         (b'{"format": 1, "key": 4}', "a line lacks batch_seq, contract_version, reason, row, snapshot_at"),
     ],
     ids=["empty", "truncated", "binary", "a list", "too few fields"],

@@ -18,9 +18,11 @@ from tests.support.stack import PROJECT, DeployedStack
 
 KINDS = {
     "table held": "staff: 12 of 20 rows are gone. Nothing is lost",
-    "rows in the dead letter": "staff: 2 rows break the contract and stay out, the others go on: scripts/totesys deadletters show staff",
+    "rows in the dead letter": (
+        "staff: 2 rows break the contract and are kept out, all others flow on: scripts/totesys deadletters show staff"
+    ),
     "source changed": "staff.note: expected no such column, found text, which is not read (column_added)",
-    "rows wait for a parent": "fact_payment: 3 rows wait for rows that the warehouse does not have, of dim_currency (3)",
+    "rows wait for a parent": "fact_payment: 3 rows wait for parents that the warehouse lacks: dim_currency (3)",
     "full read found a miss": "staff: 1 row was different though no delta would have offered it",
 }
 

@@ -20,6 +20,7 @@ def test_our_wheel_is_the_same_bytes_for_the_same_code_and_holds_the_contracts(t
         names = wheel.namelist()
     assert len([name for name in names if name.startswith("totesys/catalog/source/")]) == 11
     assert "totesys/contracts/__init__.py" in names
+    assert "totesys/py.typed" in names
     assert first.name.endswith("-py3-none-any.whl")
 
 

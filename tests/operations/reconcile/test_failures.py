@@ -35,7 +35,7 @@ def test_a_statement_that_reached_its_limit_is_not_blamed_on_the_roles_rights(so
 
 @pytest.mark.parametrize("state", ["40001", "40P01"])
 def test_a_conflict_with_a_standbys_replay_is_tried_again(source: Database, state: str) -> None:
-    with pytest.raises(RetriableError, match=r"conflict with another transaction or with a standby's replay .*: try again$"):
+    with pytest.raises(RetriableError, match=r"conflict with another transaction or a standby's replay .*: try again$"):
         ask(source, f"DO $$ BEGIN RAISE 'canceling statement due to conflict with recovery' USING ERRCODE = '{state}'; END $$")
 
 

@@ -19,7 +19,7 @@ from operations.reconcile.moments import WarehouseState
 from tests.operations.reconcile.conftest import Pair, without_triggers
 from tests.support.open_letters import parquet
 
-NO_DATE = "payment_date is no date (YYYY-MM-DD)"
+NO_DATE = "payment_date is not a date (YYYY-MM-DD)"
 SINCE = "2024-03-02T08:00:00+00:00"
 HELD = Held("drift", "design.file_name: expected text, found no such column (column_dropped)", "", SINCE, 7, -1, 1, 1)
 

@@ -129,7 +129,7 @@ def full() -> Report:
         ),
         runs=runs, work={job: tuple(ReportedPoint(one.started_at, one.seconds / 2) for one in of_job) for job, of_job in runs.items()},
         held={"staff": held}, drift={"design": (f"design.{_LONG} is new {SCRIPT}",)},
-        dead=(Dead("payment", 1204, ((f"payment_date: {SCRIPT} is no date", 1200), (f"{_LONG}: null", 4))),),
+        dead=(Dead("payment", 1204, ((f"payment_date: {SCRIPT} is not a date", 1200), (f"{_LONG}: null", 4))),),
         parents=3, alarms=("p-late", f"p-{SCRIPT}"), compared=ReportedPoint(NOW - timedelta(minutes=40), 2),
         contracts=(
             Registered("staff", "source", 3, 7, NOW - timedelta(days=9), (f"staff.{_LONG}: added, text", SCRIPT), False, 20),

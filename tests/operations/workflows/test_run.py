@@ -229,7 +229,7 @@ def test_a_terminal_shows_every_job_in_one_table(glue: Glue, lake: FakeLake) -> 
 
 
 def test_a_held_table_is_named_with_what_settles_it(glue: Glue, lake: FakeLake, command: Command) -> None:
-    settle = "if the deletes are meant: scripts/totesys run --accept-deletes payment"
+    settle = "if the deletes are intended: scripts/totesys run --accept-deletes payment"
     lake.land(1, held={"payment": Held("deletes", "3 of 10 rows are gone from the source", settle, SNAPSHOT_AT, 1, 7, 1, 1)})
     lake.load(1)
     glue.on_ingest = [lambda: None]
@@ -237,7 +237,7 @@ def test_a_held_table_is_named_with_what_settles_it(glue: Glue, lake: FakeLake, 
     assert ended.out[-2:] == [
         "nothing new: the warehouse holds every batch",
         f"needs a person: payment is held since {SNAPSHOT_AT}: 3 of 10 rows are gone from the source. Nothing of it is lost."
-        " What to do: if the deletes are meant: scripts/totesys run --accept-deletes payment",
+        " What to do: if the deletes are intended: scripts/totesys run --accept-deletes payment",
     ]
     assert (ended.code, ended.err) == (0, "run: needs a person: payment is held\n")
 
@@ -264,9 +264,9 @@ def test_new_dead_letters_and_drift_that_flows_are_told_by_the_run_that_found_th
     ]
     first, second = command("run"), command("run")
     assert first.out[-2:] == [
-        "needs a person: payment: 2 rows break the contract and stay out, the others go on: scripts/totesys deadletters show payment",
-        "needs a person: design: design.note: expected no such column, found text, which is not read (column_added). The rows flow on;"
-        " to take it into the contract: scripts/totesys schema propose design --write, then scripts/deploy.sh",
+        "needs a person: payment: 2 rows break the contract and are kept out, all others flow on: scripts/totesys deadletters show payment",
+        "needs a person: design: design.note: expected no such column, found text, which is not read (column_added). The rows flow on."
+        " To take the change into the contract: scripts/totesys schema propose design --write, then scripts/deploy.sh",
     ]
     assert (first.code, first.err) == (0, "run: needs a person: payment: rows in the dead letter; design: source changed\n")
     assert (second.code, second.err) == (0, "")

@@ -1,8 +1,8 @@
-"""The rows of each warehouse table: made of the mirrors of its inputs or, for facts, of new versions. No module here knows a bucket.
+"""Make the rows of each warehouse table from the mirrors of its inputs or, for facts, from new versions. No module here knows a bucket.
 
-Each function takes one DataFrame per input of the table's contract, in the contract's order: the input's columns and batch_seq, for facts
-also the lineage of a fact. It returns exactly the columns of the contract that the lake holds, and the lineage.
-A table with a join or a rule has a module of its own. All others are derived from their contracts.
+Each function takes one DataFrame per input of the table's contract, in the contract's order. Each has the input's columns and batch_seq;
+for facts, also the lineage of a fact. The function returns exactly the contract's lake columns and the lineage.
+A table with a join or a rule has its own module. All other tables are derived from their contracts.
 """
 
 from __future__ import annotations
@@ -25,5 +25,5 @@ _WITH_RULES: dict[str, Callable[..., DataFrame]] = {
 
 
 def rows_of(table: str, *inputs: DataFrame) -> DataFrame:
-    """Return the rows of a warehouse table. Not of dim_date, which has no input: dim_date.py makes it from a span of years."""
+    """Return the rows of a warehouse table, except dim_date. dim_date has no input: dim_date.py makes it from a span of years."""
     return _WITH_RULES.get(table, partial(derived, table))(*inputs)

@@ -10,7 +10,7 @@ from totesys.transform.tables.derived import conform
 
 
 def dim_currency(currencies: DataFrame) -> DataFrame:
-    """One row per currency, its latest state. Names are Unicode CLDR's English ones; a code that CLDR lacks is its own name."""
+    """Return one row per currency: its latest state. Names are the English names in Unicode CLDR; without one, the code is the name."""
     names = F.create_map(*[F.lit(text) for code_and_name in Locale("en").currencies.items() for text in code_and_name])
     code = F.col("currency_code")
     made = {"currency_name": F.coalesce(F.try_element_at(names, code), code)}

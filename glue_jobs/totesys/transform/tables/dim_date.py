@@ -11,7 +11,7 @@ from totesys.transform.tables.derived import conform
 
 
 def dim_date(spark: SparkSession, first_year: int, last_year: int, batch_seq: int) -> DataFrame:
-    """One row per day from the first day of `first_year` to the last of `last_year`, all brought by one batch."""
+    """Return one row per day, from the first day of `first_year` to the last day of `last_year`, all with this batch_seq."""
     first, last = F.lit(datetime.date(first_year, 1, 1)), F.lit(datetime.date(last_year, 12, 31))
     days = spark.range(1).select(F.explode(F.sequence(first, last)).alias("date_id"), F.lit(batch_seq).alias("batch_seq"))
     made = {
