@@ -1,4 +1,4 @@
-"""Asks Athena: one statement or a saved query, whose answer is read page by page."""
+"""Ask Athena one statement or a saved query, and read the answer page by page."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _FIRST_POLL, _LONGEST_POLL = 0.05, 1.0  # seconds
 
 
 class QueryError(PipelineError):
-    """Athena could not answer; the message is its reason."""
+    """Athena could not answer. The message is Athena's reason."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A query's answer: (name, Athena type) of each column, and the rows as text, None for null, fetched as they are read."""
+    """The answer to a query: name and Athena type of each column, and the rows as text or None, fetched as they are read."""
 
     columns: list[tuple[str, str]]
     rows: Iterator[list[str | None]]
 
 
 def database_name(deployment: Deployment, database: str) -> str:
-    """The Data Catalog's name of one of the three databases."""
+    """Return the name that one of the three databases has in the Data Catalog."""
     name: str = getattr(deployment, f"{database}_database")
     return name
 
 
 def saved_query(client: AthenaClient, workgroup: str, name: str) -> tuple[str, str]:
-    """SQL and database of the work group's saved query of that name; FatalError that lists them all when there is none."""
+    """Return SQL and database of a saved query of the work group. FatalError, which lists all saved queries, when the name is unknown."""
     pages = client.get_paginator("list_named_queries").paginate(WorkGroup=workgroup)
     batches = (page["NamedQueryIds"] for page in pages)
     saved = [query for ids in batches if ids for query in client.batch_get_named_query(NamedQueryIds=ids)["NamedQueries"]]
@@ -53,7 +53,7 @@ def saved_query(client: AthenaClient, workgroup: str, name: str) -> tuple[str, s
 
 
 def ask(client: AthenaClient, deployment: Deployment, statement: str, database: str, values: Sequence[str] = ()) -> Answer:
-    """Runs one statement in the deployment's work group and waits; QueryError with Athena's reason when it fails.
+    """Run one statement in the deployment's work group, and wait. QueryError with Athena's reason when it fails.
 
     `values` are literals of SQL, one for each question mark of the statement.
     """
@@ -82,5 +82,5 @@ def ask(client: AthenaClient, deployment: Deployment, statement: str, database: 
 def _rows(pages: Iterator[GetQueryResultsOutputTypeDef], names: list[str]) -> Iterator[list[str | None]]:
     for number, page in enumerate(pages):
         rows = [[datum.get("VarCharValue") for datum in row["Data"]] for row in page["ResultSet"]["Rows"]]
-        # The answer to a SELECT begins with the names of its columns; that to a SHOW does not.
+        # The answer to a SELECT begins with a row of column names. The answer to a SHOW does not.
         yield from rows[1:] if number == 0 and rows and rows[0] == names else rows

@@ -1,4 +1,4 @@
-"""What the manifests in the lake's two buckets say about batches and publishes, and which batch the warehouse says that it holds."""
+"""Read batches and publishes from the manifests in the two buckets, and ask the warehouse which batch it holds."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ class Lake:
         return Lake(Bucket(s3, deployment.ingestion_bucket), Bucket(s3, deployment.processed_bucket), ask)
 
     def newest_batch(self) -> BatchManifest | None:
-        """The newest batch; None before the first."""
+        """Return the newest batch; None before the first."""
         return manifests.newest_batch(self.ingestion)
 
     def expect_batch(self) -> BatchManifest:
-        """The newest batch; FatalError before the first."""
+        """Return the newest batch. FatalError before the first."""
         batch = self.newest_batch()
         if batch is None:
             raise FatalError("no batch has landed yet: run scripts/totesys run")
         return batch
 
     def batch(self, seq: int) -> BatchManifest:
-        """The batch of that number; FatalError when there is none."""
+        """Return a batch. FatalError when there is none of that number."""
         return manifests.read_batch(self.ingestion, seq)
 
     def newest_publish(self) -> PublishManifest:
-        """The newest publish; NO_PUBLISH before the first."""
+        """Return the newest publish; NO_PUBLISH before the first."""
         return manifests.newest_publish(self.processed) or NO_PUBLISH
 
     def newest_data_seq(self) -> int:
@@ -59,7 +59,7 @@ class Lake:
         return batch.data_seq if batch else 0
 
     def progress(self) -> Progress:
-        """Return how far the warehouse is loaded. Where only the jobs can reach it: how far the lake is published, and the error.
+        """Return how far the warehouse is loaded. If it cannot be reached from here: how far the lake is published, and the error.
 
         FatalError when the warehouse refuses to answer, or holds a batch that has not landed.
         """
@@ -69,7 +69,7 @@ class Lake:
         return reached
 
     def is_pending(self) -> bool:
-        """Whether a batch with rows is not loaded yet, or, where the warehouse cannot be asked, not published yet."""
+        """Whether a batch with rows is not loaded yet. If the warehouse cannot be asked: whether it is not published yet."""
         through = self.progress().through
         return self.newest_data_seq() > through
 
@@ -78,7 +78,7 @@ class Lake:
         return manifests.batches_after(self.ingestion, self.loaded_through())
 
     def publishes_above(self, batch_seq: int) -> Iterator[PublishManifest]:
-        """The publishes that brought in batches above that number, newest first."""
+        """Yield the publishes with batches above a number, newest first."""
         publish = self.newest_publish()
         while publish.through_batch_seq > batch_seq:
             yield publish
@@ -86,5 +86,5 @@ class Lake:
 
 
 def span(first: int, last: int) -> str:
-    """A row of batches in words."""
+    """Return a range of batches in words."""
     return f"batch {last}" if first == last else f"batches {first} to {last}"

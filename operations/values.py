@@ -1,4 +1,4 @@
-"""How commands word numbers, ages and long values."""
+"""Numbers, ages and long values as commands print them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def counted(rows: int) -> str:
 
 
 def age(then: datetime, now: datetime) -> str:
-    """Return how long ago it was, in the unit that a person would take."""
+    """Return how long ago a moment was, in words."""
     seconds = max(0, int((now - then).total_seconds()))
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= 2 * size:

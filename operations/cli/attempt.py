@@ -1,4 +1,4 @@
-"""How every command ends: an exit code that tells how far it came and, unless all went well, one line on stderr."""
+"""How every command ends: with an exit code and, after a failure, with one line on stderr."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from operations.cli.exit_codes import COULD_NOT_START, DONE, FAILED, INTERRUPTED
 class Attempt:
     """Around all that a command does.
 
-    `exit_code`: 0 done; 1 failed after `has_started` was set; 2 could not start; 130 interrupted, told in the words of `interrupted`.
+    `exit_code`: 0 done; 1 failed after `has_started` was set; 2 could not start; 130 interrupted, with the words of `interrupted`.
     A command whose answer is no sets `exit_code` to 1 itself.
     """
 
@@ -33,7 +33,7 @@ class Attempt:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        """Swallows what it can say in one line: a PipelineError, an error of AWS, an interruption."""
+        """Turn a PipelineError, an error of AWS and an interruption into one line and an exit code."""
         if isinstance(error, KeyboardInterrupt):
             return self._ends(INTERRUPTED, self._interrupted)
         if not isinstance(error, (PipelineError, BotoCoreError, ClientError)):

@@ -1,4 +1,4 @@
-"""`totesys backfill`: the lake and the warehouse are rebuilt from landed batches."""
+"""`totesys backfill`: rebuild the lake and the warehouse from landed batches."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from operations.workflows.backfill import BackfillRun
 
 
 @click.command(epilog=examples("scripts/totesys backfill", "scripts/totesys backfill --table fact_payment --from 12"))
-@click.option("--table", type=any_table(), metavar="TABLE", help="Rebuild only what is made of this source table, or this warehouse table.")
+@click.option("--table", type=any_table(), metavar="TABLE", help="Rebuild only this warehouse table, or what comes from this source table.")
 @click.option("--from", "from_batch", type=click.IntRange(min=1), default=1, metavar="BATCH", help="Keep what earlier batches brought.")
 @attempted("backfill")
 def backfill(attempt: Attempt, table: str | None, from_batch: int) -> None:
-    """Rebuild the processed data from landed batches, and the warehouse from it.
+    """Rebuild the lake from landed batches, and the warehouse from the lake.
 
-    Both stay in use meanwhile. Facts get the same rows with new record ids.
+    Both can be used during the rebuild. Facts get the same rows with new record ids.
     """
     console = make_console()
     session = aws_session()
@@ -32,13 +32,13 @@ def backfill(attempt: Attempt, table: str | None, from_batch: int) -> None:
         run_id = backfill.start(RunRequest(backfill=True, backfill_table=table, backfill_from=from_batch))
         attempt.has_started = True
         backfill.finish(run_id)
-    print_made_anew(console, backfill.made_anew())
+    print_rebuilt(console, backfill.rebuilt())
 
 
-def print_made_anew(console: Console, publish: PublishManifest | None) -> None:
-    """Each table of the lake with partitions that the publish made anew, and the rows in them."""
+def print_rebuilt(console: Console, publish: PublishManifest | None) -> None:
+    """Print each table of the lake of which the publish rebuilt partitions, and the rows in them."""
     if publish is None:
-        console.print("nothing was made anew: those batches had not been published before, and are in now")
+        console.print("nothing was rebuilt: these batches had not been published before, and are loaded now")
         return
     rows, total = [], 0
     for database, tables in (("mirror", publish.mirror), ("star", publish.star)):
@@ -49,4 +49,4 @@ def print_made_anew(console: Console, publish: PublishManifest | None) -> None:
                 total += sum(made)
     console.print(make_table([("database", "left"), ("table", "left"), ("partitions", "right"), ("rows", "right")], rows))
     batches = span(publish.batches[0][0], publish.batches[-1][0])
-    console.print(f"made anew from {batches}, and loaded: {total:,} rows in {len(rows)} tables")
+    console.print(f"rebuilt from {batches}, and loaded: {total:,} rows in {len(rows)} tables")

@@ -1,4 +1,4 @@
-"""What the commands print with: one console and one kind of table, readable on a terminal and in a log."""
+"""The console and the tables of all commands, readable on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.text import Text
 
 Heading = tuple[str, JustifyMethod]  # of a column: its text, and "left" or "right"
 
-LOG_WIDTH = 1000  # a log has no width: without one, rich cuts lines at 80 characters
+LOG_WIDTH = 1000  # without a width, rich cuts the lines of a log at 80 characters
 
 
 def make_console(stderr: bool = False) -> Console:
@@ -31,7 +31,7 @@ def make_console(stderr: bool = False) -> Console:
 
 
 def make_table(columns: Sequence[Heading], rows: Iterable[Sequence[str | Text]], title: str | None = None) -> Table:
-    """Return a table with these columns. Plain text is printed as it stands: brackets are no markup."""
+    """Return a table of these columns. Brackets in plain text are printed, and are no markup."""
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for heading, justify in columns:
         table.add_column(heading, justify=justify, overflow="fold")

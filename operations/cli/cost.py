@@ -19,7 +19,7 @@ from operations.cost.figures import lever_costs, read_prices, read_usage, worklo
 def cost(attempt: Attempt, as_json: bool) -> None:
     """Estimate what the pipeline costs on AWS in a month, and what changes that.
 
-    Prices and usage stand in operations/cost/. Neither AWS nor the network is asked.
+    Prices and usage are files in operations/cost/. The command uses neither AWS nor the network.
 
     \b
     With --json: {"region", "noted": day of the prices, "workloads": {NAME: {WHAT: USD}},
@@ -38,13 +38,13 @@ def cost(attempt: Attempt, as_json: bool) -> None:
 
 
 def cost_table(workloads: Mapping[str, Mapping[str, float]]) -> Table:
-    """The workloads side by side, what is paid for below each other."""
+    """Return a table with a column per workload and a row per item that is paid for."""
     rows = [(what, *(_usd(parts[what]) for parts in workloads.values())) for what in next(iter(workloads.values()))]
     return make_table([("", "left"), *((name, "right") for name in workloads)], rows)
 
 
 def lever_table(levers: Mapping[str, Mapping[str, float]]) -> Table:
-    """Idle and busy months by what one may choose."""
+    """Return a table of idle and busy months, with a row for each choice."""
     rows = [(name, *map(_usd, months.values())) for name, months in levers.items()]
     return make_table([("lever, without a VPC", "left"), ("idle month", "right"), ("busy month", "right")], rows)
 

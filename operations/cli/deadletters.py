@@ -1,4 +1,4 @@
-"""`totesys deadletters`: what is kept out of the lake or of the warehouse, and what a person can do about it."""
+"""`totesys deadletters`: show what is kept out of the lake or the warehouse, and settle it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _open() -> tuple[boto3.Session, Deployment, Lake]:
 @json_option
 @attempted("deadletters")
 def list_all(attempt: Attempt, as_json: bool) -> None:
-    """List held tables, rows in the dead letter, rows that wait in the warehouse; and what settles each.
+    """List held tables, rows in the dead letter and rows that wait in the warehouse, with what settles each.
 
     Exits 1 when the warehouse cannot be asked, after it has listed what is in the lake.
 
@@ -112,7 +112,7 @@ def show(attempt: Attempt, table: str, key: int | None, limit: int, as_json: boo
 def replay(attempt: Attempt, table: str) -> None:
     """Run one tick that reads the table in full and judges its dead letters again.
 
-    Do this once the rows are put right at the source, or the contract allows them.
+    Do this after the rows were corrected at the source, or after a deploy of a contract that allows them.
     """
     session, deployment, lake = _open()
     console = make_console()
@@ -147,7 +147,7 @@ def _reason(context: click.Context, parameter: click.Parameter, text: str) -> st
 @click.option("--reason", required=True, metavar="TEXT", callback=_reason, help="Why. It is kept with your name.")
 @attempted("deadletters")
 def discard(attempt: Attempt, table: str, key: int, reason: str) -> None:
-    """Say that a dead letter needs no more care. The row stays out, and a trace of who, when and why is kept."""
+    """Mark a dead letter as settled. The row stays out. Who did it, when and why is recorded."""
     session, _, lake = _open()
     letters = Letters(lake.ingestion, lake.expect_batch()).of(table)
     letter = next((letter for letter in (*letters.open, *letters.discarded) if letter.key == key), None)

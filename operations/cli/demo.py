@@ -1,4 +1,4 @@
-"""`scripts/demo.sh`: the whole pipeline on a local stack, as a demonstration."""
+"""`scripts/demo.sh`: demonstrate the whole pipeline on a local stack."""
 
 from __future__ import annotations
 

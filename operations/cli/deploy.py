@@ -1,4 +1,4 @@
-"""`totesys deploy`: the pipeline is deployed, to AWS or to a local stack by the environment alone."""
+"""`totesys deploy`: deploy the pipeline to AWS or to a local stack. The environment decides which."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ Environment:
 @click.command(
     epilog=examples("scripts/deploy.sh --plan", "scripts/deploy.sh --config totesys.toml", "scripts/totesys deploy") + "\n" + _ENVIRONMENT
 )
-@click.option("--config", metavar="FILE", help="What is chosen, as totesys.example.toml shows; the same as TOTESYS_CONFIG.")
+@click.option("--config", metavar="FILE", help="The config file, like totesys.example.toml; instead of TOTESYS_CONFIG.")
 @click.option("--plan", is_flag=True, help="Show what would change, and change nothing.")
 @attempted("deploy", interrupted="interrupted; deploy again to finish")
 def deploy(attempt: Attempt, config: str | None, plan: bool) -> None:
     """Deploy to AWS, or to a local stack when AWS_ENDPOINT_URL is set.
 
-    Stacks, code, credentials, catalog tables and views; then the proof that all of it is there. Safe to run again. scripts/deploy.sh
-    installs first what this needs.
+    Creates or updates stacks, code, credentials, catalog tables and views, and then checks that all of them are there. Safe to run again.
+    scripts/deploy.sh installs what this command needs, and then calls it.
     """
     console = make_console()
     environment = settings({**os.environ, **({CONFIG: config} if config else {})})
@@ -55,7 +55,7 @@ def deploy(attempt: Attempt, config: str | None, plan: bool) -> None:
         check_config(Path(environment[CONFIG]))
     session = aws_session()
     project = project_name(environment)
-    session.client("sts").get_caller_identity()  # Before anything: is AWS there, and does it know us?
+    session.client("sts").get_caller_identity()  # first: can AWS be reached, and are the credentials valid?
     attempt.has_started = True
     if plan:
         rows = Plan(session, environment).rows()

@@ -1,4 +1,4 @@
-"""`totesys destroy`: everything that a deploy has made is removed."""
+"""`totesys destroy`: remove everything that a deploy has created."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from operations.deployment.settings import settings
 def destroy(attempt: Attempt, keep_data: bool, yes: bool) -> None:
     """Remove the deployment that TOTESYS_PROJECT or TOTESYS_CONFIG names.
 
-    That is its stacks, its buckets with every version in them, the catalog's databases and tables, secrets, and logs. Runs in progress
-    are waited for. Source and warehouse stay as they are, with the pipeline's roles in them. Safe to run again.
+    That is its stacks, its buckets with every version in them, the catalog's databases and tables, secrets, and logs. The command
+    waits for runs in progress. Source and warehouse stay as they are, with the pipeline's roles in them. Safe to run again.
     """
     destroying = Destroying(aws_session(), project_name(settings(os.environ)), keep_data, make_console())
     if destroying.stacks and not yes:

@@ -1,4 +1,4 @@
-"""`totesys local`: source, warehouse and AWS on this machine."""
+"""`totesys local`: start and stop source, warehouse and AWS on this machine."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _STOPPED = "stopped before the end"
 
 @click.group(epilog="LOCAL_DIR is the folder of all state, .local by default. Another folder is another stack, on other ports.")
 def local() -> None:
-    """Start and stop the whole machine: totesys and the warehouse on PostgreSQL, and AWS."""
+    """Start and stop a local stack: source and warehouse on PostgreSQL, and AWS."""
     signal.signal(signal.SIGTERM, _interrupt)
-    extensions.set_wait_callback(wait_select)  # Ctrl-C ends a long statement at once, rather than after it.
+    extensions.set_wait_callback(wait_select)  # Ctrl-C ends a long statement at once, not after its end
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -40,7 +40,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def _stack() -> Iterator[Stack]:
-    """Yield the stack of LOCAL_DIR. What goes wrong with it is a FatalError of one line."""
+    """Yield the stack of LOCAL_DIR. Its errors become a FatalError of one line."""
     try:
         yield Stack(Path(os.environ.get("LOCAL_DIR") or ROOT / ".local"))
     except errors.QueryCanceled as error:
@@ -58,7 +58,7 @@ def _stack() -> Iterator[Stack]:
 @click.option("--schedule", is_flag=True, help="Let SCHEDULED triggers fire.")
 @attempted("local", interrupted=_STOPPED)
 def up(attempt: Attempt, empty: bool, orders: int | None, schedule: bool) -> None:
-    """Start what is not running. What is running keeps its data, and what has died is started again."""
+    """Start the parts that are not running. Running parts keep their data. A part that has died is started again."""
     if empty and orders:
         raise click.UsageError("--empty and --orders exclude each other")
     with _stack() as stack:
@@ -76,10 +76,10 @@ def down(attempt: Attempt) -> None:
         machine.down(stack)
 
 
-@local.command("next-day", short_help="Live a day of business at the source.", epilog=examples("scripts/totesys local next-day"))
+@local.command("next-day", short_help="Simulate a business day at the source.", epilog=examples("scripts/totesys local next-day"))
 @attempted("local", interrupted=_STOPPED)
 def next_day(attempt: Attempt) -> None:
-    """Live the weekday after the newest order: new orders, payments made, edits, silent ones too."""
+    """Simulate the weekday after the newest order: new orders, payments, edits and silent edits."""
     with _stack() as stack:
         print(machine.live_next_day(stack))
 
@@ -87,7 +87,7 @@ def next_day(attempt: Attempt) -> None:
 @local.command(short_help="Print the variables of the stack.", epilog=examples('eval "$(scripts/totesys local env)"'))
 @attempted("local", interrupted=_STOPPED)
 def env(attempt: Attempt) -> None:
-    """Print export lines, by which every command finds this stack."""
+    """Print export lines. With these variables, every command finds this stack."""
     with _stack() as stack:
         for name, value in machine.environment(stack).items():
             print(f"export {name}={shlex.quote(value)}")
@@ -98,7 +98,7 @@ def env(attempt: Attempt) -> None:
 def status(attempt: Attempt) -> None:
     """Show each part with its process and address. Exits 1 when one is down.
 
-    Kill a process to see how the pipeline bears it.
+    Kill a process to see how the pipeline recovers.
     """
     with _stack() as stack:
         if not machine.show(stack):

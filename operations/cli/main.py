@@ -57,7 +57,7 @@ one JSON document and nothing else.
 
 
 class Commands(click.Group):
-    """The group of all commands, which imports the one that is asked for."""
+    """The group of all commands. It imports only the command that is called."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return [name for commands in SECTIONS.values() for name in commands]

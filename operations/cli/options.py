@@ -1,4 +1,4 @@
-"""What several commands have in common: the option --json, a table's name as an option's value, and examples in their help."""
+"""What several commands share: the option --json, types for names of tables, and examples in the help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`totesys pause`: the schedule is stopped, and nothing else."""
+"""`totesys pause`: stop the schedule."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from operations.workflows.pause import Pausing
 @click.option("--wait", is_flag=True, help="Wait until both workflows are idle.")
 @attempted("pause")
 def pause(attempt: Attempt, wait: bool) -> None:
-    """Stop the schedule: ingest no longer starts by the clock, until `totesys resume`.
+    """Stop the schedule, until `totesys resume`.
 
-    A run in progress goes on to its end, and what has been announced is still loaded. `totesys run` works meanwhile, a deploy leaves the
-    schedule paused, and no alarm tells of silence. Nothing is lost.
+    A run in progress ends as usual, and batches that were announced are still loaded. During the pause, `totesys run` works, a deploy
+    leaves the schedule paused, and the alarm no-heartbeat is muted. Nothing is lost.
     """
     session = aws_session()
     pausing = Pausing(session, Deployment.read(session), make_console())

@@ -1,4 +1,4 @@
-"""`totesys query`: a question to Athena, one's own or a saved one, and its answer."""
+"""`totesys query`: ask Athena a statement or a saved query, and print the answer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from operations.cli.options import examples, json_option
 from operations.deployment.deployment import Deployment
 
 _OPTION = re.compile(r"--?[a-z][a-z-]*(=.*)?")
-SHOWN = 1000  # rows: more is no table that anybody reads
+SHOWN = 1000  # rows: nobody reads a longer table
 _NUMBERS = ("tinyint", "smallint", "integer", "int", "bigint", "real", "float", "double", "decimal")
 
 
 @click.command(
     epilog=examples(
-        'scripts/totesys query "SELECT count(*) FROM fact_payment"',
+        'scripts/totesys query "SELECT count(*) FROM current_payment"',
         'scripts/totesys query "SELECT * FROM current_payment WHERE payment_id = ?" 7',
         "scripts/totesys query --saved freshness --json",
     ),
@@ -36,7 +36,7 @@ _NUMBERS = ("tinyint", "smallint", "integer", "int", "bigint", "real", "float", 
 def query(attempt: Attempt, words: tuple[str, ...], saved: str | None, database: str | None, as_json: bool) -> None:
     """Ask Athena one statement of SQL, and print the answer as a table.
 
-    Each VALUE is a literal of SQL for one question mark of the statement: 7, or "'GBP'". A table shows at most 1,000 rows; JSON has all.
+    Each VALUE is an SQL literal for one question mark of the statement: 7, or "'GBP'". A table shows at most 1,000 rows; JSON has all rows.
 
     \b
     With --json: {"columns": [{"name", "type"}], "rows": [[text or null]]}, where a value
@@ -63,7 +63,7 @@ def query(attempt: Attempt, words: tuple[str, ...], saved: str | None, database:
 
 
 def print_answer(answer: Answer) -> None:
-    """The answer as a table, numbers to the right, nulls told from empty text; then how many rows there are."""
+    """Print the answer as a table, and the number of rows. Numbers are on the right. A null is printed as NULL."""
     rows = list(islice(answer.rows, SHOWN))
     columns: list[Heading] = [(name, "right" if kind.split("(")[0] in _NUMBERS else "left") for name, kind in answer.columns]
     console = make_console()

@@ -31,7 +31,7 @@ from operations.report.page import render
 def report(attempt: Attempt, output: Path, opens: bool) -> None:
     """Write one HTML page that shows a deployment: workflows, freshness, rows, seconds, contracts, and what needs care.
 
-    The page is made from AWS alone and needs nothing else to be read.
+    The command asks AWS only. The page is one file without links to other files.
     """
     session = aws_session()
     requests = Requests(session)

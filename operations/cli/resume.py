@@ -1,4 +1,4 @@
-"""`totesys resume`: the schedule is started again."""
+"""`totesys resume`: start the schedule again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from operations.workflows.resume import resume_schedule
 def resume(attempt: Attempt) -> None:
     """Start the schedule again after `totesys pause`, and say what is pending.
 
-    The next tick brings in everything that has changed meanwhile.
+    The next tick loads everything that changed during the pause.
     """
     session = aws_session()
     deployment = Deployment.read(session)

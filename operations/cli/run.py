@@ -1,4 +1,4 @@
-"""`totesys run`: one tick through both workflows, shown as it goes."""
+"""`totesys run`: run one tick, and show it live."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from operations.workflows.tick import Tick, TickOutcome
 @json_option
 @attempted("run")
 def run(attempt: Attempt, full: bool, accept_deletes: tuple[str, ...], as_json: bool) -> None:
-    """Run one tick through both workflows, and wait.
+    """Run one tick now: ingest and, if the warehouse lacks a batch, transform and load.
 
-    Afterwards the warehouse has everything that had changed at the source. A run that somebody else has started is waited for first. The
-    exit code is 0 also when a table is held or rows are kept out: the last lines say so.
+    Afterwards the warehouse has every change that was at the source before. If another run is in progress, the command waits for its end
+    first. When a table is held or rows are kept out, the last lines say so, and the exit code is 0.
 
     \b
     With --json: {"loaded": {"first_batch", "through_batch", "rows_read": {TABLE: rows},
@@ -63,7 +63,7 @@ def matters_of(tick: Tick, outcome: TickOutcome | None) -> list[Problem]:
 
 
 def outcome_as_json(outcome: TickOutcome | None, unknown: str, problems: Sequence[Problem]) -> dict[str, object]:
-    """Return what a tick brought, as the help of `run` says."""
+    """Return the outcome of a tick, as the help of `run` says."""
     loaded = outcome and {
         "first_batch": outcome.first_batch,
         "through_batch": outcome.through_batch,
@@ -74,7 +74,7 @@ def outcome_as_json(outcome: TickOutcome | None, unknown: str, problems: Sequenc
 
 
 def print_outcome(console: Console, outcome: TickOutcome | None, unknown: str) -> None:
-    """Says what is loaded, with the rows of each table that took any. `unknown`: why the warehouse could not be asked, or empty."""
+    """Print what was loaded, and the rows of each table that changed. `unknown`: why the warehouse could not be asked, or empty."""
     if outcome is None:
         known = "nothing new: the warehouse holds every batch"
         console.print(f"nothing new has landed; what the warehouse holds is not known from here: {unknown}" if unknown else known)
@@ -86,12 +86,12 @@ def print_outcome(console: Console, outcome: TickOutcome | None, unknown: str) -
 
 
 def print_matters(console: Console, problems: Sequence[Problem]) -> None:
-    """Lists what needs a person."""
+    """Print what needs a person."""
     for problem in problems:
         console.print(f"needs a person: {problem.text}", markup=False)
 
 
 def tell_matters(command: str, problems: Sequence[Problem]) -> None:
-    """Says on stderr what needs a person: it is seen although the exit code is 0, and wherever the output goes."""
+    """Print on stderr what needs a person. The exit code is 0, and stdout may go to a file."""
     if problems:
         print(f"{command}: needs a person: {'; '.join(problem.what for problem in problems)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`totesys schema`: the registered contracts, their versions, the contract files, and the live source, side by side."""
+"""`totesys schema`: compare registered contracts, contract files and the live source, and draft the next contract."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def show(attempt: Attempt, table: str, version: int | None, as_json: bool) -> No
 @json_option
 @attempted("schema")
 def diff(attempt: Attempt, table: str, as_json: bool) -> None:
-    """Compare the contract file with the registered version, and that with the live source.
+    """Compare the registered contract with the contract file and with the live source.
 
     Exits 0 when nothing differs, and 1 when something does.
 
@@ -156,7 +156,7 @@ def history(attempt: Attempt, table: str, as_json: bool) -> None:
 def propose(attempt: Attempt, table: str, write: bool) -> None:
     """Draft the next contract of a source table from the live source.
 
-    The draft goes to stdout as JSON, and what was changed in it to stderr.
+    Prints the draft as JSON on stdout, and what changed in it on stderr. Without --write, nothing is written.
     """
     draft = _registry().draft(table)
     for note in [*draft.left_out, *draft.notes]:

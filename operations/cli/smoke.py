@@ -1,4 +1,4 @@
-"""`scripts/smoke.sh`: an account is proved by a deployment of its own."""
+"""`scripts/smoke.sh`: test an AWS account with a deployment of its own."""
 
 from __future__ import annotations
 

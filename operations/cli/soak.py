@@ -1,4 +1,4 @@
-"""`totesys soak`: random histories and faults, until the time is over."""
+"""`totesys soak`: test with random histories and faults until the time is over."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from operations.cli.options import examples
     "--seed",
     type=click.IntRange(min=0),
     metavar="S",
-    help="The seed of the first world of histories. Without --minutes, that world alone, whole: so a failure is seen again.",
+    help="The seed of the first world of histories. Without --minutes, only that world is run: this repeats a failure.",
 )
 @attempted("soak", interrupted="stopped before the end")
 def soak(attempt: Attempt, minutes: float | None, seed: int | None) -> None:
-    """Let random histories and faults loose on the whole pipeline, and look for rows that are lost or there twice.
+    """Test the whole pipeline with random histories and faults, and look for rows that are lost or duplicated.
 
-    Exits 0 when there are none, and 1 when there are: the last lines name the seed that shows it again. Starts PostgreSQL, AWS and Spark
-    of its own in a temporary folder, and stops them.
+    Exits 0 when there are none. Otherwise exits 1, and the last lines name the seed that repeats the failure. The soak starts its own
+    PostgreSQL, AWS and Spark in a temporary folder, and stops them.
     """
-    # By name: the soak is a test, and nothing else of ours knows the tests.
+    # by name: the soak is a test, and no other module imports the tests
     is_exact = import_module("tests.exactness.soak").soak(minutes, seed)
     attempt.exit_code = 0 if is_exact else 1

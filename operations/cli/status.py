@@ -1,4 +1,4 @@
-"""`totesys status`: what there is, and what needs a person."""
+"""`totesys status`: show a deployment, and what needs a person."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_ASKED = "cannot be asked from here"
 def status(attempt: Attempt, as_json: bool) -> None:
     """Show a deployment at a glance, and what needs a person. Changes nothing.
 
-    Exits 0 when all is well, and 1 when something needs a person. What AWS shows is shown also where the warehouse cannot be reached.
+    Exits 0 when all is well, and 1 when something needs a person. If the warehouse cannot be reached, shows what AWS knows.
 
     \b
     With --json: {"project", "version", "deployed_at", "triggers": {NAME: state},
@@ -54,7 +54,7 @@ def status(attempt: Attempt, as_json: bool) -> None:
 
 
 def print_verdict(found: Status, problems: Sequence[Problem]) -> None:
-    """Says what needs a person, or that nothing does."""
+    """Print what needs a person, or that all is well."""
     for problem in problems:
         print(f"needs a person: {problem.text}")
     if not problems:
@@ -93,7 +93,7 @@ def status_as_json(project: str, found: Status, problems: Sequence[Problem]) -> 
 
 
 def show(console: Console, project: str, status: Status, now: datetime) -> None:
-    """Prints what there is, good or bad."""
+    """Print the status as two tables."""
     rows = [
         ("version", f"{status.version}, deployed {age(status.deployed_at, now)} ago"),
         *((f"trigger {name}", "paused" if state == "DEACTIVATED" else state.lower()) for name, state in status.triggers.items()),

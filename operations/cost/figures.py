@@ -1,4 +1,4 @@
-"""The figures that `totesys cost` prints: prices and usage as they stand beside this module, and the workloads that are compared."""
+"""The figures that `totesys cost` prints, from prices.toml and usage.toml in this folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tomllib
 from operations.cost.model import Prices, Usage, Workload, costs, interface_endpoints, month, naive_idle_month, nat_gateway, rebuild
 
 FOLDER = Path(__file__).parent
-INTERVALS = (10, 15)  # minutes: more, and a change may need longer than half an hour
+INTERVALS = (10, 15)  # minutes: with longer intervals, a change may need more than half an hour
 
 
 def read_prices() -> tuple[dict[str, Any], Prices]:
@@ -25,7 +25,7 @@ def read_usage() -> Usage:
 
 
 def workload_costs(prices: Prices, usage: Usage) -> dict[str, dict[str, float]]:
-    """Return USD by workload and by what is paid for, then the workload's totals: without a VPC, and with each way out of one."""
+    """Return USD by workload and item. The last items are the totals: without a VPC, with a NAT gateway, with interface endpoints."""
     workloads = {
         "idle month": month(usage, busy=False),
         "idle, Spark at every tick": naive_idle_month(usage),
@@ -46,7 +46,7 @@ def workload_costs(prices: Prices, usage: Usage) -> dict[str, dict[str, float]]:
 
 
 def lever_costs(prices: Prices, usage: Usage) -> dict[str, dict[str, float]]:
-    """Return USD of idle and busy months without a VPC, by what one may choose."""
+    """Return USD of idle and busy months without a VPC, for each choice of interval and worker type."""
 
     def months(interval: int | None = None, worker_type: str = "G.1X") -> dict[str, float]:
         kinds = {"idle month": False, "busy month": True}

@@ -30,7 +30,7 @@ class Workload:
 
 
 def month(usage: Usage, *, busy: bool, interval: int | None = None, worker_type: str = "G.1X") -> Workload:
-    """A month of ticks; a busy one publishes in business hours, at most once a tick."""
+    """Return a month of ticks. A busy month publishes in business hours, at most once per tick."""
     every = interval or usage["month"]["interval_minutes"]
     hourly = min(usage["month"]["publishes_per_business_hour"], 60 // every) if busy else 0
     publishes = usage["month"]["business_hours"] * hourly
@@ -46,20 +46,20 @@ def month(usage: Usage, *, busy: bool, interval: int | None = None, worker_type:
 
 
 def naive_idle_month(usage: Usage) -> Workload:
-    """An idle month of a chain that starts transform and load after every ingest, for nothing."""
+    """Return an idle month in which transform and load would start after every ingest, although nothing is new."""
     ticks = month(usage, busy=False).ticks
     return Workload(ticks=ticks, publishes=ticks, spark_seconds={0: 2 * ticks})
 
 
 def rebuild(usage: Usage) -> Workload:
-    """All processed data and the warehouse anew, on top of the month in which it happens."""
+    """Return a rebuild of the lake and the warehouse. Its cost is added to that of its month."""
     measured = usage["measured"]
     seconds = {measured["first_transform"]: 1, measured["first_load"]: 1}
     return Workload(publishes=1, spark_seconds=seconds, rebuilds=1, share=0)
 
 
 def costs(workload: Workload, prices: Prices, usage: Usage) -> dict[str, float]:
-    """USD by what is paid for, without a VPC's."""
+    """Return USD by item, without the cost of a VPC."""
     tick, publish, standing = usage["per_tick"], usage["per_publish"], usage["standing"]
 
     def used(what: str) -> float:
@@ -91,12 +91,12 @@ def costs(workload: Workload, prices: Prices, usage: Usage) -> dict[str, float]:
 
 
 def shell_run(prices: Prices, usage: Usage) -> float:
-    """One run of ingest that finds nothing; one that finds something takes no longer than the minimum either."""
+    """Return USD of one run of ingest. With or without changes, it is shorter than the billed minimum."""
     return SHELL_DPU * _billed_hours(usage["measured"]["quiet_tick"] + usage["glue"]["shell_start"], prices) * prices["glue_dpu_hour"]
 
 
 def spark_run(seconds: float, worker_type: str, prices: Prices, usage: Usage) -> float:
-    """One run of transform or load, measured at so many seconds without Glue's start-up."""
+    """Return USD of one run of transform or load. `seconds` were measured without Glue's start-up."""
     dpus = usage["month"]["workers"] * WORKER_DPU[worker_type]
     return dpus * _billed_hours(seconds + usage["glue"]["spark_start"], prices) * prices["glue_dpu_hour"]
 

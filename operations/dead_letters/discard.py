@@ -1,4 +1,4 @@
-"""A person's word that a dead letter needs no more care."""
+"""Record that a person regards a dead letter as settled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from operations.dead_letters.letters import Letter
 
 
 def discard(ingestion: Bucket, table: str, letter: Letter, reason: str, by: str, now: datetime) -> str:
-    """Leaves the trace, and says so in one line: who, when and why. The first word stands; a second one changes nothing."""
+    """Record who discarded a letter, when and why, and return that as one line. A letter that is discarded already does not change."""
     trace: dict[str, Any] = {
         "table": table, "key": letter.key, "batch_seq": letter.batch_seq, "letter_reason": letter.reason,
         "discarded_by": by, "discarded_at": now.isoformat(timespec="seconds"), "reason": reason,

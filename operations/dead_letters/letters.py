@@ -58,12 +58,11 @@ class Letters:
         )
 
     def held_since(self, table: str) -> int:
-        """The first batch that held a table which is held."""
+        """Return the first batch of the hold of a table that is held now."""
         return bisect_left(range(1, self._newest.seq + 1), True, key=lambda seq: self._is_of_hold(table, seq)) + 1
 
     def read(self, table: str) -> Iterator[tuple[dict[str, Any], str]]:
-        """Yield the open letters, and the letters that were written since the table is held, in the order of batches. Each comes with the
-        address of the object that contains it."""
+        """Yield the open letters and the letters of the present hold, each with the address of its object, in the order of batches."""
         wanted = {(letter.batch_seq, letter.key) for letter in self.of(table).open}
         of_hold = set(rises(lambda seq: self._dead_rows(table, seq), 0, self._newest.seq)) if table in self._newest.held else set()
         for seq in sorted({seq for seq, _ in wanted} | of_hold):
@@ -83,7 +82,7 @@ class Letters:
         return [make_of(self._ingestion, key, letter, DEAD_LETTER, _checked) for letter in letters]
 
     def _dead_rows(self, table: str, seq: int) -> int:
-        """The rows that the hold which stands had put into the dead letter up to a batch."""
+        """Return how many rows the present hold had put into the dead letter up to a batch."""
         return self._batch(seq).held[table].dead_rows if seq and self._is_of_hold(table, seq) else 0
 
     def _is_of_hold(self, table: str, seq: int) -> bool:
@@ -101,7 +100,7 @@ def _checked(letter: dict[str, Any]) -> dict[str, Any]:
 
 
 def rises(count: Callable[[int], int], low: int, high: int) -> Iterator[int]:
-    """The numbers above `low` and up to `high` at which a count that never falls has risen; asks for few of them."""
+    """Return the numbers above `low`, up to `high`, at which a count rises. The count never falls, so a few calls find them."""
     if count(low) == count(high):
         return
     if high - low == 1:

@@ -22,7 +22,7 @@ from operations.values import counted
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that is kept out: of which source table, what it is, since which batch, and what settles it."""
+    """One entry of the list: the source table, what is kept out, the first batch that kept it out, and what settles it."""
 
     table: str
     what: str
@@ -35,7 +35,7 @@ class Listing:
     """Everything that is kept out.
 
     discarded   source table -> how many letters a person has discarded
-    unreachable why the warehouse could not be asked for rows that wait; None when it was
+    unreachable why the warehouse could not be asked for waiting rows; None when it has answered
     """
 
     lines: list[Line]
@@ -44,7 +44,7 @@ class Listing:
 
 
 def list_kept_out(session: boto3.Session, deployment: Deployment, lake: Lake, batch: BatchManifest) -> Listing:
-    """List everything as of the newest batch. What is in the lake is listed also where the warehouse cannot be asked."""
+    """List everything as of the newest batch. If the warehouse cannot be asked, list what the lake knows."""
     letters = Letters(lake.ingestion, batch)
     found = {table: letters.of(table) for table in batch.tables}
     lines = [*held_lines({table: (why, letters.held_since(table)) for table, why in batch.held.items()}), *letter_lines(found)]
@@ -57,14 +57,14 @@ def list_kept_out(session: boto3.Session, deployment: Deployment, lake: Lake, ba
 
 
 def held_lines(held: Mapping[str, tuple[Held, int]]) -> Iterator[Line]:
-    """Of each held table the hold and its first batch."""
+    """Yield the hold of each held table, with its first batch."""
     for table, (why, batch_seq) in sorted(held.items()):
         rows = f"; {counted(why.dead_rows)} in the dead letter" if why.dead_rows else ""
         yield Line(table, f"{held_since(why)}{rows}", batch_seq, why.cure)
 
 
 def letter_lines(letters: Mapping[str, TableLetters]) -> Iterator[Line]:
-    """The open letters of each table by reason."""
+    """Yield the open letters of each table, by reason."""
     for table, found in sorted(letters.items()):
         for reason in sorted({letter.reason for letter in found.open}):
             batches = [letter.batch_seq for letter in found.open if letter.reason == reason]
@@ -72,11 +72,11 @@ def letter_lines(letters: Mapping[str, TableLetters]) -> Iterator[Line]:
 
 
 def waiting_lines(waiting: Iterable[Waiting]) -> Iterator[Line]:
-    """The rows that wait in the warehouse."""
+    """Yield the rows that wait in the warehouse."""
     for one in waiting:
-        parents = ", ".join(one.parents) or "an earlier version of theirs"
+        parents = ", ".join(one.parents) or "an earlier version of the same row"
         what = f"{counted(one.rows)} wait{'s' if one.rows == 1 else ''} in the warehouse for {parents}"
-        yield Line(one.table, what, one.batch_seq, "nothing: in by themselves once their parents are")
+        yield Line(one.table, what, one.batch_seq, "nothing: they are loaded once their parents are there")
 
 
 def _waiting(session: boto3.Session, deployment: Deployment) -> Sequence[Waiting]:

@@ -15,7 +15,7 @@ from operations.reconcile.sql import key_origin, waiting_rows
 
 @dataclass(frozen=True)
 class Waiting:
-    """The rows of one fact that wait: their source table, the first batch that brought one, and the source tables that they wait for."""
+    """The waiting rows of one fact: the source table, how many, the first batch with one, and the source tables of the missing parents."""
 
     table: str
     rows: int
@@ -24,8 +24,8 @@ class Waiting:
 
 
 def read_waiting(warehouse: Any, contracts: Contracts) -> Iterator[Waiting]:
-    """One for each fact with rows that wait. psycopg2.errors.UndefinedTable before the first load. FatalError when the warehouse is newer
-    than this code."""
+    """Yield one for each fact that has waiting rows. psycopg2.errors.UndefinedTable before the first load. FatalError when the warehouse is
+    newer than this code."""
     with warehouse.cursor() as cursor:
         refuse_newer_warehouse(cursor)
     for contract in contracts.warehouse.values():

@@ -14,7 +14,7 @@ from totesys.errors import FatalError
 
 from operations.aws import explain
 from operations.deployment.templates import Template
-from operations.workflows.heartbeat import ignore_alarm
+from operations.workflows.heartbeat import mute_alarm
 from operations.workflows.trigger import activate, deactivate
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ LOOKUPS: dict[str, Lookup] = {
 
 # What keeps a paused schedule paused, should an update have changed that.
 PAUSES: dict[str, Lookup] = {
-    "AWS::CloudWatch::Alarm": lambda client, name: ignore_alarm(client("cloudwatch"), name),
+    "AWS::CloudWatch::Alarm": lambda client, name: mute_alarm(client("cloudwatch"), name),
     "AWS::Glue::Trigger": lambda client, name: deactivate(client("glue"), name),
 }
 

@@ -1,7 +1,7 @@
-"""Everything that needs a person, in the words of every command.
+"""Everything that needs a person, in the words that all commands use.
 
-`run` tells what its own batches brought about, and `status` what is so now. The alerts of ingest are worded in totesys/ingest/job.py,
-where nobody else knows the batch; a run repeats them as they are.
+`run` says what its own batches found, and `status` how things are now. The alerts of ingest get their words in totesys/ingest/job.py,
+and `run` repeats them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ PENDING = timedelta(minutes=10)  # how long a batch may be pending: two ticks of
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that needs a person: `what` in a few words, and in `text` with what to do."""
+    """Something that needs a person. `what` says it in a few words; `text` says it in full, with what to do."""
 
     what: str
     text: str
 
 
 def of_run(tables_held: Mapping[str, Held], news: Sequence[Alert], misses: Mapping[str, int]) -> list[Problem]:
-    """Return the tables that are held, what else the run's batches alerted people of, and the rows that deltas have missed."""
+    """Return the tables that are held, the other alerts of the run's batches, and the rows that deltas have missed."""
     return [
         *(held(table, why) for table, why in sorted(tables_held.items())),
         *(Problem(f"{alert.table}: {alert.kind}", alert.text) for alert in news if alert.kind != "table held"),
@@ -40,7 +40,7 @@ def of_run(tables_held: Mapping[str, Held], news: Sequence[Alert], misses: Mappi
 
 
 def held(table: str, why: Held) -> Problem:
-    """A table that is held. What it brings is not lost: its capture point stays."""
+    """A table that is held. Nothing of it is lost, because its capture point stays."""
     return Problem(f"{table} is held", f"{table} is {held_since(why)}. Nothing of it is lost. What to do: {why.cure}")
 
 
@@ -56,17 +56,17 @@ def dead_letters(table: str, rows: int) -> Problem:
 
 def put_right(table: str) -> str:
     """Say what settles dead letters."""
-    return f"put them right at the source: scripts/totesys deadletters show {table}"
+    return f"correct them at the source: scripts/totesys deadletters show {table}"
 
 
 def missed(table: str, rows: int) -> Problem:
-    """Rows that a full read found, though some delta should have brought them: a fault of ours."""
-    what = f"a full read found {counted(rows)} of {table} that no delta had offered"
+    """Rows that a full read found and a delta should have found. That is a fault of the pipeline."""
+    what = f"a full read found {counted(rows)} of {table} that no delta had found"
     return Problem(what, f"{what}: they are in now; report it")
 
 
 def of_status(status: Status, project: str, now: datetime) -> Iterator[Problem]:
-    """Yield what of a deployment is not as it should be, and what to do about it."""
+    """Yield what is wrong with a deployment, and what to do about it."""
     for name, state in status.triggers.items():
         if name == schedule_trigger(project) and state in ("DEACTIVATED", "DEACTIVATING"):
             yield Problem("the schedule is paused", f"the schedule is {PAUSED}")
@@ -84,8 +84,9 @@ def of_status(status: Status, project: str, now: datetime) -> Iterator[Problem]:
 
 
 def _failures(job: Job, is_load: bool, now: datetime) -> Iterator[Problem]:
-    """Yield the job's last failure if the next run will not end it by itself. One retriable failure may pass; a second in a row does not.
-    A failed load is always told: until the next load succeeds, the warehouse lacks what has landed."""
+    """Yield the job's last failure, unless it is a single retriable failure: then the next run may succeed.
+
+    A failed load is always yielded: until the next load succeeds, the warehouse lacks what has landed."""
     failures = job.failures
     if not failures:
         return
@@ -97,7 +98,7 @@ def _failures(job: Job, is_load: bool, now: datetime) -> Iterator[Problem]:
 
 
 def _of_the_warehouse(status: Status, now: datetime) -> Iterator[Problem]:
-    """Yield what the warehouse lacks, where it differs from the source, and why it refuses to answer."""
+    """Yield pending batches, differences from the source, and why the warehouse refuses to answer."""
     if isinstance(status.warehouse, NotAsked) and status.warehouse.is_refused:
         yield Problem("the warehouse refuses", f"nobody can ask the warehouse what it holds: {status.warehouse.reason}")
     if status.loaded is not None and status.loaded > status.landed:

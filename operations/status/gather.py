@@ -1,4 +1,4 @@
-"""What there is to say about a deployment, asked for once and then plain data."""
+"""Collect everything that `status` shows about a deployment, as plain data."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class PipelineJobs:
 
 @dataclass(frozen=True)
 class WarehouseStatus:
-    """What the warehouse says of itself.
+    """The answers of the warehouse.
 
     through      the newest batch that it holds; 0 before the first load
     waiting_rows rows that wait in it for their parents
@@ -93,7 +93,7 @@ class WarehouseStatus:
 
 @dataclass(frozen=True)
 class NotAsked:
-    """Why the warehouse did not answer. `is_refused`: its server did, with a refusal; otherwise it may only be out of reach from here."""
+    """Why the warehouse did not answer. `is_refused`: its server refused. Otherwise it may only be unreachable from here."""
 
     reason: str
     is_refused: bool = False
@@ -107,7 +107,7 @@ class Status:
     landed     the newest batch with rows; 0 before the first
     published  the newest batch in the processed bucket; 0 before the first
     warehouse  what the warehouse says, or why it cannot be asked from here
-    loaded     the newest batch in the warehouse, by its own word or, if it cannot be asked, as AWS shows; None when neither is known
+    loaded     the newest batch in the warehouse, as the warehouse says or, if it cannot be asked, as AWS shows; None when unknown
     batches    the newest batches with rows, newest first
     pending    the batches with rows that the warehouse does not hold, newest first; if there are MOST, there may be more
     fresh_to   the moment of the source that the warehouse shows; None before the first load, and when that is not known
@@ -131,7 +131,7 @@ class Status:
 
 
 def gather(session: boto3.Session, deployment: Deployment) -> Status:
-    """Asks AWS, and the warehouse."""
+    """Ask AWS and the warehouse."""
     stack: Any = describe_stack(session, f"{deployment.project}-jobs")  # never None: Deployment.read found every stack
     s3, glue = session.client("s3"), session.client("glue")
     ingestion, processed = Bucket(s3, deployment.ingestion_bucket), Bucket(s3, deployment.processed_bucket)
@@ -200,17 +200,17 @@ def last_batches(ingestion: Bucket, newest: BatchManifest | None, above: int) ->
 
 
 def moment(batch: BatchManifest) -> datetime:
-    """When the source was what the batch says."""
+    """Return the time of the batch's snapshot."""
     return datetime.fromisoformat(batch.snapshot_at)
 
 
 def rows(batch: BatchManifest) -> int:
-    """Rows that the batch landed."""
+    """Return how many rows the batch landed."""
     return sum(capture.rows for table, capture in batch.tables.items() if table not in batch.held)
 
 
 def stage(seq: int, published: int, loaded: int | None) -> str:
-    """How far a batch has come."""
+    """Return how far a batch has come."""
     return "loaded" if loaded is not None and seq <= loaded else "published" if seq <= published else "landed"
 
 
@@ -225,7 +225,7 @@ def publishes(processed: Bucket) -> Iterator[PublishManifest]:
 def loaded_as_aws_shows(publishes: Iterator[PublishManifest], loads: Sequence[JobState]) -> int | None:
     """Return the newest batch of the publish that the last successful load found; 0 when no load has run.
 
-    None when it is not known: none of those loads succeeded, or more than PUBLISHES have come since.
+    None when it is not known: no load in the list succeeded, or more than PUBLISHES publishes have come since.
     """
     if not loads:
         return 0
@@ -250,7 +250,7 @@ def fresh_to(ingestion: Bucket, newest: BatchManifest | None, loaded: int | None
 
 
 def dead_letters(ingestion: Bucket, newest: BatchManifest | None) -> dict[str, int]:
-    """How many letters of a table are open, without those that a person has discarded."""
+    """Return by table how many letters are open, without those that a person has discarded."""
     if newest is None:
         return {}
     letters = Letters(ingestion, newest)
@@ -258,15 +258,15 @@ def dead_letters(ingestion: Bucket, newest: BatchManifest | None) -> dict[str, i
 
 
 def alarms(cloudwatch: CloudWatchClient, names: Sequence[str], *, has_run: bool) -> list[str]:
-    """Those of the alarms that ring: in ALARM, or without data if that is what they tell people. Before the first run none has data."""
+    """Return the alarms that ring: in ALARM, or without data if the alarm is about missing data. Before the first run none has data."""
     if not names:
         return []
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNames=list(names))
     found = [alarm for page in pages for alarm in page["MetricAlarms"]]
-    return [alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM" or (has_run and _tells_of_silence(alarm))]
+    return [alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM" or (has_run and _is_about_missing_data(alarm))]
 
 
-def _tells_of_silence(alarm: MetricAlarmTypeDef) -> bool:
+def _is_about_missing_data(alarm: MetricAlarmTypeDef) -> bool:
     return alarm["StateValue"] == "INSUFFICIENT_DATA" and alarm["ActionsEnabled"] and bool(alarm["InsufficientDataActions"])
 
 
@@ -295,7 +295,7 @@ def read_warehouse(credentials: Credentials) -> WarehouseStatus:
 
 
 def _is_prepared(connection: Connection) -> bool:
-    """Whether a load has created its tables: it creates all of them in one transaction, so one table shows it."""
+    """Whether a load has created its tables. It creates all of them in one transaction, so looking at one table is enough."""
     table = reconciliation_table()
     with connection.begin():
         return connection.scalar(select(func.to_regclass(f"{table.schema}.{table.name}"))) is not None

@@ -1,4 +1,4 @@
-"""Rebuilds the lake and the warehouse from landed batches, while both stay in use."""
+"""Rebuild the lake and the warehouse from landed batches, while both stay in use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from operations.workflows.runs import WorkflowRuns
 
 
 class BackfillRun:
-    """One backfill of one deployment. `display` shows every job that it waits for."""
+    """One backfill of one deployment. `display` shows its jobs."""
 
     def __init__(self, session: boto3.Session, deployment: Deployment, console: Console) -> None:
         self.display = RunDisplay(console)
@@ -24,14 +24,14 @@ class BackfillRun:
         self._before = NO_PUBLISH
 
     def start(self, request: RunRequest) -> str:
-        """Starts the publish workflow once no run of either workflow is in progress, and returns the run's id.
+        """Start the publish workflow once no run of either workflow is in progress, and return the run's id.
 
-        FatalError, before it waits for anything, when no such batch has landed.
+        FatalError at once when no such batch has landed.
         """
         batch = self._lake.newest_batch()
         newest = batch.data_seq if batch else 0
         if not newest:
-            raise FatalError("no batch with rows has landed yet, and there is nothing to make anew: scripts/totesys run brings the first")
+            raise FatalError("no batch with rows has landed yet, so there is nothing to rebuild: run scripts/totesys run first")
         if request.backfill_from > newest:
             raise FatalError(
                 f"batch {request.backfill_from} has not landed: the newest with rows is batch {newest}, --from takes 1 to {newest}"
@@ -43,13 +43,13 @@ class BackfillRun:
                 return run_id
 
     def finish(self, run_id: str) -> None:
-        """Follows the run to its end; RunFailedError when a job fails."""
+        """Follow the run to its end. RunFailedError when a job fails."""
         self._workflows.follow(self._workflows.publish, run_id)
 
-    def made_anew(self) -> PublishManifest | None:
-        """The publish of what was made anew: the first of the run; None when the run found nothing of it.
+    def rebuilt(self) -> PublishManifest | None:
+        """Return the publish with the rebuilt tables, the first of the run; None when the run had nothing to rebuild.
 
-        It brings the lake no further than it was, unless the lake was lost. What waited beside it has a publish of its own.
+        It contains no newer batch than the publish before it, unless the lake was lost. Pending batches get a publish of their own.
         """
         publish = self._lake.newest_publish()
         if publish.seq == self._before.seq:

@@ -1,6 +1,6 @@
-"""The alarm that tells of silence: ignored while the schedule is paused, and given its time again when it goes on.
+"""The alarm no-heartbeat: muted while the schedule is paused, and unmuted by resume, which gives it its 20 minutes.
 
-It is silent until the first run: its state for silence, INSUFFICIENT_DATA, is also the one in which it is created.
+The alarm is muted until the first run, because a new alarm is in the state INSUFFICIENT_DATA, which is also its state for no data.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ def heartbeat_alarm(project: str) -> str:
     return f"{project}-no-heartbeat"
 
 
-def ignore_alarm(cloudwatch: CloudWatchClient, name: str) -> None:
-    """Lets an alarm tell nobody."""
+def mute_alarm(cloudwatch: CloudWatchClient, name: str) -> None:
+    """Mute an alarm."""
     cloudwatch.disable_alarm_actions(AlarmNames=[name])
 
 
-def heed_heartbeat(cloudwatch: CloudWatchClient, project: str) -> None:
-    """Lets the alarm tell people again, in 20 minutes at the earliest: it counts values, and a 0 says that nothing is caught up yet."""
+def unmute_heartbeat(cloudwatch: CloudWatchClient, project: str) -> None:
+    """Unmute the alarm. It can ring after 20 minutes at the earliest: it needs periods without values, and this puts a value, 0."""
     metric: MetricDatumTypeDef = {
         "MetricName": "CaughtUp",
         "Dimensions": [{"Name": "Project", "Value": project}],

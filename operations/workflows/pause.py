@@ -1,4 +1,4 @@
-"""Stops the schedule, and nothing else."""
+"""Stop the schedule, and wait for runs in progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from totesys.errors import PipelineError
 from operations.deployment.deployment import Deployment
 from operations.lake import Lake
 from operations.workflows.display import RunDisplay
-from operations.workflows.heartbeat import heartbeat_alarm, ignore_alarm
+from operations.workflows.heartbeat import heartbeat_alarm, mute_alarm
 from operations.workflows.runs import WorkflowRuns
 from operations.workflows.trigger import deactivate, schedule_trigger
 
@@ -26,16 +26,16 @@ class Pausing:
         self._lake = Lake.open(session, deployment)
 
     def pause(self) -> None:
-        """Stops the schedule, and says what still goes on."""
+        """Stop the schedule, and print which runs are still in progress."""
         was_active = deactivate(self._glue, schedule_trigger(self._project))
-        ignore_alarm(self._cloudwatch, heartbeat_alarm(self._project))
+        mute_alarm(self._cloudwatch, heartbeat_alarm(self._project))
         running = [workflow for workflow, _ in self._workflows.running()]
         going_on = f"; {' and '.join(running)} is running, and goes on to its end" if running else ""
         already = "" if was_active else " already"
         self._display.say(f"paused{already}: nothing starts ingest by the clock until scripts/totesys resume{going_on}")
 
     def wait(self) -> None:
-        """Waits for every run in progress, and for the publish that an ingest run among them has announced."""
+        """Wait for every run in progress, and for the publish that one of these runs has announced."""
         with self._display:
             self._workflows.wait_for_others()
             known = self._workflows.publish_ids()

@@ -1,4 +1,4 @@
-"""Starts the schedule again, and says what is pending."""
+"""Start the schedule again, and say what is pending."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from totesys.errors import PipelineError
 
 from operations.deployment.deployment import Deployment
 from operations.lake import Lake
-from operations.workflows.heartbeat import heed_heartbeat
+from operations.workflows.heartbeat import unmute_heartbeat
 from operations.workflows.trigger import activate, schedule_trigger
 
 
 def resume_schedule(session: boto3.Session, deployment: Deployment) -> str:
-    """Start the schedule and heed the heartbeat's alarm again. Return in one line what changed and how much is pending."""
+    """Start the schedule, and unmute the heartbeat's alarm. Return in one line what changed and how many batches are pending."""
     was_paused = activate(session.client("glue"), schedule_trigger(deployment.project))
-    heed_heartbeat(session.client("cloudwatch"), deployment.project)
+    unmute_heartbeat(session.client("cloudwatch"), deployment.project)
     return f"{'resumed' if was_paused else 'not paused'}: {what_is_pending(Lake.open(session, deployment))}"
 
 
 def what_is_pending(lake: Lake) -> str:
-    """Since when the source has not been read, and how many batches the warehouse does not hold."""
+    """Say when the source was last read, and how many batches are pending."""
     newest = lake.newest_batch()
     if newest is None:
         return "the source has not been read yet"

@@ -1,4 +1,4 @@
-"""Runs of the two workflows: started when no other is in progress, and followed to their end with every job shown."""
+"""Start runs of the two workflows, one at a time, and follow them to their end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_ERROR = 400  # characters: ours are one line, while Spark's bring the J
 
 
 class RunFailedError(PipelineError):
-    """A run that had started did not end well; the message is the failed job's."""
+    """A run has failed after it started. The message is that of the failed job."""
 
 
 class WorkflowRuns:
@@ -36,7 +36,7 @@ class WorkflowRuns:
         self._display = display
 
     def running(self) -> list[tuple[str, str]]:
-        """Every run in progress, as (workflow, run's id)."""
+        """Return every run in progress, as (workflow, run's id)."""
         return [
             (workflow, run["WorkflowRunId"])
             for workflow in (self.ingest, self.publish)
@@ -45,14 +45,14 @@ class WorkflowRuns:
         ]
 
     def wait_for_others(self) -> None:
-        """Follows whatever runs of either workflow are in progress, however they end, until there are none."""
+        """Follow all runs in progress of both workflows, whether they succeed or fail, until there are none."""
         while running := self.running():
             workflow, run_id = running[0]
             self._display.say(f"{workflow} is running already: waiting for it")
             self.follow_to_end(workflow, run_id)
 
     def start(self, workflow: str, request: RunRequest) -> str | None:
-        """Starts a run and returns its id; None when somebody was quicker and another is in progress."""
+        """Start a run, and return its id; None when another run is in progress."""
         try:
             return str(self._glue.start_workflow_run(Name=workflow, RunProperties=request.properties())["RunId"])
         except self._glue.exceptions.ConcurrentRunsExceededException:
@@ -60,13 +60,13 @@ class WorkflowRuns:
             return None
 
     def publish_ids(self) -> set[str]:
-        """The runs of the publish workflow so far, to tell a later one from."""
+        """Return the ids of all runs of the publish workflow so far."""
         return {run["WorkflowRunId"] for run in self._runs(self.publish)}
 
     def announced_publish(self, known: Container[str], is_pending: Callable[[], bool]) -> str | None:
-        """The publish run that an announcement starts; None when no batch is pending any more, or none has started in the time that takes.
+        """Return the publish run that an announcement has started: one in progress, or one that is not among the `known`.
 
-        It is in progress or not among the `known`. A run that was refused, since another was running, is not it.
+        None when no batch is pending any more, or no run has started within a minute. A run that Glue refused does not count.
         """
         pause, deadline = Pause(), time.monotonic() + _EVENT_ARRIVES_WITHIN
         while time.monotonic() < deadline:
@@ -80,7 +80,7 @@ class WorkflowRuns:
         return None
 
     def follow(self, workflow: str, run_id: str) -> None:
-        """Shows a run until it ends; RunFailedError with its first failed job's error unless every job succeeded."""
+        """Show a run until it ends. RunFailedError with the first failed job's error, unless every job succeeded."""
         run = self.follow_to_end(workflow, run_id)
         failed = [job for job in job_states(workflow, run) if job.is_failed]
         if failed:
@@ -89,7 +89,7 @@ class WorkflowRuns:
             raise RunFailedError(f"{workflow} {run['Status']}: {run.get('ErrorMessage') or 'somebody stopped it'}")
 
     def follow_to_end(self, workflow: str, run_id: str) -> WorkflowRunTypeDef:
-        """Shows a run until it ends, well or not, and returns it."""
+        """Show a run until it ends, and return it."""
         pause = Pause()
         while True:
             run = self._glue.get_workflow_run(Name=workflow, RunId=run_id, IncludeGraph=True)["Run"]
@@ -99,13 +99,13 @@ class WorkflowRuns:
             pause()
 
     def _runs(self, workflow: str) -> list[WorkflowRunTypeDef]:
-        """All runs of a workflow that Glue still knows, the newest first. Glue promises no order, so every page is read."""
+        """Return all runs of a workflow that Glue still knows, newest first. Glue promises no order, so every page is read."""
         pages = self._glue.get_paginator("get_workflow_runs").paginate(Name=workflow, PaginationConfig={"PageSize": _PAGE})
         return sorted((run for page in pages for run in page["Runs"]), key=lambda run: run["StartedOn"], reverse=True)
 
 
 class Pause:
-    """Sleeps a little longer with each call, so that a quick run is seen to end at once and a long one is asked seldom."""
+    """Sleeps a little longer with each call: a short run is seen to end at once, and a long run causes few requests."""
 
     def __init__(self) -> None:
         self._seconds = _FIRST_POLL
@@ -116,7 +116,7 @@ class Pause:
 
 
 def job_states(workflow: str, run: WorkflowRunTypeDef) -> list[JobState]:
-    """The jobs of a workflow run, each with its last attempt, in the order in which they started."""
+    """Return the jobs of a workflow run, each with its last attempt, in the order of their starts."""
     nodes = [node for node in run["Graph"]["Nodes"] if node["Type"] == "JOB"]
     attempts = [(node["Name"], node["JobDetails"]["JobRuns"][-1]) for node in nodes if node.get("JobDetails", {}).get("JobRuns")]
     return [job_state(workflow, name, attempt) for name, attempt in sorted(attempts, key=lambda pair: pair[1]["StartedOn"])]

@@ -22,9 +22,9 @@ _ANNOUNCEMENTS = 5  # ticks in a row that leave batches pending without a failur
 
 @dataclass(frozen=True)
 class TickOutcome:
-    """What a tick brought: the batches, and the rows that each table of the lake and of the warehouse took from them.
+    """What a tick loaded: the batches, the rows read of each source table, and the rows new or changed in each warehouse table.
 
-    `misses` are rows of a source table that a full read among them found, and that no delta had offered.
+    misses  source table -> rows that a full read found, and that no delta could have found
     """
 
     first_batch: int
@@ -35,7 +35,7 @@ class TickOutcome:
 
 
 class Tick:
-    """One tick of one deployment. `display` shows every job that it waits for."""
+    """One tick of one deployment. `display` shows its jobs, and those of other runs that it waits for."""
 
     def __init__(self, session: boto3.Session, deployment: Deployment, console: Console) -> None:
         self.display = RunDisplay(console)
@@ -46,7 +46,7 @@ class Tick:
         self._loaded_before = 0
 
     def start_ingest(self, request: RunRequest = ORDINARY_RUN) -> str:
-        """Starts the ingest workflow once no run of either workflow is in progress, and returns the run's id."""
+        """Start the ingest workflow once no run of either workflow is in progress, and return the run's id."""
         while True:
             self._workflows.wait_for_others()
             self._known_publishes = self._workflows.publish_ids()
@@ -55,7 +55,7 @@ class Tick:
                 return run_id
 
     def finish(self, run_id: str) -> TickOutcome | None:
-        """Follows the ingest run, and every publish that its work needs; None when nothing was new. RunFailedError when a job fails."""
+        """Follow the ingest run and the publishes after it. Return None when nothing was new. RunFailedError when a job fails."""
         loaded_before = self._loaded_before
         for _ in range(_ANNOUNCEMENTS):
             self._workflows.follow(self._workflows.ingest, run_id)
@@ -63,7 +63,7 @@ class Tick:
                 self._follow_publish()
             if not self._lake.is_pending():
                 return self._outcome(loaded_before)
-            # What has landed meanwhile, or was announced while a publish was running, needs an announcement of its own.
+            # a batch that landed meanwhile, or was announced while a publish was running, must be announced again
             run_id = self.start_ingest()
         raise RunFailedError(f"batches are still pending after {_ANNOUNCEMENTS} ticks: run it again once fewer of them arrive")
 
@@ -77,7 +77,7 @@ class Tick:
         return batch.held if batch else {}
 
     def news(self) -> list[Alert]:
-        """What the batches since the tick began have alerted people of."""
+        """Return the alerts of the batches since the tick began."""
         before, newest, found = self._batch_before, self._lake.newest_batch(), []
         for seq in range(before.seq + 1 if before else 1, newest.seq + 1 if newest else 1):
             batch = self._lake.batch(seq)
@@ -93,11 +93,11 @@ class Tick:
             raise RunFailedError(f"a batch is pending, and {workflow} did not start: run scripts/deploy.sh, which activates its trigger")
 
     def _outcome(self, loaded_before: int) -> TickOutcome | None:
-        """Adds up the publishes that were not loaded before this tick, and the batches in them."""
+        """Add up the publishes that were not loaded before this tick, and their batches."""
         landed: Counter[str] = Counter()
         loaded: Counter[str] = Counter()
         misses: Counter[str] = Counter()
-        batches: set[int] = set()  # a backfill brings a batch in again
+        batches: set[int] = set()  # a backfill publishes batches again
         for publish in self._lake.publishes_above(loaded_before):
             loaded.update(publish.new_rows)
             misses.update(publish.misses)

@@ -1,4 +1,4 @@
-"""Glue triggers and their states: which one is the schedule, and how a trigger is brought into a state."""
+"""Start and stop Glue triggers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 PAUSED = "paused: scripts/totesys resume restarts the schedule"
 _POLL, _LONGEST = 0.5, 60.0  # seconds
-_AT_REST = ("CREATED", "ACTIVATED", "DEACTIVATED")  # from the other states a trigger goes on by itself
+_AT_REST = ("CREATED", "ACTIVATED", "DEACTIVATED")  # the other states end by themselves
 
 
 def schedule_trigger(project: str) -> str:
-    """The trigger that starts ingest by the clock."""
+    """Return the name of the trigger that starts ingest by the clock."""
     return f"{project}-ingest-start"
 
 
 def is_paused(glue: GlueClient, project: str) -> bool:
-    """Whether somebody has stopped the schedule; no where there is none yet."""
+    """Whether somebody has stopped the schedule. False before the first deploy."""
     try:
         return _state(glue, schedule_trigger(project)) in ("DEACTIVATING", "DEACTIVATED")
     except glue.exceptions.EntityNotFoundException:
@@ -30,9 +30,9 @@ def is_paused(glue: GlueClient, project: str) -> bool:
 
 
 def activate(glue: GlueClient, name: str) -> bool:
-    """Start a trigger and wait until it is ACTIVATED. Return whether it was anything else. FatalError when it does not become so.
+    """Start a trigger and wait until it is ACTIVATED. Return whether its state changed. FatalError when it does not become ACTIVATED.
 
-    An EVENT trigger is left alone: it fires in the state CREATED, which is its only one, and the service refuses to start it.
+    An EVENT trigger is left alone: its only state is CREATED, in which it fires, and the service refuses to start it.
     """
     if glue.get_trigger(Name=name)["Trigger"]["Type"] == "EVENT":
         return False
@@ -40,7 +40,7 @@ def activate(glue: GlueClient, name: str) -> bool:
 
 
 def deactivate(glue: GlueClient, name: str) -> bool:
-    """Stop a trigger and wait until it is DEACTIVATED. Return whether it was anything else. FatalError when it does not become so."""
+    """Stop a trigger and wait until it is DEACTIVATED. Return whether its state changed. FatalError when it does not become DEACTIVATED."""
     if _state(glue, name) == "CREATED":  # the service refuses to stop a trigger that was never started
         activate(glue, name)
     return _bring_to("DEACTIVATED", glue.stop_trigger, glue, name)
@@ -52,7 +52,7 @@ def _bring_to(wanted: str, ask: Callable[..., object], glue: GlueClient, name: s
     while (state := _state(glue, name)) != wanted:
         has_changed = True
         if time.monotonic() > deadline:
-            raise FatalError(f"trigger {name} is {state} and does not become {wanted}: see to it in the Glue console")
+            raise FatalError(f"trigger {name} is {state} and does not become {wanted}: correct that in the Glue console")
         if state in _AT_REST and not has_asked:
             ask(Name=name)
             has_asked = True

@@ -49,7 +49,7 @@ def test_holds_letters_and_waiting_rows_are_listed_with_what_settles_them(
             " VALUES (7, 2, '{dim_design,dim_staff}', NULL), (7, 3, '{}', NULL), (8, 1, '{dim_design}', 5)"
         )
     ended = deadletters("list")
-    put_right = "put them right at the source: scripts/totesys deadletters show payment"
+    put_right = "correct them at the source: scripts/totesys deadletters show payment"
     assert cells(ended) == [
         ["design", f"{DESIGN_HELD}; 2 rows in the dead letter", "2", SETTLE],
         ["payment", f"1 row: {OUT_OF_RANGE}", "2", put_right],
@@ -58,7 +58,7 @@ def test_holds_letters_and_waiting_rows_are_listed_with_what_settles_them(
             "sales_order",
             "2 rows wait in the warehouse for design, staff, department",
             "2",
-            "nothing: in by themselves once their parents are",
+            "nothing: they are loaded once their parents are there",
         ],
     ]
     assert (ended.code, ended.err) == (0, "")
@@ -70,7 +70,7 @@ def test_lists_and_letters_can_be_had_as_json(ingested: Ingested, loaded: Databa
     listed = deadletters("list", "--json").json
     line = {
         "table": "payment", "what": f"1 row: {NO_DATE}", "since_batch": 1,
-        "cure": "put them right at the source: scripts/totesys deadletters show payment",
+        "cure": "correct them at the source: scripts/totesys deadletters show payment",
     }  # fmt: skip
     assert listed == {"kept_out": [line], "discarded": {"payment": 1}}
     shown = deadletters("show", "payment", "--json").json

@@ -20,7 +20,7 @@ from operations.deployment.change_sets import deploy_stack
 from operations.deployment.proof import prove_stack
 from operations.deployment.stacks import stack_outputs
 from operations.deployment.templates import Template
-from operations.workflows.heartbeat import heartbeat_alarm, heed_heartbeat
+from operations.workflows.heartbeat import heartbeat_alarm, unmute_heartbeat
 from tests.support.local_aws.machine import wait_until
 from tests.support.stack import PROJECT, DeployedStack
 
@@ -142,7 +142,7 @@ def test_a_deploy_leaves_a_paused_alarm_silent_whatever_the_update_did_to_it(sta
         prove_stack(stack.aws.client, f"{PROJECT}-alarms", Template.read("alarms"), paused={heartbeat_alarm(PROJECT)})
         assert not tells(stack)
     finally:
-        heed_heartbeat(stack.aws.client("cloudwatch"), PROJECT)
+        unmute_heartbeat(stack.aws.client("cloudwatch"), PROJECT)
 
 
 def test_an_alarm_that_is_missing_fails_the_proof(stack: DeployedStack) -> None:

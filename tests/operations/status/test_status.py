@@ -67,7 +67,7 @@ def ran(job: str, *runs: JobState, **changes: Any) -> Status:
     return replace(WELL, jobs=replace(WELL.jobs, **{job: Job(f"p-{job}", runs)}), **changes)
 
 
-def waits(minutes: int, *, published: int = 6, loaded: int = 6) -> dict[str, Any]:
+def pending_for(minutes: int, *, published: int = 6, loaded: int = 6) -> dict[str, Any]:
     """Batch 7 has landed so long ago, and is not in the warehouse."""
     pending = Batch(7, NOW - timedelta(minutes=minutes), 3, stage(7, published, loaded))
     return {"published": published, "loaded": loaded, "warehouse": WarehouseStatus(loaded), "pending": [pending], "batches": [pending]}
@@ -101,7 +101,7 @@ def test_nobody_is_needed_when_all_is_well() -> None:
         ({"held": {"staff": HELD}}, f"staff is held since {SNAPSHOT_AT}: {HELD.reason}. Nothing of it is lost. What to do: {HELD.cure}"),
         (
             {"dead": {"design": 1}},
-            "design has 1 row in the dead letter: put them right at the source: scripts/totesys deadletters show design",
+            "design has 1 row in the dead letter: correct them at the source: scripts/totesys deadletters show design",
         ),
         ({"alarms": ["p-late"]}, "alarm p-late rings"),
     ],
@@ -147,7 +147,7 @@ def test_a_failure_that_the_next_run_will_not_mend_is_told(job: str, runs: list[
         replace(WELL, fresh_to=NOW - timedelta(minutes=29)),
         replace(WELL, warehouse=WarehouseStatus(7)),
         replace(WELL, warehouse=NotAsked("the warehouse cannot be reached")),
-        replace(WELL, **waits(9)),
+        replace(WELL, **pending_for(9)),
     ],
     ids=[
         "a hiccup", "a first hiccup", "tried again", "healed", "healed, running", "fresh enough", "never compared", "not asked", "landed",
@@ -157,19 +157,19 @@ def test_nobody_is_needed_for_what_goes_by_itself(status: Status) -> None:
     assert said_of(status) == []
 
 
-WAITED = "batch 7 has been pending for 11 minutes"
+PENDING_LONG = "batch 7 has been pending for 11 minutes"
 
 
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (ran("transform", SUCCEEDED, **waits(11, published=7)), f"{WAITED}: p-load has not run since: scripts/totesys run"),
-        (ran("load", SUCCEEDED, **waits(11)), f"{WAITED}: p-transform has not run since: scripts/totesys run"),
-        (ran("transform", HICCUP, **waits(11)), f"{WAITED}: p-transform FAILED, 3 minutes ago: {HICCUP.error}"),
-        (ran("transform", RUNNING, HICCUP, **waits(11)), f"{WAITED}: p-transform is running, started 3 minutes ago"),
+        (ran("transform", SUCCEEDED, **pending_for(11, published=7)), f"{PENDING_LONG}: p-load has not run since: scripts/totesys run"),
+        (ran("load", SUCCEEDED, **pending_for(11)), f"{PENDING_LONG}: p-transform has not run since: scripts/totesys run"),
+        (ran("transform", HICCUP, **pending_for(11)), f"{PENDING_LONG}: p-transform FAILED, 3 minutes ago: {HICCUP.error}"),
+        (ran("transform", RUNNING, HICCUP, **pending_for(11)), f"{PENDING_LONG}: p-transform is running, started 3 minutes ago"),
         (
-            ran("load", SUCCEEDED, **waits(11, published=7)),
-            f"{WAITED}: p-load succeeded 3 minutes ago, so the warehouse has lost what it held: scripts/totesys run loads it again",
+            ran("load", SUCCEEDED, **pending_for(11, published=7)),
+            f"{PENDING_LONG}: p-load succeeded 3 minutes ago, so the warehouse has lost what it held: scripts/totesys run loads it again",
         ),
     ],
     ids=["no load", "no transform", "transform failed", "transform runs", "restored from a backup"],
@@ -179,8 +179,8 @@ def test_work_that_is_pending_for_longer_than_two_ticks_is_told_with_what_stands
 
 
 def test_a_warehouse_that_lacks_many_batches_is_told_by_the_first_and_the_last() -> None:
-    waiting = [Batch(seq, NOW - timedelta(hours=9 - seq), 3, "published") for seq in (7, 6, 5)]
-    (said,) = said_of(replace(WELL, published=7, loaded=4, warehouse=WarehouseStatus(4), pending=waiting))
+    pending = [Batch(seq, NOW - timedelta(hours=9 - seq), 3, "published") for seq in (7, 6, 5)]
+    (said,) = said_of(replace(WELL, published=7, loaded=4, warehouse=WarehouseStatus(4), pending=pending))
     assert said == "3 batches up to batch 7 have been pending for 4 hours: p-load has not run since: scripts/totesys run"
 
 
@@ -310,9 +310,9 @@ def test_the_warehouse_is_of_the_moment_before_the_first_batch_that_waits(lake: 
     lake.land(2)
     newest = newest_batch(lake.ingestion)
     assert newest is not None
-    waiting = [Batch(2, moment(newest), 3, "landed")]
-    assert fresh_to(lake.ingestion, newest, 0, [*waiting, Batch(1, READ, 3, "landed")]) is None
-    assert fresh_to(lake.ingestion, newest, 1, waiting) == moment(read_batch(lake.ingestion, 1))
+    pending = [Batch(2, moment(newest), 3, "landed")]
+    assert fresh_to(lake.ingestion, newest, 0, [*pending, Batch(1, READ, 3, "landed")]) is None
+    assert fresh_to(lake.ingestion, newest, 1, pending) == moment(read_batch(lake.ingestion, 1))
     assert fresh_to(lake.ingestion, newest, 2, []) == moment(newest)
     assert fresh_to(lake.ingestion, newest, None, []) is None
 

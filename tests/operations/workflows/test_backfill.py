@@ -1,4 +1,4 @@
-"""A backfill starts one publish run with its request, follows it, and says which tables it made anew."""
+"""A backfill starts one publish run with its request, follows it, and says which tables it rebuilt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def loaded(lake: FakeLake) -> FakeLake:
     return lake
 
 
-def test_all_is_made_anew_unless_something_less_is_demanded(glue: Glue, loaded: FakeLake, command: Command) -> None:
+def test_all_is_rebuilt_unless_something_less_is_demanded(glue: Glue, loaded: FakeLake, command: Command) -> None:
     command("backfill")
     assert glue.started_with == [{"format": "1", "backfill": "true"}]
 
@@ -38,20 +38,20 @@ def test_the_partitions_that_were_made_anew_are_listed_with_their_rows(glue: Glu
     assert [line.split() for line in out if "_order" in line] == [
         ["mirror", "sales_order", "1", "3"], ["star", "fact_sales_order", "1", "4"],
     ]  # fmt: skip
-    assert out[-1] == "made anew from batches 1 to 2, and loaded: 7 rows in 2 tables"
+    assert out[-1] == "rebuilt from batches 1 to 2, and loaded: 7 rows in 2 tables"
 
 
 def test_what_waited_and_is_published_beside_it_does_not_count_as_made_anew(glue: Glue, loaded: FakeLake, command: Command) -> None:
     loaded.land(3)
     glue.on_publish = {"ends": lambda: (loaded.publish(2, through=2), loaded.publish(3))}
-    assert command("backfill", "--from", "2").out[-1] == "made anew from batch 2, and loaded: 7 rows in 2 tables"
+    assert command("backfill", "--from", "2").out[-1] == "rebuilt from batch 2, and loaded: 7 rows in 2 tables"
 
 
 def test_a_batch_that_had_only_waited_is_not_called_made_anew(glue: Glue, loaded: FakeLake, command: Command) -> None:
     loaded.land(3)
     glue.on_publish = {"ends": lambda: loaded.publish(3)}
     assert (
-        command("backfill", "--from", "3").out[-1] == "nothing was made anew: those batches had not been published before, and are in now"
+        command("backfill", "--from", "3").out[-1] == "nothing was rebuilt: these batches had not been published before, and are loaded now"
     )
 
 

@@ -249,7 +249,7 @@ def test_rows_that_every_delta_had_missed_are_reported(glue: Glue, lake: FakeLak
 
     glue.on_ingest = [publishes_a_miss]
     ended = command("run", "--full")
-    what = "a full read found 2 rows of sales_order that no delta had offered"
+    what = "a full read found 2 rows of sales_order that no delta had found"
     assert ended.out[-1] == f"needs a person: {what}: they are in now; report it"
     assert (ended.code, ended.err) == (0, f"run: needs a person: {what}\n")
 
