@@ -92,7 +92,7 @@ class Workflows:
         }
 
     def start(self, name: str, properties: dict[str, str]) -> WorkflowRun:
-        """Start a run with the actions of its start trigger. The type and state of that trigger do not problem.
+        """Start a run with the actions of its start trigger. The type and state of that trigger do not matter.
 
         Raises ConcurrentRunsExceededException beyond the workflow's MaxConcurrentRuns (none set means no limit).
         """

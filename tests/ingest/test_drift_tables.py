@@ -36,7 +36,7 @@ BAD_ROWS = {row: (examples, outcome) for row, examples, outcome in table("bad ro
 
 @pytest.fixture
 def ten(ingest: Any) -> Any:
-    """Ingest of four tables, with rows 1 to 10 of three of them read already. Foreign keys do not problem here."""
+    """Ingest of four tables, with rows 1 to 10 of three of them read already. Foreign keys do not matter here."""
     ingest.only("design", "payment", "transaction", "currency")
     ingest.execute_as_superuser(f"ALTER DATABASE {ingest.source.dbname} SET session_replication_role = 'replica'")
     keys = range(1, 11)

@@ -23,7 +23,7 @@ DAY = date(2026, 11, 23)
 
 
 def version(order: int, batch: int, units: int) -> dict[str, Any]:
-    """One version of an order; what does not problem here is the same in all of them."""
+    """One version of an order; what does not matter here is the same in all of them."""
     values = {"int": 1, "date": DAY, "string": "08:00:00.000", "decimal(10,2)": Decimal("2.50")}
     return {
         **{column.name: values[column.type] for column in FACT.lake_columns},
