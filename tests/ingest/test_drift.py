@@ -21,7 +21,7 @@ LETTERS = {"scale_changed": [1, 2, 3, 4], "type_changed": [1, 2, 3, 4], "key_cha
 
 @pytest.fixture
 def four(ingest: Any) -> Any:
-    """Ingest of four tables, with rows 1 to 3 of those that drift read already. Foreign keys are none of the problem here."""
+    """Ingest of four tables, with rows 1 to 3 of those that drift read already. Foreign keys are not tested here."""
     ingest.only("design", "payment", "transaction", "currency")
     ingest.execute_as_superuser(f"ALTER DATABASE {ingest.source.dbname} SET session_replication_role = 'replica'")
     ingest.execute(insert(1, 2, 3), *(ROWS[table](key) for table in ("payment", "transaction") for key in (1, 2, 3)))

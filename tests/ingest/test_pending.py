@@ -19,7 +19,7 @@ LEDGER = "CREATE SCHEMA etl; CREATE TABLE etl.load_ledger (load_seq bigint PRIMA
 
 
 class FakeWarehouse:
-    """A warehouse of which only the ledger problems."""
+    """A warehouse of which only the ledger matters."""
 
     def __init__(self, database: Database, ingest: Any) -> None:
         self.database = database

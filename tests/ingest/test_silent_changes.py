@@ -35,7 +35,7 @@ def read(ingest: Any, column: str = "design_name") -> tuple[str, list[Any]]:
 
 @pytest.fixture
 def transactions(ingest: Any) -> Any:
-    """Ingest of the table transaction, with two sales and a purchase read already. Foreign keys are none of the problem here."""
+    """Ingest of the table transaction, with two sales and a purchase read already. Foreign keys are not tested here."""
     ingest.only("transaction").execute_as_superuser(f"ALTER DATABASE {ingest.source.dbname} SET session_replication_role = 'replica'")
     ingest.execute(TRANSACTION.format(1, "SALE"), TRANSACTION.format(2, "SALE"), TRANSACTION.format(3, "PURCHASE"))
     assert ingest.keys(ingest.tick(), "transaction") == [1, 2, 3]

@@ -164,7 +164,7 @@ class Glue:
 
 @dataclass
 class FakeLake:
-    """The buckets, of which only manifests problem here, and how far the warehouse is loaded."""
+    """The buckets, of which only the manifests matter here, and how far the warehouse is loaded."""
 
     ingestion: Bucket
     processed: Bucket
