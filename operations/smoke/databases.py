@@ -38,7 +38,7 @@ class Databases:
         """Raise FatalError unless the source has a table design, and the warehouse nothing of a pipeline."""
         with self._cursor("source") as cursor:
             if "design" not in present_tables(cursor, load_contracts().source):
-                raise FatalError("the source has no table design: let TOTESYS_SOURCE_URL name a totesys database")
+                raise FatalError("the source has no table design: let TOTESYS_SOURCE_URL name a database with the source's tables")
         with self._cursor("warehouse") as cursor:
             cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname = %s", [ETL_SCHEMA])
             present = [f"schema {name}" for (name,) in cursor.fetchall()] + present_tables(cursor, load_contracts().warehouse)
