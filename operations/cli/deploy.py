@@ -24,11 +24,11 @@ Environment:
   TOTESYS_CONFIG                the config file, for every command; a variable
                                 TOTESYS_<KEY> wins over the file's key
   TOTESYS_SOURCE_URL            postgresql://user:password@host:port/dbname of
-  TOTESYS_WAREHOUSE_URL         totesys and of the warehouse. A role that may
-                                create roles gets the pipeline one of its own;
-                                any other is used as it is. Without a password,
-                                what the secret <project>/source or
-                                <project>/warehouse holds is kept.
+  TOTESYS_WAREHOUSE_URL         the source and of the warehouse. If the URL's role
+                                may create roles, the deploy creates a role for
+                                the pipeline. Otherwise the URL's role is used. A
+                                URL without a password keeps what the secret
+                                <project>/source or <project>/warehouse holds.
   TOTESYS_SOURCE_CA             path of a file (PEM) with the certificates of the
   TOTESYS_WAREHOUSE_CA          authorities that sign the server's certificate:
                                 every connection then verifies the server

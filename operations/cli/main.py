@@ -82,7 +82,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, epilog=_EPILOG, context_settings={"help_option_names": ["--help"]}, no_args_is_help=True)
 def totesys() -> None:
-    """Run and look after the pipeline from totesys to the warehouse."""
+    """Run and look after the pipeline from the source to the warehouse."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,8 +26,8 @@ def smoke(attempt: Attempt, yes: bool) -> None:
     """Prove an account: deploy under a name of its own, run, check, and remove everything again.
 
     Renames one design of the source between two runs, reconciles, asks Athena, and raises an alert. Everything is removed also after
-    Ctrl-C or a failure. The report holds no secret, and can be pasted into a bug report. TOTESYS_SOURCE_URL must name a totesys database
-    and TOTESYS_WAREHOUSE_URL an empty one, each with a password.
+    Ctrl-C or a failure. The report holds no secret, and can be pasted into a bug report. TOTESYS_SOURCE_URL must name a source
+    for tests and TOTESYS_WAREHOUSE_URL an empty database, each with a password.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     session = aws_session()

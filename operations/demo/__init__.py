@@ -1,1 +1,1 @@
-"""The whole pipeline as one demonstration, with a report."""
+"""The demonstration of the whole pipeline, with a report."""

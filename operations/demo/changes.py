@@ -1,4 +1,4 @@
-"""What the demo changes at the source, and where it looks for it in the warehouse."""
+"""The demo's changes at the source, and the rows of the warehouse that show them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from operations.values import shorten
 
 LATE = "a purchase order is changed by a transaction that was open during the first run, and committed after it"
-# Runs in a transaction that is open while the first run reads the source, and is committed after it.
+# in a transaction that is open during the first run and committed after it
 LATE_COMMIT = """
 UPDATE purchase_order SET item_quantity = item_quantity + 1, last_updated = now() AT TIME ZONE 'UTC'
 WHERE purchase_order_id = (SELECT max(purchase_order_id) FROM purchase_order)
 """
 
-# Each with what it is, in the words of the report.
+# each with its words in the report
 CHANGES = (
     (
         "a sales order gets more units and another price",
@@ -78,7 +78,7 @@ _LOOKS = (
 
 
 def choose_subject(source: Any) -> Subject:
-    """The newest sales order that is not paid yet; the newest of all when every one is."""
+    """Return the newest unpaid sales order, or the newest if all are paid."""
     with source.cursor() as cursor:
         cursor.execute("""
             SELECT o.sales_order_id, p.payment_id, o.counterparty_id
@@ -89,7 +89,7 @@ def choose_subject(source: Any) -> Subject:
 
 
 def subject_rows(warehouse: Any, subject: Subject) -> list[Rows]:
-    """What the warehouse says about the subject now."""
+    """Return what the warehouse has about the subject now."""
     found = []
     for title, statement in _LOOKS:
         with warehouse.cursor() as cursor:

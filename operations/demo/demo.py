@@ -1,6 +1,6 @@
-"""The whole pipeline on a local stack, told as a story of one change.
+"""Run the whole pipeline on a local stack, and follow one change through it.
 
-Drives the same commands that a user would, and asks the two databases and the manifests what came of it.
+Runs the same commands as a user, and reads the results from the two databases and the manifests.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 
 
 class StepFailedError(PipelineError):
-    """A step of the demo did not work; the message is the end of what it printed."""
+    """A step of the demo failed. The message is the end of its output."""
 
 
 class Demo:
-    """One performance. Keeps how long each step took."""
+    """One run of the demo. Records how long each step takes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._seconds: dict[str, float] = {}
 
     def play(self, orders: str) -> None:
-        """Runs every step and prints the report."""
+        """Run every step, and print the report."""
         self._script(f"local stack with {int(orders):,} orders", "local.sh", "up", "--orders", orders)
         use_stack()
         self._script("deploy", "deploy.sh")
         with closing(psycopg2.connect(os.environ["TOTESYS_SOURCE_URL"])) as late:
             with late.cursor() as cursor:
-                cursor.execute(LATE_COMMIT)  # open while the first run reads, and committed after it
+                cursor.execute(LATE_COMMIT)  # open during the first run, and committed after it
             self._script("first run", "totesys", "run")
             late.commit()
         with databases() as (source, warehouse):
@@ -70,7 +70,7 @@ class Demo:
 
     @contextmanager
     def _step(self, name: str) -> Iterator[Any]:
-        """Shows what runs and since when; yields the function that shows what it does right now."""
+        """Show the current step. Yields a function that shows what the step is doing."""
         began, since = time.monotonic(), f"{datetime.now():%H:%M:%S}"
         if not self._console.is_terminal:
             self._console.print(f"{since}  {name}")
@@ -80,7 +80,7 @@ class Demo:
         self._console.print(f"{datetime.now():%H:%M:%S}  {name}: {self._seconds[name]:.1f} s")
 
     def _script(self, name: str, script: str, *arguments: str) -> list[str]:
-        """Runs one of our scripts as a step and returns the lines it printed; StepFailedError with the last of them when it fails."""
+        """Run a script as a step, and return its lines. StepFailedError with the last lines when it fails."""
         command = [str(ROOT / "scripts" / script), *arguments]
         lines: list[str] = []
         with self._step(name) as show:
@@ -95,7 +95,7 @@ class Demo:
 
 
 def use_stack() -> None:
-    """Takes over the environment that the local stack prints, and nothing of the caller's AWS or deployment settings."""
+    """Use the environment that the local stack prints, and none of the caller's AWS or deployment settings."""
     for variable in [name for name in os.environ if name.startswith(("AWS_", "TOTESYS_"))]:
         del os.environ[variable]
     printed = subprocess.run([ROOT / "scripts" / "local.sh", "env"], capture_output=True, text=True, check=True).stdout
@@ -107,7 +107,7 @@ def use_stack() -> None:
 
 @contextmanager
 def databases() -> Iterator[tuple[Any, Any]]:
-    """Connections to the source and the warehouse, as their owner."""
+    """Yield connections to the source and the warehouse, as their owners."""
     with (
         closing(psycopg2.connect(os.environ["TOTESYS_SOURCE_URL"])) as source,
         closing(psycopg2.connect(os.environ["TOTESYS_WAREHOUSE_URL"])) as warehouse,
@@ -117,7 +117,7 @@ def databases() -> Iterator[tuple[Any, Any]]:
 
 
 def make_changes(source: Any, subject: Subject) -> None:
-    """Makes each change in a transaction of its own."""
+    """Make each change in a transaction of its own."""
     with source.cursor() as cursor:
         for _, statement in CHANGES:
             cursor.execute(statement, vars(subject))

@@ -18,25 +18,25 @@ from operations.cli.console import Heading, make_table
 from operations.demo.changes import CHANGES, LATE, Rows
 from operations.deployment.deployment import Deployment
 
-# Stages that have the source's tables, and stages that have the warehouse's.
+# the stages with the source's tables, and the stages with the warehouse's tables
 _BEFORE = ("source", "landed", "mirror")
 _AFTER = ("star", "warehouse")
 
 
 @dataclass(frozen=True)
 class StageCounts:
-    """Rows by stage and table. Landed are the rows of all batches so far; star and warehouse count every version of a fact."""
+    """Rows by stage and table. `landed` counts the rows of all batches so far; star and warehouse count every version of a fact."""
 
     by_stage: dict[str, dict[str, int]]
 
     def text(self, stage: str, table: str | None) -> str:
-        """The number as the report shows it; empty where the stage has no such table."""
+        """Return the number as text; empty if the stage does not have the table."""
         found = self.by_stage[stage].get(table or "")
         return "" if found is None else f"{found:,}"
 
 
 def stage_counts(source: Any, warehouse: Any) -> StageCounts:
-    """Counts the databases by asking them, and the lake by its manifests."""
+    """Count the rows: of the databases with queries, of the lake from its manifests."""
     session = aws_session()
     deployment = Deployment.read(session)
     s3 = session.client("s3")
@@ -73,7 +73,7 @@ def _counted(connection: Any, tables: dict[str, Any]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Story:
-    """What the report tells. `counts` has a title each; `before` and `after` show the same tables; `answer` and the rest are lines."""
+    """The content of the report. `counts` have titles; `before` and `after` show the same tables; `answer` and the rest are lines."""
 
     counts: list[tuple[str, StageCounts]]
     seconds: dict[str, float]
@@ -85,7 +85,7 @@ class Story:
 
 
 def print_report(console: Console, story: Story) -> None:
-    """Prints it, the verdict last."""
+    """Print the report, with the verdict at the end."""
     console.print()
     for title, counts in story.counts:
         console.print(_stages(title, counts))
@@ -107,7 +107,7 @@ def print_report(console: Console, story: Story) -> None:
 
 
 def _stages(title: str, counts: StageCounts) -> Table:
-    """A line per source table, with the warehouse table that has its key; the calendar, which has no source, last."""
+    """Return a row per source table, with the warehouse table that has its key. The calendar, which has no source, is last."""
     contracts = load_contracts()
     made_of = {contract.inputs[0]: table for table, contract in contracts.warehouse.items() if contract.inputs}
     pairs: list[tuple[str | None, str | None]] = [(table, made_of.get(table)) for table in contracts.source]

@@ -1,1 +1,1 @@
-"""One deployment: its stacks, parameters, code, credentials, tables and views; deployed, planned, proved and destroyed."""
+"""Plan, deploy, check and destroy a deployment: stacks, parameters, code, credentials, tables and views."""

@@ -1,4 +1,4 @@
-"""What the jobs run: their scripts and wheels, put in the artifacts bucket under keys that change with the content.
+"""Upload the jobs' scripts and wheels to the artifacts bucket. The key changes with the content.
 
 scripts/<hash>/<job>.py, wheels/<hash>/<name>.whl. A key is never written twice, so a run that has started keeps the code it started with.
 """
@@ -23,7 +23,7 @@ JOBS = ("ingest", "transform", "load")
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The s3:// addresses of the code, as the jobs' template takes them; `new` are the keys that were not there yet."""
+    """The s3:// addresses of the code, as the jobs' template takes them. `new` are the keys that were uploaded now."""
 
     scripts: dict[str, str]
     ingest_wheels: tuple[str, ...]
@@ -39,12 +39,12 @@ class Artifacts:
 
 
 def present_artifacts(bucket: Bucket) -> set[str]:
-    """The keys of the code that is in the bucket."""
+    """Return the keys of the code in the bucket."""
     return {key for prefix in ("scripts/", "wheels/") for key, _ in bucket.objects(prefix)}
 
 
 def collect_artifacts(bucket: str, present: Collection[str], put: Callable[[str, str], None]) -> Artifacts:
-    """Builds our wheel, and puts it (path, key) with the scripts and the wheels of other packages, but for those that are `present`."""
+    """Build the pipeline's wheel, and upload it with the scripts and the wheels of other packages. Keys in `present` are left out."""
     new: list[str] = []
 
     def place(folder: str, paths: Iterable[Path]) -> tuple[str, ...]:
@@ -64,12 +64,12 @@ def collect_artifacts(bucket: str, present: Collection[str], put: Callable[[str,
 
 
 def content_hash(path: Path) -> str:
-    """The first 16 digits of the file's SHA-256."""
+    """Return the first 16 digits of the file's SHA-256."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def build_wheel(folder: Path) -> Path:
-    """The package that the jobs share, as a wheel; the same bytes for the same code."""
+    """Build the wheel of the package that the jobs share. The same code gives the same bytes."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -87,7 +87,7 @@ def vendor_wheel(environment: str) -> Path:
 
 
 def code_version() -> str:
-    """What git calls this code; "unknown" where there is no git."""
+    """Return git's name for this code, or "unknown" without git."""
     command = ["git", "describe", "--tags", "--always", "--dirty"]
     try:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()

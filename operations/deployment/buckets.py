@@ -1,4 +1,4 @@
-"""Buckets emptied for good: every version of every object, and every delete marker."""
+"""Empty buckets for good: delete every version of every object, and every delete marker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def empty_bucket(s3: S3Client, bucket: str) -> int:
-    """Deletes all versions and delete markers, a page at a time; returns how many. A bucket that is not there is empty."""
+    """Delete all versions and delete markers, page by page, and return how many. A missing bucket counts as empty."""
     deleted = 0
     with suppress(s3.exceptions.NoSuchBucket):
         while found := first_versions(s3, bucket):
@@ -26,14 +26,14 @@ def empty_bucket(s3: S3Client, bucket: str) -> int:
 
 
 def first_versions(s3: S3Client, bucket: str) -> list[ObjectIdentifierTypeDef]:
-    """The first page of versions and delete markers: at most 1,000, which one deletion takes."""
+    """Return the first page of versions and delete markers: at most 1,000, as many as one request can delete."""
     page = s3.list_object_versions(Bucket=bucket)
     found = (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
     return [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
 
 
 def delete_bucket(s3: S3Client, bucket: str) -> int:
-    """Empties a bucket and deletes it; returns how many versions were in it. One that is not there is no error."""
+    """Empty a bucket and delete it. Return how many versions it had. A missing bucket is no error."""
     deleted = empty_bucket(s3, bucket)
     with suppress(s3.exceptions.NoSuchBucket):
         s3.delete_bucket(Bucket=bucket)

@@ -1,4 +1,4 @@
-"""Change sets: what a template would change of a stack. A plan shows that and deletes the change set; a deploy executes it."""
+"""Change sets: what a template would change in a stack. A plan shows it and deletes the change set. A deploy executes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import ResourceChangeTypeDef
 
-_NO_CHANGE = ("didn't contain changes", "No updates are to be performed")  # so AWS says it, and has no code for it
+_NO_CHANGE = ("didn't contain changes", "No updates are to be performed")  # AWS has no error code for this, only these texts
 _UNMADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
 
 
@@ -27,7 +27,7 @@ _UNMADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
 class ChangeSet:
     """A change set of one stack.
 
-    is_new   the stack has not been made: AWS shows an empty one, in review
+    is_new   the stack does not exist yet: AWS shows an empty one, in review
     changes  the resources that would change, as AWS describes them
     refusal  why it cannot be executed, as AWS says; empty when it can
     """
@@ -41,7 +41,7 @@ class ChangeSet:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it was refused because it changes nothing."""
+        """Whether AWS refused it because it changes nothing."""
         return any(text in self.refusal for text in _NO_CHANGE)
 
     def execute(self) -> None:
@@ -51,7 +51,7 @@ class ChangeSet:
         waiter.wait(StackName=self.stack, WaiterConfig={"Delay": 2, "MaxAttempts": 1800})
 
     def delete(self) -> None:
-        """Delete it, and with it the empty stack that one for a new stack makes."""
+        """Delete the change set. For a new stack, also delete the empty stack that AWS has created for it."""
         self.client.delete_change_set(StackName=self.stack, ChangeSetName=self.name)
         if self.is_new:
             self.client.delete_stack(StackName=self.stack)
@@ -59,13 +59,13 @@ class ChangeSet:
 
 
 def is_made(session: boto3.Session, stack: str) -> bool:
-    """Whether a stack has been made; one that a plan reviews, or whose making failed, has not."""
+    """Whether a stack exists. A stack in review, or whose creation failed, does not count."""
     found = describe_stack(session, stack)
     return found is not None and found["StackStatus"] not in _UNMADE
 
 
 def make_change_set(session: boto3.Session, stack: str, template: Template, parameters: Mapping[str, str]) -> ChangeSet:
-    """Make a change set and wait for it. Every parameter is passed, so that a changed default takes effect."""
+    """Create a change set and wait for it. Every parameter is passed, so that a changed default takes effect."""
     client, is_new, name = session.client("cloudformation"), not is_made(session, stack), f"totesys-{uuid4().hex}"
     client.create_change_set(
         StackName=stack, ChangeSetName=name, ChangeSetType="CREATE" if is_new else "UPDATE", Capabilities=["CAPABILITY_NAMED_IAM"],

@@ -1,4 +1,4 @@
-"""Whether a contract may take the place of the registered one: files written under the old contract, and whoever reads them, stay."""
+"""Check whether a contract may replace the registered one. Files of the old contract stay, and must still be readable."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ ACCEPT_BREAKING = "TOTESYS_ACCEPT_BREAKING"  # names the tables whose breaking c
 
 @dataclass(frozen=True)
 class Breach:
-    """Why a contract may not be registered. A person can accept what `is_breaking`; a wrong version is nothing to accept."""
+    """Why a contract may not be registered. A person may accept a breach that `is_breaking`. Nobody can accept a wrong version."""
 
     text: str
     is_breaking: bool
 
 
 def check_contracts(glue: GlueClient, contracts: Contracts, databases: Mapping[str, str] | None, environment: Mapping[str, str]) -> int:
-    """Compares the contracts with the registered ones in `databases` (ingestion, star -> name); counts those that differ.
+    """Compare the contracts with the registered ones in `databases` (ingestion, star -> name). Return how many differ.
 
-    FatalError that names every breach. A table that was registered without a contract is treated as new. Before the first deploy
+    FatalError, which names every breach. A table that was registered without a contract is treated as new. Before the first deploy
     `databases` is None, and all tables are new.
     """
     check_schemas([*contracts.source.values(), *contracts.warehouse.values()])
@@ -54,14 +54,14 @@ def check_contracts(glue: GlueClient, contracts: Contracts, databases: Mapping[s
 
 
 def registered_tables(glue: GlueClient, database: str, tables: Collection[str]) -> list[TablePaginatorTypeDef]:
-    """Those of these tables that were registered with a contract, as Glue describes them."""
+    """Return the tables that are registered with a contract, as Glue describes them."""
     pages = glue.get_paginator("get_tables").paginate(DatabaseName=database)
     found = [table for page in pages for table in page["TableList"]]
     return [table for table in found if table["Name"] in tables and CONTRACT in table.get("Parameters", {})]
 
 
 def refused(registered: Mapping[str, Contract], wanted: Mapping[str, Contract], accepted: Collection[str]) -> list[Breach]:
-    """The problems of all tables, but for breaking changes of tables whose change is accepted."""
+    """Return the breaches of all tables, without the breaking changes of tables whose change is accepted."""
     return [
         breach
         for table, contract in registered.items()
@@ -71,7 +71,7 @@ def refused(registered: Mapping[str, Contract], wanted: Mapping[str, Contract], 
 
 
 def refuse(found: Sequence[Breach]) -> None:
-    """FatalError when there is a breach."""
+    """Raise FatalError when there is a breach."""
     if not found:
         return
     ways = ""
@@ -85,7 +85,7 @@ def refuse(found: Sequence[Breach]) -> None:
 
 
 def breaches(registered: Contract, wanted: Contract) -> Iterator[Breach]:
-    """What stands against registering `wanted` in the place of `registered`."""
+    """Yield why `wanted` may not replace `registered`."""
     if wanted == registered:
         return
     table = wanted.table
@@ -110,12 +110,12 @@ def breaches(registered: Contract, wanted: Contract) -> Iterator[Breach]:
     before = {column.name for column in registered.columns}
     for column in wanted.columns:
         if column.name not in before and not column.nullable:
-            yield Breach(f"{table}.{column.name}: a new column that is not nullable, while the rows that stand have none", True)
+            yield Breach(f"{table}.{column.name}: a new column that is not nullable, while existing rows have no value for it", True)
 
 
 def misfits(contracts: Contracts) -> Iterator[Breach]:
-    """Find columns of warehouse tables that are narrower than the column they are made from: the transform or the load would stop at the
-    first number that does not fit."""
+    """Yield the columns of warehouse tables that are narrower than their source column: the first number that does not fit would stop the
+    transform or the load."""
     for contract in contracts.warehouse.values():
         for column in contract.columns:
             table, _, name = (column.origin or "").partition(".")
@@ -138,7 +138,7 @@ def _is_widened(before: Column, after: Column) -> bool:
 
 
 def _type(column: Column) -> str:
-    """Column types that readers see: in the lake and, of a warehouse table, in the warehouse."""
+    """Return a column's types: in the lake and, if the table is in the warehouse, in the warehouse."""
     kept = [column.type] if column.assigned_by is None else [f"assigned by the {column.assigned_by}"]
     return " and ".join([*kept, f"{column.warehouse_type} in the warehouse"] if column.warehouse_type else kept)
 

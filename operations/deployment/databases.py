@@ -1,6 +1,7 @@
 """The pipeline's own roles in the two databases, and the secrets that hold their passwords.
 
-A password is made here, goes into Secrets Manager, and is neither shown nor passed on a command line. PostgreSQL gets its verifier only.
+Passwords are created here and stored in Secrets Manager. They are neither shown nor passed on a command line. PostgreSQL gets only the
+verifier.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ Check = Callable[[Any], None]
 
 @dataclass(frozen=True)
 class DatabaseRole:
-    """The source or the warehouse: its name in messages, the variables with its URL and with the path of the certificates that it must
-    be verified by, its secret, and the rights of the pipeline's role.
+    """The source or the warehouse: its name in messages, the variables of its URL and its certificates, its secret, and the rights of the
+    pipeline's role.
 
     `check` raises a FatalError when the database cannot be used at all.
     """
@@ -49,7 +50,7 @@ class DatabaseRole:
 
 
 def pipeline_databases(project: str) -> tuple[DatabaseRole, DatabaseRole]:
-    """Source and warehouse of a project."""
+    """Return source and warehouse of a project."""
     prefix = project.replace("-", "_")
     return (
         DatabaseRole(
@@ -68,11 +69,11 @@ def pipeline_databases(project: str) -> tuple[DatabaseRole, DatabaseRole]:
 
 
 def set_credentials(client: SecretsManagerClient, database: DatabaseRole, environment: Mapping[str, str]) -> tuple[Credentials, str]:
-    """Makes the secret hold credentials that work; answers them, and created, updated or unchanged.
+    """Store working credentials in the secret. Return them, and created, updated or unchanged.
 
-    With a URL that has a password, the pipeline gets a role of its own if the URL's role may make one, else the URL's role itself. With
-    none, or one without a password, a value that is there stays, unless it is for another database; else a person at a terminal is asked
-    for what lacks. FatalError when nobody can say. Other certificates change the value and need no password.
+    A URL with a password: the pipeline gets a role of its own if the URL's role may create roles. Otherwise it uses the URL's role.
+    No URL, or a URL without a password: the secret's value stays if it is for the same database. Otherwise a person is asked at the
+    terminal. FatalError when there is no terminal. New certificates change the value and need no password.
     """
     current = read_secret(client, database.secret)
     planned = planned_credentials(current, database, environment)
@@ -96,13 +97,13 @@ def set_credentials(client: SecretsManagerClient, database: DatabaseRole, enviro
 
 
 def store(client: SecretsManagerClient, database: DatabaseRole, wanted: Credentials, current: Credentials | None) -> str:
-    """Put the credentials into the secret, and return created or updated. FatalError with the way back when the secret was deleted."""
+    """Put the credentials into the secret. Return created or updated. FatalError, which says how to go on, when the secret was deleted."""
     try:
         client.put_secret_value(SecretId=database.secret, SecretString=json.dumps(asdict(wanted)))
     except client.exceptions.ResourceNotFoundException as error:
         project = database.secret.partition("/")[0]
         raise FatalError(
-            f"secret {database.secret} was deleted, and its stack cannot make it again while other stacks use it",
+            f"secret {database.secret} was deleted, and its stack cannot create it again while other stacks use it",
             f"run scripts/destroy.sh --keep-data, then aws cloudformation delete-stack --stack-name {project}-secrets, then deploy again."
             " The data in the lake and the warehouse stay",
         ) from error
@@ -110,7 +111,7 @@ def store(client: SecretsManagerClient, database: DatabaseRole, wanted: Credenti
 
 
 def planned_credentials(current: Credentials | None, database: DatabaseRole, environment: Mapping[str, str]) -> Credentials | None:
-    """What a deploy begins with, without looking at the database: what the secret holds, or what the URL says; None when neither says."""
+    """Return the credentials that a deploy begins with: those of the secret or of the URL; None without both. The database is not asked."""
     given = given_credentials(current, database, environment) if environment.get(database.variable) else None
     if given is None or (current and not given.password and current.place == given.place):
         ca = given_certificates(database, environment)
@@ -120,7 +121,7 @@ def planned_credentials(current: Credentials | None, database: DatabaseRole, env
 
 
 def given_credentials(current: Credentials | None, database: DatabaseRole, environment: Mapping[str, str]) -> Credentials:
-    """What the URL says. Certificates that the secret holds for the same database stay until others are given, or the URL has an
+    """Return the URL's credentials. The secret's certificates for the same database stay until others are given, or the URL has an
     sslmode."""
     url = environment[database.variable]
     given = parse_url(url, database.variable, given_certificates(database, environment), database.ca_variable)
@@ -130,23 +131,23 @@ def given_credentials(current: Credentials | None, database: DatabaseRole, envir
 
 
 def given_certificates(database: DatabaseRole, environment: Mapping[str, str]) -> str:
-    """The certificates of the file that the environment names; empty for none."""
+    """Return the certificates of the file that the environment names; empty for none."""
     path = environment.get(database.ca_variable)
     return read_certificates(path, database.ca_variable) if path else ""
 
 
 def _ask(what: str) -> str:
-    """A person's answer at a terminal, which is not shown; empty where there is no terminal."""
+    """Ask a person at the terminal, without showing the answer. Return an empty text without a terminal."""
     return getpass.getpass(f"{what}, not shown: ") if sys.stdin.isatty() else ""
 
 
 def read_secret(client: SecretsManagerClient, secret: str) -> Credentials | None:
-    """The credentials that a secret holds; None while it has no value, or one that is not of our form. FatalError when the secret is
+    """Return the credentials of a secret; None while it has no value, or one that is not in this form. FatalError when the secret is
     scheduled for deletion."""
     try:
         text = client.get_secret_value(SecretId=secret).get("SecretString")
         return Credentials(**json.loads(text)) if text else None
-    except client.exceptions.ResourceNotFoundException:  # so AWS answers for a secret without a value
+    except client.exceptions.ResourceNotFoundException:  # AWS's answer for a secret without a value
         return None
     except client.exceptions.InvalidRequestException as error:
         raise FatalError(
@@ -158,7 +159,7 @@ def read_secret(client: SecretsManagerClient, secret: str) -> Credentials | None
 
 
 def pipeline_credentials(database: DatabaseRole, admin: Credentials, current: Credentials | None) -> Credentials:
-    """The pipeline's role with its rights as they should be; its password is kept while it works."""
+    """Give the pipeline's role its rights, and return its credentials. The password stays as long as it works."""
     connection = connect(database, admin)
     try:
         with connection, connection.cursor() as cursor:
@@ -196,16 +197,16 @@ def connect(database: DatabaseRole, credentials: Credentials) -> Any:
 
 
 def refuse_other_certificates(database: DatabaseRole, credentials: Credentials) -> None:
-    """Raise FatalError when the server refuses the credentials, or its certificate does not come from those that are to be trusted.
+    """Raise FatalError when the server refuses the credentials, or its certificate is not signed by the given authorities.
 
-    A server that cannot be reached from here is trusted to fit: the jobs may reach it.
+    A server that cannot be reached from here is accepted: the jobs may reach it.
     """
     with suppress(RetriableError):
         connect(database, credentials).close()
 
 
 def works(credentials: Credentials) -> bool:
-    """Whether the server accepts the credentials. RetriableError when it cannot be reached: they may be right all the same."""
+    """Whether the server accepts the credentials. RetriableError when it cannot be reached."""
     try:
         psycopg2.connect(**credentials.libpq()).close()
     except psycopg2.Error as error:
@@ -217,5 +218,5 @@ def works(credentials: Credentials) -> bool:
 
 
 def server(database: DatabaseRole, credentials: Credentials, hints: Mapping[str, str]) -> Server:
-    """The database as errors name it."""
+    """Return the database's name in errors."""
     return Server(f"the {database.name}, {credentials.place},", credentials.username, hints)

@@ -1,4 +1,4 @@
-"""Deploys everything in the order of need. Safe to run again: what is as it should be is not touched."""
+"""Deploy everything, in the order of dependencies. Safe to run again: what is up to date is not touched."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from operations.workflows.trigger import PAUSED, is_paused, schedule_trigger
 
 
 class DeploySummary:
-    """Says what runs and since when, and keeps each step's outcome for the table at the end."""
+    """Shows the current step, and keeps the outcome of each step for the table at the end."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -39,7 +39,7 @@ class DeploySummary:
 
     @contextmanager
     def step(self, name: str) -> Iterator[list[str]]:
-        """Around one step, which puts its outcome into the list it is given."""
+        """Run one step, which appends its outcome to the list."""
         outcome: list[str] = []
         began = time.monotonic()
         with self.console.status(f"{name}, since {datetime.now():%H:%M:%S}"):
@@ -56,7 +56,7 @@ class DeploySummary:
 
 
 def deploy_all(session: boto3.Session, environment: Mapping[str, str], report: DeploySummary) -> Deployment:
-    """Everything in the order in which it depends on each other."""
+    """Deploy everything, in the order of dependencies."""
     project = project_name(environment)
     chosen = chosen_parameters(environment)
     paused = {schedule_trigger(project), heartbeat_alarm(project)} if is_paused(session.client("glue"), project) else set()
@@ -101,12 +101,12 @@ def deploy_all(session: boto3.Session, environment: Mapping[str, str], report: D
     with report.step("views of Athena") as outcome:
         outcome.append(counted(create_views(session, deployment, load_contracts())))
     with report.step("proof") as outcome:
-        client = lru_cache(session.client)  # making one takes longer than a look-up
+        client = lru_cache(session.client)  # creating a client takes longer than a look-up
         proved = sum(prove_stack(client, f"{project}-{name}", Template.read(name), paused) for name in STACKS)
         outcome.append(f"{proved} resources are there, triggers activated" + (f"; {PAUSED}" if paused else ""))
     return deployment
 
 
 def counted(outcomes: Mapping[str, int]) -> str:
-    """How many there are of each outcome."""
+    """Return how many there are of each outcome."""
     return ", ".join(f"{count} {what}" for what, count in sorted(outcomes.items()))

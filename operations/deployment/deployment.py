@@ -1,4 +1,4 @@
-"""A deployment as its stacks describe it: the names by which every command finds buckets, jobs, workflows and secrets."""
+"""A deployment as its stacks describe it: the names of its buckets, jobs, workflows and secrets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Deployment:
 
     @staticmethod
     def read(session: boto3.Session | None = None, project: str | None = None) -> Deployment:
-        """The deployment of a project (by its settings, or totesys), from its stacks' outputs; FatalError when it is not deployed."""
+        """Read a project's deployment from the outputs of its stacks. FatalError when it is not deployed."""
         session = session or aws_session()
         project = project or project_name(settings(os.environ))
         outputs: dict[str, str] = {}
@@ -69,7 +69,7 @@ class Deployment:
 
 
 def project_name(environment: Mapping[str, str]) -> str:
-    """The project that the settings name: TOTESYS_PROJECT, or totesys. FatalError when it cannot stand in the name of a bucket."""
+    """Return the project of the settings: TOTESYS_PROJECT, or totesys. FatalError when a bucket's name cannot contain it."""
     name = environment.get("TOTESYS_PROJECT") or DEFAULT_PROJECT
     if not re.fullmatch(r"[a-z][a-z0-9-]{1,18}[a-z0-9]", name):
         raise FatalError(f"TOTESYS_PROJECT is {name}: it must be 3 to 20 lower case letters, digits and hyphens, beginning with a letter")

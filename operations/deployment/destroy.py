@@ -1,7 +1,7 @@
-"""Removes what a deploy has made.
+"""Remove what a deploy has created.
 
-What is removed is what the stacks name, so it is the deploy's own; no bucket, database or group is found by a guessed name. Buckets and log
-groups, which outlive their stacks, go before them, so that a second run finds what a first one left.
+Only what the stacks name is removed. No bucket, database or log group is found by a guessed name. Buckets and log groups would outlive
+their stacks, so they are removed first. Then a second run still finds what an interrupted run left.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ARTIFACTS = "ArtifactsBucket"
 
 
 class Destroying:
-    """The removal of one project. `stacks` are those that are there and go, in the reverse of the order in which they need each other."""
+    """The removal of one project. `stacks` are the existing stacks to delete, each before the stacks that it depends on."""
 
     def __init__(self, session: boto3.Session, project: str, keep_data: bool, console: Console) -> None:
         self.project = project
@@ -39,7 +39,7 @@ class Destroying:
         self.stacks = [name for name in reversed(there) if name not in self.kept]
 
     def destroy(self) -> None:
-        """Removes everything, or what is left of it."""
+        """Remove everything that is still there."""
         if self._is_whole:
             self._stop()
         for name in self.stacks:
@@ -52,14 +52,14 @@ class Destroying:
         self._say_the_end()
 
     def _stop(self) -> None:
-        """Stops the schedule, and waits for runs in progress: they would write into what is being removed."""
+        """Stop the schedule, and wait for runs in progress, which would write into what is being removed."""
         glue = self._session.client("glue")
         deactivate(glue, schedule_trigger(self.project))
         with RunDisplay(self._console) as display:
             WorkflowRuns(glue, Deployment.read(self._session, self.project), display).wait_for_others()
 
     def _delete_logs(self) -> None:
-        """Deletes Glue's log groups, if our stack made them and no other job of the account writes to them."""
+        """Delete Glue's log groups, if our stack created them and no other job of the account writes to them."""
         resources = self._resources("jobs")
         jobs = {resource["PhysicalResourceId"] for resource in resources if resource["ResourceType"] == "AWS::Glue::Job"}
         groups = [resource["PhysicalResourceId"] for resource in resources if resource["ResourceType"] == "AWS::Logs::LogGroup"]
@@ -97,7 +97,7 @@ class Destroying:
         self._say(f"kept: {', '.join(kept)}; scripts/deploy.sh takes them up again, and scripts/destroy.sh removes them")
 
     def _resources(self, name: str) -> list[StackResourceTypeDef]:
-        """The resources of a stack that are there, as far as it knows."""
+        """Return the resources that a stack has."""
         described = self._session.client("cloudformation").describe_stack_resources(StackName=f"{self.project}-{name}")
         return [resource for resource in described["StackResources"] if resource.get("PhysicalResourceId")]
 

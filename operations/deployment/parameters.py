@@ -1,4 +1,4 @@
-"""The parameters of the templates that the deploy decides, from what is chosen, from the code, and from what the account has."""
+"""The parameters that the deploy decides, from the settings, the code and the account."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ NETWORK = ("SubnetId", "SecurityGroupId", "AvailabilityZone")
 
 
 def chosen_parameters(environment: Mapping[str, str]) -> dict[str, str]:
-    """What follows from the choices alone; FatalError when they do not fit together."""
+    """Return the parameters that follow from the settings alone. FatalError when the settings contradict each other."""
     return {"Project": project_name(environment), "InVpc": flag(check_network(environment))}
 
 
 def code_parameters(session: boto3.Session, project: str, artifacts: Artifacts, credentials: Mapping[str, Credentials]) -> dict[str, str]:
-    """What the jobs' stack is told besides; `credentials` are of the source and the warehouse."""
+    """Return more parameters of the jobs' stack. `credentials` are those of source and warehouse."""
     return {
         **artifacts.parameters(),
         "CodeVersion": deployed_version(session, f"{project}-jobs", artifacts) or code_version(),
@@ -36,9 +36,9 @@ def code_parameters(session: boto3.Session, project: str, artifacts: Artifacts, 
 
 
 def deployed_version(session: boto3.Session, jobs_stack: str, artifacts: Artifacts) -> str | None:
-    """The version that the stack's code was deployed as; None if its code is not this one.
+    """Return the version under which this code was deployed; None if the stack has other code.
 
-    A commit that leaves the code as it was changes nothing of a deployment.
+    So a commit that does not change the code does not change the deployment.
     """
     stack = describe_stack(session, jobs_stack)
     parameters = stack.get("Parameters", ()) if stack else ()
@@ -55,17 +55,17 @@ def check_network(environment: Mapping[str, str]) -> bool:
 
 
 def jdbc_url(credentials: Credentials) -> str:
-    """Where a database is, without credentials."""
+    """Return a database's host and port."""
     return f"jdbc:postgresql://{credentials.host}:{credentials.port}/{credentials.dbname}"
 
 
 def flag(value: bool) -> str:
-    """A boolean as a template's parameter."""
+    """Return a boolean as a template's parameter."""
     return str(value).lower()
 
 
 def may_create_log_groups(session: boto3.Session, jobs_stack: str) -> bool:
-    """Whether Glue's log groups are the stack's, or nobody's yet: an account's other jobs may have made them."""
+    """Whether the stack owns Glue's log groups or may create them. Other jobs of the account may have created them."""
     if describe_stack(session, jobs_stack):
         resources = session.client("cloudformation").describe_stack_resources(StackName=jobs_stack)["StackResources"]
         present = [resource for resource in resources if not resource["ResourceStatus"].startswith("DELETE")]

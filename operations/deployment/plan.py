@@ -1,4 +1,4 @@
-"""What a deploy would change, found out without changing it: change sets that are deleted again, and the catalog and the code compared."""
+"""Find out what a deploy would change: create change sets and delete them again, and compare the catalog and the code."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from operations.deployment.views import current_views, find_table, is_current, v
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import ResourceChangeTypeDef
 
-Row = tuple[str, str, str]  # what it is, what happens to it, and more about that
+Row = tuple[str, str, str]  # the thing, what happens to it, and details
 _NO_CHANGE = {"unchanged", "kept", "checked"}
 _UNKNOWN = Credentials("asked-for-by-the-deploy", 5432, "unknown", "", "", "require")
 
 
 class Plan:
-    """A deploy that only looks."""
+    """A deploy that changes nothing."""
 
     def __init__(self, session: boto3.Session, environment: Mapping[str, str]) -> None:
         self._session = session
@@ -54,7 +54,7 @@ class Plan:
         self._artifacts = collect_artifacts(bucket or "artifacts", present, lambda path, key: None)
 
     def rows(self) -> list[Row]:
-        """All that would change; of what stays as it is, how much there is. FatalError when a deploy would refuse the contracts."""
+        """Return a row for each change, and counts of what stays. FatalError when a deploy would refuse the contracts."""
         self._check_contracts()
         return [*self._credentials(), *self._code(), *self._stacks(), *self._tables(), *self._views()]
 
@@ -109,12 +109,12 @@ class Plan:
 
 
 def plan_table(project: str, rows: Sequence[Row]) -> Table:
-    """The rows as they are shown."""
+    """Return the rows as a table."""
     return make_table([("what", "left"), ("change", "left"), ("more", "left")], rows, title=f"plan for {project}: nothing is changed")
 
 
 def has_changes(rows: Sequence[Row]) -> bool:
-    """Whether a deploy would change anything, as far as a plan sees. It does not ask the databases whether the credentials still work."""
+    """Whether a deploy would change anything. A plan does not check whether the credentials still work."""
     return any(change not in _NO_CHANGE for _, change, _ in rows)
 
 
@@ -123,15 +123,15 @@ def counted(what: str, unchanged: int) -> list[Row]:
 
 
 def stack_changes(session: boto3.Session, stack: str, template: Template, parameters: Mapping[str, str]) -> list[Row]:
-    """The changes of one stack. Its change set is deleted again."""
+    """Return the changes of one stack. The change set is deleted again."""
     new = f"stack {stack}", "create", ", ".join(template.resources)
     before = describe_stack(session, stack)
     if before and before["StackStatus"] == "ROLLBACK_COMPLETE":
-        return [new]  # the deploy deletes it first, and until then it takes no change set
+        return [new]  # the deploy deletes this stack first; until then it accepts no change set
     change_set = make_change_set(session, stack, template, parameters)
     change_set.delete()
     changes, refusal = change_set.changes, change_set.refusal
-    if "No export named" in refusal:  # of a stack that this deploy makes or extends first
+    if "No export named" in refusal:  # the export of a stack that this deploy creates or extends first
         return [new if change_set.is_new else (f"stack {stack}", "unknown", f"known once the stacks before it are deployed: {refusal}")]
     if refusal and not change_set.is_empty:
         raise FatalError(f"stack {stack} cannot be planned: {refusal}")
@@ -142,7 +142,7 @@ def stack_changes(session: boto3.Session, stack: str, template: Template, parame
 
 
 def described(change: ResourceChangeTypeDef) -> str:
-    """A resource, what of it changes, and whether it is replaced for that."""
+    """Return a resource, what changes in it, and whether it is replaced."""
     targets = [detail["Target"] for detail in change.get("Details", ())]
     names = sorted({target.get("Name") or target["Attribute"] for target in targets})
     replaced = " - REPLACED" if change.get("Replacement") == "True" else ""

@@ -1,6 +1,6 @@
-"""Proof that a deployed stack is there: each resource of its template is looked up through its own service, and triggers are activated.
+"""Check that a deployed stack is complete: look up each resource of its template through its own service, and activate triggers.
 
-EVENT triggers are looked up alone: they have no state to bring them into.
+EVENT triggers are only looked up, because they have only one state.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_sns import SNSClient
 
-_MISSING = re.compile(r"NotFound|NoSuch|NonExistent|DoesNotExist|^404$")  # in the codes by which the services say that there is none
+_MISSING = re.compile(r"NotFound|NoSuch|NonExistent|DoesNotExist|^404$")  # in the services' codes for a missing resource
 Client = Callable[[str], Any]  # a service's client by its name, which decides the client's type
 Lookup = Callable[[Client, str], object]
 
@@ -42,20 +42,20 @@ LOOKUPS: dict[str, Lookup] = {
     "AWS::IAM::Role": lambda client, name: client("iam").get_role(RoleName=name),
     "AWS::KMS::Key": lambda client, name: client("kms").describe_key(KeyId=name),
     "AWS::Lambda::Function": lambda client, name: client("lambda").get_function(FunctionName=name),
-    "AWS::Lambda::Permission": lambda client, name: None,  # has no name that a look-up takes
+    "AWS::Lambda::Permission": lambda client, name: None,  # has no name to look up
     "AWS::Logs::LogGroup": lambda client, name: log_group(client("logs"), name),
     "AWS::Logs::QueryDefinition": lambda client, name: saved_query(client("logs"), name),
     "AWS::S3::Bucket": lambda client, name: client("s3").get_bucket_policy(Bucket=name),  # every bucket has one
-    "AWS::S3::BucketPolicy": lambda client, name: None,  # proved with its bucket: what its physical id is differs
+    "AWS::S3::BucketPolicy": lambda client, name: None,  # checked with its bucket: its physical id differs between services
     "AWS::SNS::Subscription": lambda client, name: client("sns").get_subscription_attributes(SubscriptionArn=name),
     "AWS::SNS::Topic": lambda client, name: topic_of_the_rule(client("sns"), name),
-    "AWS::SNS::TopicPolicy": lambda client, name: None,  # proved with its topic
+    "AWS::SNS::TopicPolicy": lambda client, name: None,  # checked with its topic
     "AWS::SQS::Queue": lambda client, name: client("sqs").get_queue_attributes(QueueUrl=name),
     "AWS::SQS::QueuePolicy": lambda client, name: None,  # has no look-up of its own
     "AWS::SecretsManager::Secret": lambda client, name: client("secretsmanager").describe_secret(SecretId=name),
 }
 
-# What keeps a paused schedule paused, should an update have changed that.
+# Keep a paused schedule paused, even if an update has activated it.
 PAUSES: dict[str, Lookup] = {
     "AWS::CloudWatch::Alarm": lambda client, name: mute_alarm(client("cloudwatch"), name),
     "AWS::Glue::Trigger": lambda client, name: deactivate(client("glue"), name),
@@ -63,9 +63,9 @@ PAUSES: dict[str, Lookup] = {
 
 
 def prove_stack(client: Client, stack: str, template: Template, paused: Container[str] = ()) -> int:
-    """Looks up every resource of the stack's template; returns how many there are. FatalError names the first that is not there.
+    """Look up every resource of the stack's template, and return how many there are. FatalError names the first that is missing.
 
-    Triggers are activated. What `paused` names, triggers and alarms, is stopped instead, whatever the stack's update did to it.
+    Triggers are activated. Triggers and alarms that `paused` names are stopped instead.
     """
     described = client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
     resources = {resource["LogicalResourceId"]: resource for resource in described}
@@ -81,44 +81,44 @@ def prove_stack(client: Client, stack: str, template: Template, paused: Containe
 
 
 def look_up(client: Client, what: str, lookup: Lookup, physical_id: str) -> None:
-    """FatalError unless the service of the resource knows it."""
+    """Raise FatalError unless the resource's service knows it."""
     try:
         lookup(client, physical_id)
     except ClientError as error:
         if _MISSING.search(error.response["Error"]["Code"]):
             code = error.response["Error"]["Code"]
             raise FatalError(f"{what}, {physical_id}, is not behind the API ({code}): delete the stack and deploy again") from error
-        raise FatalError(f"{what}, {physical_id}, could not be proved: {explain(error)}: mend that and deploy again") from error
+        raise FatalError(f"{what}, {physical_id}, could not be proved: {explain(error)}: correct that and deploy again") from error
 
 
 def rule_with_target(events: EventBridgeClient, name: str) -> None:
-    """FatalError unless the rule is enabled and has a target."""
+    """Raise FatalError unless the rule is enabled and has a target."""
     rule = events.describe_rule(Name=name)
     if rule["State"] != "ENABLED" or not events.list_targets_by_rule(Rule=name)["Targets"]:
         raise FatalError(f"event rule {name} is disabled or has no target: enable it, or delete its stack and deploy again")
 
 
 def topic_of_the_rule(sns: SNSClient, arn: str) -> None:
-    """FatalError unless the topic lets EventBridge publish: a topic without our policy has one that does not."""
+    """Raise FatalError unless EventBridge may publish to the topic. AWS's default policy does not allow it."""
     if "events.amazonaws.com" not in sns.get_topic_attributes(TopicArn=arn)["Attributes"].get("Policy", ""):
         raise FatalError(f"topic {arn} lets no event rule publish: delete the alerts stack and deploy again")
 
 
 def log_group(logs: CloudWatchLogsClient, name: str) -> None:
-    """FatalError unless there is a log group of exactly that name."""
+    """Raise FatalError unless there is a log group of exactly that name."""
     groups = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     if name not in [group["logGroupName"] for group in groups]:
         raise FatalError(f"log group {name} is not there: delete the jobs stack and deploy again")
 
 
 def alarm(cloudwatch: CloudWatchClient, name: str) -> None:
-    """FatalError unless there is a metric alarm of that name."""
+    """Raise FatalError unless there is a metric alarm of that name."""
     if not cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]:
         raise FatalError(f"alarm {name} is not there: delete the alarms stack and deploy again")
 
 
 def saved_query(logs: CloudWatchLogsClient, query_id: str) -> None:
-    """FatalError unless a query is saved under that id."""
+    """Raise FatalError unless a query is saved under that id."""
     found = logs.describe_query_definitions(maxResults=1000)["queryDefinitions"]
     if query_id not in [query["queryDefinitionId"] for query in found]:
         raise FatalError(f"saved query {query_id} is not there: delete the dashboard stack and deploy again")

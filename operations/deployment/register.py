@@ -1,6 +1,6 @@
-"""Registers the contracts' tables in the Data Catalog. Registration owns columns, comments and its own parameters; jobs own locations.
+"""Register the contracts' tables in the Data Catalog. Registration sets columns, comments and its own parameters; jobs set locations.
 
-A table that is as its contract says is not touched, so that no version of it is made.
+A table that agrees with its contract is not touched, so that it gets no new version.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
     from mypy_boto3_glue.type_defs import TableInputTypeDef, TablePaginatorTypeDef
 
-_ATTEMPTS = 5  # somebody else may update a table between our reading and our writing
+_ATTEMPTS = 5  # another process may update a table between our read and our write
 
 
 @dataclass(frozen=True)
 class Registration:
-    """A table as its contract wants it, and as the catalog has it: None while it has none."""
+    """A table as its contract describes it, and as the catalog has it, or None if it has none."""
 
     database: str
     wanted: TableInputTypeDef
@@ -32,14 +32,14 @@ class Registration:
 
     @property
     def outcome(self) -> str:
-        """What registering does: create, update, or nothing, which is unchanged."""
+        """What registering will do: create, update or unchanged."""
         if self.found is None:
             return "create"
         return "unchanged" if covers(self.found, merge(self.wanted, self.found)) else "update"
 
     @property
     def version_step(self) -> str:
-        """The contract's version, before and after."""
+        """Return the contract's version, before and after."""
         before, after = (table and table.get("Parameters", {}).get("contract_version") for table in (self.found, self.wanted))
         return f"version {after}" if before in (None, after) else f"version {before} to {after}"
 
@@ -47,7 +47,7 @@ class Registration:
 def register_tables(
     glue: GlueClient, contracts: Contracts, databases: Mapping[str, str], ingestion_bucket: str, processed_bucket: str
 ) -> Counter[str]:
-    """Registers every table in `databases` (ingestion, mirror, star -> name); counts created, updated and unchanged."""
+    """Register every table in `databases` (ingestion, mirror, star -> name). Count created, updated and unchanged."""
     wanted = registrations(glue, contracts, databases, ingestion_bucket, processed_bucket)
     return Counter(register_table(glue, table.database, table.wanted, table.found) for table in wanted)
 
@@ -55,7 +55,7 @@ def register_tables(
 def registrations(
     glue: GlueClient, contracts: Contracts, databases: Mapping[str, str], ingestion_bucket: str, processed_bucket: str
 ) -> list[Registration]:
-    """Every table that the contracts describe, beside what is there. A database that is not there yet has no tables."""
+    """Yield every table of the contracts, with what the catalog has. A missing database has no tables."""
     inputs = {
         "ingestion": raw_table_inputs(contracts, ingestion_bucket),
         "mirror": mirror_table_inputs(contracts, processed_bucket),
@@ -70,7 +70,7 @@ def registrations(
 
 
 def registered_tables(glue: GlueClient, database: str) -> dict[str, TablePaginatorTypeDef]:
-    """The tables of a database by name; none where there is no such database."""
+    """Return the tables of a database by name. A missing database has none."""
     try:
         pages = list(glue.get_paginator("get_tables").paginate(DatabaseName=database))
     except glue.exceptions.EntityNotFoundException:
@@ -79,7 +79,7 @@ def registered_tables(glue: GlueClient, database: str) -> dict[str, TablePaginat
 
 
 def register_table(glue: GlueClient, database: str, wanted: TableInputTypeDef, found: Mapping[str, Any] | None) -> str:
-    """Creates the table, or brings what was `found` up to its contract; answers created, updated or unchanged."""
+    """Create the table, or update the table that was `found`. Return created, updated or unchanged."""
     for _ in range(_ATTEMPTS):
         if found is None:
             try:
@@ -102,7 +102,7 @@ def register_table(glue: GlueClient, database: str, wanted: TableInputTypeDef, f
 
 
 def merge(wanted: TableInputTypeDef, found: Mapping[str, Any]) -> TableInputTypeDef:
-    """The contract's table, at the location where it is now and with the parameters that others have set."""
+    """Return the contract's table, with its present location and the parameters that others have set."""
     location = found["StorageDescriptor"].get("Location") or wanted["StorageDescriptor"]["Location"]
     return {
         **wanted,
@@ -112,7 +112,7 @@ def merge(wanted: TableInputTypeDef, found: Mapping[str, Any]) -> TableInputType
 
 
 def covers(found: Any, wanted: Any) -> bool:
-    """Whether all that is wanted is there already; the catalog adds fields of its own."""
+    """Whether the catalog has all that is wanted. It adds fields of its own."""
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(covers(found.get(name), value) for name, value in wanted.items())
     if isinstance(wanted, list):

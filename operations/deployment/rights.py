@@ -1,7 +1,6 @@
 """The pipeline's roles in the two databases, and their rights.
 
-The role that deploys need not be a superuser: on a managed server there is none to have. A role with CREATEROLE is enough if it owns the
-database.
+The role that deploys need not be a superuser, which managed servers do not offer. A role with CREATEROLE is enough if it owns the database.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from totesys.warehouse.models import ETL_SCHEMA, PUBLIC_SCHEMA, STAGING, etl_tab
 
 
 def set_password(cursor: Any, own: Credentials) -> None:
-    """Creates the role, or gives the one that is there this password. FatalError when that one is another's."""
+    """Create the role, or give the existing role this password. FatalError when the existing role belongs to another owner."""
     exists = _exists(cursor, "pg_roles", "rolname", own.username)
     if exists and not may_administer(cursor, own.username):
         raise refusal(cursor, own.username)
     verifier = extensions.encrypt_password(own.password, own.username, cursor.connection, "scram-sha-256")
-    # No NOSUPERUSER and the like: a new role has none of these attributes, and to take one from an existing role needs a superuser.
+    # No NOSUPERUSER and the like: a new role has none of these attributes, and only a superuser can remove one from an existing role.
     verb = sql.SQL("ALTER" if exists else "CREATE")
     cursor.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, sql.Identifier(own.username), sql.Literal(verifier)))
 
 
 def may_administer(cursor: Any, role: str) -> bool:
-    """Whether we may change the role and its members. Since PostgreSQL 16 only its creator may, or who has ADMIN OPTION on it."""
+    """Whether we may change the role and its members. Since PostgreSQL 16, only its creator and roles with ADMIN OPTION may."""
     if cursor.connection.server_version < 160000:
         return True
     cursor.execute("SELECT pg_has_role(current_user, %s, 'MEMBER WITH ADMIN OPTION')", [role])
@@ -36,7 +35,7 @@ def may_administer(cursor: Any, role: str) -> bool:
 
 
 def refusal(cursor: Any, role: str) -> FatalError:
-    """The error for a role that another role made: it names who may give us that role."""
+    """Return the error for a role that another role has created. It names who may grant us that role."""
     cursor.execute(
         "SELECT string_agg(DISTINCT member::regrole::text, ' or ') FROM pg_auth_members"
         " WHERE admin_option AND roleid = (SELECT oid FROM pg_roles WHERE rolname = %s)",
@@ -50,7 +49,7 @@ def refusal(cursor: Any, role: str) -> FatalError:
 
 
 def grant_reading(cursor: Any, role: sql.Identifier) -> None:
-    """SELECT on the contracts' tables, and no more."""
+    """Grant SELECT on the contracts' tables, and nothing else."""
     grant_database(cursor, role, sql.SQL("CONNECT"))
     cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(role))
     tables = present_tables(cursor, load_contracts().source)
@@ -85,7 +84,7 @@ def grant_loading(cursor: Any, role: sql.Identifier) -> None:
         cursor.execute(sql.SQL("GRANT ALL ON {} TO {}").format(name, sql.Identifier(owner)))
     for schema, sequence in others_sequences(cursor, role):
         cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role))
-        # UPDATE lets the load move a sequence that is below an id in use.
+        # UPDATE lets the load raise a sequence that is below an id in use.
         cursor.execute(sql.SQL("GRANT USAGE, SELECT, UPDATE ON SEQUENCE {} TO {}").format(sql.Identifier(schema, sequence), role))
     contracts = load_contracts().warehouse
     values = {"own": ETL_SCHEMA, "stars": list(contracts), "tables": [table.name for table in etl_tables(contracts)]}
@@ -215,7 +214,7 @@ def grant_database(cursor: Any, role: sql.Identifier, rights: sql.SQL) -> None:
 
 
 def present_tables(cursor: Any, contracts: Mapping[str, Any]) -> list[str]:
-    """The contracts' tables that the database has."""
+    """Return the contracts' tables that the database has."""
     cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY(%s)", [list(contracts)])
     return sorted(name for (name,) in cursor.fetchall())
 

@@ -1,6 +1,6 @@
-"""What can be chosen of a deployment: one file, which TOTESYS_CONFIG names, and the environment, which wins.
+"""The settings of a deployment: the file that TOTESYS_CONFIG names, and the environment, which wins.
 
-A key of the file is a variable's name in small letters: `log_days` is TOTESYS_LOG_DAYS. The file never holds a secret.
+A key of the file is a variable's name in lower case: `log_days` is TOTESYS_LOG_DAYS. The file never holds a secret.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _SECRETIVE = ("password", "passwd", "pwd", "token", "credential")
 
 
 def settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """All choices, as variables: the file's, under the environment's. FatalError when the file cannot be used."""
+    """Return all settings as variables. The environment wins over the file. FatalError when the file cannot be used."""
     path = environment.get(CONFIG)
     return {**(read_config(Path(path)) if path else {}), **environment}
 
 
 def read_config(path: Path) -> dict[str, str]:
-    """The file's choices, as variables."""
+    """Return the file's settings as variables."""
     try:
         chosen = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -38,12 +38,12 @@ def read_config(path: Path) -> dict[str, str]:
 
 
 def variable(key: str) -> str:
-    """The variable of a key: TOTESYS_LOG_DAYS for log_days."""
+    """Return the variable of a key: TOTESYS_LOG_DAYS for log_days."""
     return _PREFIX + key.upper()
 
 
 def key(variable: str) -> str:
-    """The key of a variable: log_days for TOTESYS_LOG_DAYS."""
+    """Return the key of a variable: log_days for TOTESYS_LOG_DAYS."""
     return variable.removeprefix(_PREFIX).lower()
 
 
@@ -51,10 +51,10 @@ def _has_password(value: str) -> bool:
     try:
         parts = urlsplit(value)
     except ValueError:
-        return False  # no URL; what it is instead is judged where it is used
+        return False  # not a URL: whoever uses the value refuses it
     return parts.password is not None or any(word in name.lower() for name in parse_qs(parts.query) for word in _SECRETIVE)
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """Without the text of the file, in which a secret may stand."""
+    """Return the error without the file's text, which may contain a secret."""
     return (error.strerror or type(error).__name__) if isinstance(error, OSError) else f"it is no TOML ({error})"

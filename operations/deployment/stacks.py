@@ -1,4 +1,4 @@
-"""The stacks of a deployment: described and deleted. change_sets.py deploys them."""
+"""Describe and delete the stacks of a deployment. change_sets.py deploys them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,21 @@ from totesys.errors import FatalError
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
-STACKS = ("storage", "secrets", "catalog", "alerts", "roles", "jobs", "workflows", "alarms", "dashboard")  # in the order of need
+STACKS = (
+    "storage",
+    "secrets",
+    "catalog",
+    "alerts",
+    "roles",
+    "jobs",
+    "workflows",
+    "alarms",
+    "dashboard",
+)  # each after those that it depends on
 
 
 def stack_outputs(session: boto3.Session, stack: str) -> dict[str, str]:
-    """The outputs of a deployed stack; FatalError when there is none of that name."""
+    """Return the outputs of a deployed stack. FatalError when there is none of that name."""
     found = describe_stack(session, stack)
     if found is None:
         raise FatalError(f"stack {stack} is not deployed in {session.region_name}: run scripts/deploy.sh")
@@ -23,18 +33,18 @@ def stack_outputs(session: boto3.Session, stack: str) -> dict[str, str]:
 
 
 def describe_stack(session: boto3.Session, stack: str) -> StackTypeDef | None:
-    """A stack as CloudFormation describes it; None when there is none of that name."""
+    """Return a stack as CloudFormation describes it; None when there is none of that name."""
     try:
         return session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     except ClientError as error:
-        # A stack that does not exist is a ValidationError, like many another mistake: only the text tells.
+        # Many mistakes are a ValidationError. Only its text says that the stack does not exist.
         if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in error.response["Error"]["Message"]:
             return None
         raise
 
 
 def delete_stack(session: boto3.Session, stack: str) -> None:
-    """Deletes a stack and waits; one that is not there is no error. FatalError with the first reason when it stays."""
+    """Delete a stack, and wait. A missing stack is no error. FatalError with the first reason when the deletion fails."""
     client = session.client("cloudformation")
     client.delete_stack(StackName=stack)
     try:
@@ -44,7 +54,7 @@ def delete_stack(session: boto3.Session, stack: str) -> None:
 
 
 def first_failure(session: boto3.Session, stack: str) -> str:
-    """The first thing that went wrong in the stack's latest operation, or nothing when no resource failed."""
+    """Return the first failure in the stack's latest operation; empty when no resource failed."""
     if describe_stack(session, stack) is None:
         return ""
     reasons = []

@@ -1,4 +1,4 @@
-"""The templates: their parameters, with the variables that choose them, and their resources."""
+"""The templates: their parameters with the variables that set them, and their resources."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from operations.deployment import settings
 from operations.deployment.stacks import STACKS
 
 TEMPLATES = Path(__file__).parents[2] / "cloudformation"
-DECIDED = {  # parameters that the deploy decides, and nobody chooses
+DECIDED = {  # parameters that the deploy decides
     "IngestScript", "TransformScript", "LoadScript", "IngestWheels", "SparkWheels", "SourceJdbcUrl", "WarehouseJdbcUrl", "EnforceTls",
     "CreateLogGroups", "InVpc", "CodeVersion",
 }  # fmt: skip
 
 
 class _Loader(yaml.CSafeLoader):
-    """Reads a template's structure; what !Ref and its like stand for is CloudFormation's business."""
+    """Reads a template's structure, and does not resolve !Ref and other functions."""
 
 
 _Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
@@ -46,12 +46,12 @@ class Template:
 
 
 def variable(parameter: str) -> str:
-    """The environment variable that sets a template's parameter: TOTESYS_QUERY_SCAN_LIMIT for QueryScanLimit."""
+    """Return the environment variable that sets a template's parameter: TOTESYS_QUERY_SCAN_LIMIT for QueryScanLimit."""
     return settings.variable(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", parameter))
 
 
 def check_config(path: Path) -> None:
-    """FatalError that names the known keys, when a config file has others."""
+    """Raise FatalError, which names the known keys, when a config file has other keys."""
     parameters = {parameter for name in STACKS for parameter in Template.read(name).parameters} - DECIDED
     databases = {f"TOTESYS_{name}_{what}" for name in ("SOURCE", "WAREHOUSE") for what in ("URL", "CA")}
     known = {*databases, *map(variable, parameters)}
@@ -63,7 +63,7 @@ def check_config(path: Path) -> None:
 
 
 def parameter_values(template: Template, known: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    """A value for each parameter: what the deploy knows, else the environment's, else the default; FatalError when there is none."""
+    """Return a value for each parameter: from the deploy, else from the environment, else the default. FatalError when there is none."""
     values = {}
     for parameter, default in template.parameters.items():
         value = known.get(parameter, environment.get(variable(parameter), default))

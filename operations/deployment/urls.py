@@ -18,8 +18,8 @@ _MOST_BYTES = 60 * 1024  # a secret holds 64 KiB, as JSON and with the credentia
 def parse_url(url: str, variable: str, ca: str = "", ca_variable: str = "") -> Credentials:
     """Return the credentials of a URL as psql takes it. `ca` are the certificates that `ca_variable` names; empty for none.
 
-    With certificates the server's own must come from one of them and name the server (verify-full). Without, TLS is required and no
-    certificate is checked. A server on this machine needs no TLS. The URL's sslmode overrides all of this.
+    With certificates, the server's certificate must be signed by one of them and name the server (verify-full). Without certificates, TLS
+    is required and nothing is checked. A server on this machine needs no TLS. The URL's sslmode overrides all of this.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("postgresql", "postgres") or not (parts.hostname and parts.username and parts.path.strip("/")):
@@ -50,8 +50,8 @@ def parse_url(url: str, variable: str, ca: str = "", ca_variable: str = "") -> C
 
 
 def read_certificates(path: str, variable: str) -> str:
-    """Return the certificates of a file in PEM, such as a vendor's bundle, without what else the file holds. FatalError when it holds
-    none, one that is damaged, or more than a secret can hold."""
+    """Return the certificates of a PEM file, without its other content. FatalError when it has none, a damaged one, or more than a secret
+    can hold."""
     try:
         text = Path(path).expanduser().read_text("utf-8")
         found = certificates(text)

@@ -1,8 +1,8 @@
-"""All packages that a job ships, as one wheel: totesys_vendor, whose folder holds them.
+"""Pack all packages that a job ships into one wheel, totesys_vendor.
 
-Glue installs each wheel with pip by itself, and with its dependencies. This one declares none, so that pip asks no package index. What pip
-installs also comes behind Glue's own packages on the path, some of which are older than we need. A folder of their own lets a job put
-the shipped packages first, wherever Glue has installed them (totesys/runtime/shipped.py).
+Glue installs each wheel and its dependencies with pip. This wheel declares no dependencies, so pip asks no package index. On the path,
+Glue's own packages come before what pip installs, and some of them are older than we need. The shipped packages have a folder of their
+own, so a job can put them first, wherever Glue has installed them (totesys/runtime/shipped.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NAME = "totesys_vendor"
-_EPOCH = "315532800"  # 1980-01-01, the first that a zip archive can hold: the same packages give the same bytes
+_EPOCH = "315532800"  # 1980-01-01, the earliest date of a zip archive. With a fixed date, the same packages give the same bytes
 
 
 def main(argv: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
 Each shows every order or payment as it is now, without those that are deleted at the source.
 
-A fact keeps every version. A view keeps none of its rows, so that it is as new as the lake, at the cost of one pass over the fact.
+A view stores no rows: it is as new as the lake, and each query reads the fact once.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from operations.deployment.deployment import Deployment
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
 
-Ask = Callable[[str], object]  # has Athena run a statement in the star database, and waits
-DIGEST = "view_sha256"  # a view's own parameter: Athena formats a statement anew before it keeps it, so the text cannot be compared
+Ask = Callable[[str], object]  # runs a statement in the star database with Athena, and waits
+DIGEST = "view_sha256"  # our parameter of the view: Athena reformats a statement before storing it, so the text cannot be compared
 _AGE = quoted_name("_age", quote=True)  # no contract's column begins with an underscore; Trino requires quotes around such a name
 _KEPT = (
     "Name", "Owner", "Retention", "StorageDescriptor", "PartitionKeys", "ViewOriginalText", "ViewExpandedText", "TableType", "Parameters",
@@ -32,21 +32,21 @@ _KEPT = (
 
 
 def current_views(contracts: Contracts, star_database: str, mirror_database: str) -> dict[str, str]:
-    """The query of each view, by the view's name."""
+    """Return the query of each view, by the view's name."""
     return {contract.current_view: current_versions(contract, star_database, mirror_database) for contract in contracts.facts.values()}
 
 
 def view_columns(fact: Contract) -> dict[str, str]:
-    """Name and type of a fact's view's columns: all that the fact has in the lake."""
+    """Return name and type of the view's columns: all columns that the fact has in the lake."""
     return {held.name: held.type for held in fact.file_columns}
 
 
 def current_versions(fact: Contract, star_database: str, mirror_database: str) -> str:
-    """SQL of Athena: the version that the newest batch brought of each key that the mirror does not hold as deleted."""
+    """Return SQL for Athena: the newest version of each key, without the keys that are deleted in the mirror."""
     key = fact.lake_key
     mirror_table, _, mirror_key = str(fact.column(key).origin).partition(".")
     held = table(fact.table, *map(column, view_columns(fact)), schema=star_database).alias("held")
-    # Of a rank that is then asked to be 1, Trino keeps one row per key while it reads, instead of sorting all versions.
+    # Trino optimises `row_number() = 1`: it keeps one row per key while it reads, and does not sort all versions.
     age = func.row_number().over(partition_by=held.c[key], order_by=held.c.batch_seq.desc())
     version = select(held, age.label(_AGE)).subquery("version")
     mirror = table(mirror_table, column(mirror_key), column("is_deleted"), schema=mirror_database).alias("mirror")
@@ -60,7 +60,7 @@ def current_versions(fact: Contract, star_database: str, mirror_database: str) -
 
 
 def create_views(session: boto3.Session, deployment: Deployment, contracts: Contracts) -> Counter[str]:
-    """Makes each view that is not there or has another query; counts created, replaced and unchanged."""
+    """Create each view that is missing, and replace each that has another query. Count created, replaced and unchanged."""
     star, glue, athena = deployment.star_database, session.client("glue"), session.client("athena")
     queries = current_views(contracts, star, deployment.mirror_database)
 
@@ -71,7 +71,7 @@ def create_views(session: boto3.Session, deployment: Deployment, contracts: Cont
 
 
 def create_view(glue: GlueClient, ask_athena: Ask, database: str, fact: Contract, query: str) -> str:
-    """Makes a fact's view what `query` says, and proves that it is; answers created, replaced or unchanged."""
+    """Create or replace a fact's view, and check it. Return created, replaced or unchanged."""
     name, digest = fact.current_view, view_digest(fact, query)
     before = find_table(glue, database, name)
     if is_current(before, digest):
@@ -80,7 +80,7 @@ def create_view(glue: GlueClient, ask_athena: Ask, database: str, fact: Contract
     made = find_table(glue, database, name)
     if not made or columns_of(made) != list(view_columns(fact)):
         raise FatalError(
-            f"Athena says that it made view {database}.{name}, and the Data Catalog does not hold it: drop it, and deploy again"
+            f"Athena says that it created view {database}.{name}, but the Data Catalog does not have it: drop the view, and deploy again"
         )
     description = f"The newest version of each {fact.lake_key} in {fact.table}, without those that are gone from the source."
     # Any: a TableInput, whose members are chosen by name here.
@@ -94,17 +94,17 @@ def create_view(glue: GlueClient, ask_athena: Ask, database: str, fact: Contract
 
 
 def view_digest(fact: Contract, query: str) -> str:
-    """What a view's making depends on: its query, and the types, since Athena refuses to read a view whose tables have changed theirs."""
+    """Return a digest of the query and the types. With other types in its tables, Athena refuses to read a view."""
     return hashlib.sha256(f"{query} {view_columns(fact)}".encode()).hexdigest()
 
 
 def is_current(found: Mapping[str, Any] | None, digest: str) -> bool:
-    """Whether a view is there and was made of just this."""
+    """Whether the view exists and has this digest."""
     return found is not None and found.get("Parameters", {}).get(DIGEST) == digest
 
 
 def find_table(glue: GlueClient, database: str, name: str) -> Mapping[str, Any] | None:
-    """A table or view of the Data Catalog; None when there is none of that name."""
+    """Return a table or view of the Data Catalog; None when there is none of that name."""
     try:
         return glue.get_table(DatabaseName=database, Name=name)["Table"]
     except glue.exceptions.EntityNotFoundException:
@@ -112,5 +112,5 @@ def find_table(glue: GlueClient, database: str, name: str) -> Mapping[str, Any] 
 
 
 def columns_of(found: Mapping[str, Any]) -> list[str]:
-    """The names of a table's own columns."""
+    """Return the names of a table's columns."""
     return [held["Name"] for held in found["StorageDescriptor"]["Columns"]]

@@ -1,1 +1,1 @@
-"""Compares the warehouse with the source, inside the databases."""
+"""Compare the warehouse with the source, inside the databases."""

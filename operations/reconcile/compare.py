@@ -1,4 +1,4 @@
-"""Compares all eleven tables of the warehouse with the source."""
+"""Compare all eleven tables of the warehouse with the source."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from operations.reconcile.structure import check_structure
 
 
 def compare_all(contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut | None = None) -> Iterator[TableComparison]:
-    """One comparison per table, dimensions first, over two psycopg2 connections whose transactions each see one moment.
+    """Yield a comparison per table, dimensions first, over two psycopg2 connections whose transactions have one snapshot each.
 
-    psycopg2.errors.UndefinedTable when no load has ever prepared the warehouse, or the source lacks a table. What is otherwise than the
-    contracts say in the warehouse is a difference; `kept_out` tells why ingest does not bring a row in.
+    psycopg2.errors.UndefinedTable when no load has prepared the warehouse, or the source lacks a table. Whatever disagrees with the
+    contracts in the warehouse is a difference. `kept_out` says why ingest keeps a row out.
     """
     for connection in (source, warehouse):
         read_all_rows(connection)
-    # Asked first: where a load has been, this table is, and a table that is not there is a difference.
+    # First: every load creates this table. Once it exists, any missing table is a difference.
     scalar(warehouse, count_rows(TOMBSTONES))
     tables = read_tables(warehouse, contracts)
     for contract in contracts.warehouse.values():
@@ -45,7 +45,7 @@ def compare_all(contracts: Contracts, source: Any, warehouse: Any, kept_out: Kep
 
 
 def _check_names(comparison: TableComparison, table: WarehouseTable, warehouse: Any) -> None:
-    """Adds the currencies whose name is not the one that Unicode CLDR gives their code; the code itself stands for a name it lacks."""
+    """Add the currencies whose name is not that of Unicode CLDR. A code without a name there must be its own name."""
     columns = ("currency_id", "currency_code", "currency_name")
     if not table.texts.keys() >= {*columns}:
         return

@@ -1,4 +1,4 @@
-"""Reads answers of any length in bounded memory: the server keeps the rest."""
+"""Read answers of any length in bounded memory: the server keeps the rest."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from psycopg2 import sql
 
 
 def read_all_rows(connection: Any) -> None:
-    """Lets the server plan its cursors for all rows, which is what we read; else it plans for the first ones to come soon."""
+    """Let the server plan its cursors for reading all rows. Its default is a plan that returns the first rows fast."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL cursor_tuple_fraction = 1")
 
 
 def stream(connection: Any, query: sql.Composable, values: Sequence[Any] | None = None) -> Iterator[Any]:
-    """The rows of a query, one at a time; one stream of a connection at a time."""
+    """Yield the rows of a query one by one. A connection can have one stream at a time."""
     with connection.cursor("stream") as cursor:
         cursor.execute(query, values)
         yield from cursor
 
 
 def scalar(connection: Any, query: sql.Composable) -> Any:
-    """The one value that a query gives."""
+    """Return the single value of a query."""
     with connection.cursor() as cursor:
         cursor.execute(query)
         return cursor.fetchone()[0]

@@ -1,4 +1,4 @@
-"""Connections to the two databases with the credentials that the pipeline itself uses."""
+"""Connections to the two databases, with the pipeline's credentials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from totesys.ingest.source import LIFT_LIMITS, TEXT_SETTINGS
 from totesys.runtime.secrets import Credentials
 
 _ABSENT = {"source": "let its secret name totesys", "warehouse": "run scripts/totesys run first"}
-# What is set for the role or the database must change neither what is compared nor whether the result can be written down.
+# Settings of the role or the database must not change the comparison, and must not keep its result from being recorded.
 _OPTIONS = " ".join(f"-c {name}={value}" for name, value in {**TEXT_SETTINGS, "default_transaction_read_only": "off"}.items())
 
 
@@ -41,7 +41,7 @@ def session_with(credentials: Credentials, name: str) -> Iterator[Any]:
         yield connection
     except psycopg2.Error as error:
         if error.cursor is not None and error.cursor.connection is not connection:
-            raise  # it is the other database's
+            raise  # an error of the other database
         raise server.error(error) from error
     finally:
         connection.close()

@@ -1,6 +1,5 @@
-"""Checks dim_date, which no source table makes: whole years that cover every date of every fact, each day described rightly.
-
-Days are read as text: PostgreSQL knows days that Python does not.
+"""Check dim_date, which comes from no source table: it must have whole years that cover every date of every fact, and each day's
+values must be right. Days are read as text, because PostgreSQL has days that Python does not have.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from operations.reconcile.live import WarehouseTable
 from operations.reconcile.result import TableComparison
 from operations.reconcile.sql import count_rows
 
-# What each column must say of its day. Names come from to_char, which speaks English unless it is asked for another language.
+# The value of each column for its day. Names come from to_char, whose default language is English.
 _DESCRIPTION = {
     "year": "extract(year FROM {})::int",
     "month": "extract(month FROM {})::int",
@@ -28,7 +27,7 @@ _DESCRIPTION = {
 
 
 def compare_dates(comparison: TableComparison, table: WarehouseTable, tables: Mapping[str, WarehouseTable], warehouse: Any) -> None:
-    """Adds the days that the facts' dates ask for and the calendar lacks, those that it should not have, and those described wrongly."""
+    """Add the days that the calendar lacks, those that it should not have, and those with wrong values."""
     if not table.exists:
         return
     comparison.warehouse_rows = scalar(warehouse, count_rows(table.name))
@@ -50,7 +49,7 @@ def compare_dates(comparison: TableComparison, table: WarehouseTable, tables: Ma
 
 
 def _span_of(fact: WarehouseTable) -> sql.Composed | None:
-    """The first and the last date of one fact, in one pass over it; None for what is no fact, or has no date that can be read."""
+    """Return SQL for the first and the last date of a fact, in one pass; None if the table is no fact or has no readable date."""
     dates = [fact.values[column.name] for column in fact.contract.columns if column.references == "dim_date" and column.name in fact.values]
     if not dates:
         return None
@@ -72,7 +71,7 @@ def _missing_days(table: WarehouseTable, day: sql.Composable, used: sql.Composed
 
 
 def _extra_days(table: WarehouseTable, day: sql.Composable, used: sql.Composed) -> sql.Composed:
-    """The days of years that are neither used nor whole: a calendar may have years to spare."""
+    """Return SQL for the days of years that are neither used nor complete. A calendar may have unused years if they are complete."""
     return sql.SQL("""
         SELECT held.day::text
         FROM (SELECT day, year, count(*) OVER (PARTITION BY year) AS days

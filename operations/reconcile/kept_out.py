@@ -1,4 +1,4 @@
-"""What ingest keeps out of the lake, and with it out of the warehouse: tables that are held, and single rows."""
+"""What ingest keeps out of the lake, and so out of the warehouse: held tables and single rows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from totesys.lake.store import Bucket
 
 @dataclass(frozen=True)
 class KeptOut:
-    """As of the newest batch, by source table: why it is held; and of the keys whose newest version is a dead letter, the reasons."""
+    """By source table, as of the newest batch: why it is held, and the keys whose newest version is a dead letter, with reasons."""
 
     held: Mapping[str, Held] = field(default_factory=dict)
     letters: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
 
 def read_kept_out(ingestion: Bucket) -> KeptOut:
-    """All of it: a table's open letters are one small object."""
+    """Read all of it. A table's open letters are one small object."""
     batch = newest_batch(ingestion)
     if batch is None:
         return KeptOut()

@@ -1,6 +1,6 @@
-"""Checks a warehouse table's keys in its rows, whatever constraints it has: none null, none twice, none that refers to nothing.
+"""Check the keys in a table's rows: none is null, none occurs twice, none refers to a missing row.
 
-A constraint that stands does not prove its rows: triggers can be off when they are written.
+Constraints are not enough: a session can write rows while triggers are off, and then PostgreSQL does not check foreign keys.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOTHING = sql.SQL("NULL")
 
 
 def check_keys(comparison: TableComparison, table: WarehouseTable, tables: Mapping[str, WarehouseTable], warehouse: Any) -> None:
-    """Adds the rows of one table whose keys are null, repeated, or the key of no row of the table that they refer to."""
+    """Add the rows of one table whose keys are null, repeated, or refer to a missing row."""
     contract = table.contract
     for name in dict.fromkeys((contract.key, contract.lake_key)):
         if name in table.texts:
@@ -50,7 +50,7 @@ def _duplicates(table: WarehouseTable) -> sql.Composed:
 
 
 def _dangling(table: WarehouseTable, references: list[tuple[str, WarehouseTable]]) -> sql.Composed:
-    """(key, record id, what is wrong) of every version with a reference to no row, in one pass over the fact."""
+    """Return SQL for (key, record id, what is wrong) of every version that refers to a missing row, in one pass over the fact."""
     joins, wrongs, conditions = [], [], []
     for number, (name, parent) in enumerate(references):
         child, key = _comparable(table, name, parent)
@@ -75,7 +75,7 @@ def _dangling(table: WarehouseTable, references: list[tuple[str, WarehouseTable]
 
 
 def _comparable(table: WarehouseTable, name: str, parent: WarehouseTable) -> tuple[sql.Composable, sql.Composable]:
-    """A reference and the key that it refers to, as values of one type: the contracts', or text where one of them is something else."""
+    """Return a reference and the key that it refers to as values of one type: the contracts' type, or text if a column has another type."""
     key = parent.contract.key
     if name in table.values and key in parent.values:
         return table.values[name], parent.values[key]

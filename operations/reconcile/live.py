@@ -1,4 +1,4 @@
-"""The warehouse's tables as PostgreSQL's catalog has them, and how to read their columns as the contracts mean them."""
+"""Read the structure of the warehouse's tables, and how to read their columns in the contracts' types."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WarehouseColumn:
 
 @dataclass(frozen=True)
 class LiveKey:
-    """A primary key, or a foreign key to `parent`; of one column, as all of the contracts' are."""
+    """A primary key, or a foreign key to `parent`. It has one column, like all keys of the contracts."""
 
     column: str
     parent: str | None = None
@@ -70,7 +70,7 @@ class WarehouseTable:
 
 
 def read_tables(warehouse: Any, contracts: Contracts) -> dict[str, WarehouseTable]:
-    """Every table of the contracts, as it is in the transaction of a psycopg2 connection."""
+    """Return every table of the contracts, as the transaction of a psycopg2 connection sees it."""
     names = list(contracts.warehouse)
     columns: dict[str, dict[str, WarehouseColumn]] = {name: {} for name in names}
     keys: dict[str, dict[LiveKey, bool]] = {name: {} for name in names}
@@ -97,7 +97,7 @@ def _live_table(warehouse: Any, contract: Contract, columns: dict[str, Warehouse
         if live_types.holds(live_type, str(column.warehouse_type)):
             values[column.name], texts[column.name] = name, to_text(column, name)
             continue
-        # Another type, as PostgreSQL itself wrote it. A value that both types can hold is the same; any other is compared as it reads.
+        # A column of another type: a value that both types can hold is equal, and any other value is compared as text.
         cast = sql.SQL("{}::{}").format(name, sql.SQL(type_name(column)))
         back = sql.SQL("{}::{}::text").format(cast, sql.SQL(live_type))
         if _can_read(warehouse, contract.table, back):
@@ -111,18 +111,18 @@ def _live_table(warehouse: Any, contract: Contract, columns: dict[str, Warehouse
 
 
 def type_name(column: Column) -> str:
-    """The contract's type of a warehouse column as PostgreSQL writes it."""
+    """Return the contract's type of a warehouse column as PostgreSQL writes it."""
     assert column.warehouse_type is not None, f"the contract of column {column.name} has no warehouse type"
     return live_types.type_name(column.warehouse_type)
 
 
 def to_text(column: Column, value: sql.Composable) -> sql.Composed:
-    """A value of a warehouse column's type as the text that is compared."""
+    """Return the text that is compared, for a value of a warehouse column's type."""
     return _TO_TEXT.get(column.warehouse_type or "", _AS_IS).format(value)
 
 
 def _can_read(warehouse: Any, table: str, expression: sql.Composable) -> bool:
-    """Whether the expression is one, and holds for every row: only PostgreSQL knows which value has which form."""
+    """Whether PostgreSQL can evaluate the expression for every row."""
     with warehouse.cursor() as cursor:
         cursor.execute("SAVEPOINT reading")
         try:

@@ -46,7 +46,7 @@ class WarehouseState:
 def read_warehouse_state(warehouse: Any) -> WarehouseState:
     """Read the state of the warehouse, in the transaction of the comparison."""
     ledger, records = (sql.Identifier(ETL_SCHEMA, table.name) for table in (ledger_table(), reconciliation_table()))
-    # The newest load, not the highest batch: so the load itself reads it.
+    # the newest load, not the highest batch: the load reads it in the same way
     newest = sql.SQL("SELECT through_batch_seq FROM {} ORDER BY load_seq DESC LIMIT 1").format(ledger)
     return WarehouseState(
         looked_at=scalar(warehouse, sql.SQL("SELECT now()")),
@@ -84,7 +84,7 @@ def read_moment(ingestion: Bucket, through_batch_seq: int) -> WarehouseMoment | 
 
 
 def describe_moment(moment: WarehouseMoment | None, now: datetime) -> str:
-    """The moment in one line, and its age."""
+    """Return the moment in one line, with its age."""
     if moment is None:
         return "the warehouse holds nothing of the source yet"
     line = f"the warehouse holds the source as of {describe(moment.snapshot_at, now)} (batch {moment.batch_seq})"
@@ -92,13 +92,13 @@ def describe_moment(moment: WarehouseMoment | None, now: datetime) -> str:
 
 
 def describe_agreement(state: WarehouseState, agrees: bool) -> str:
-    """When the two last agreed, in one line: before now, and now if they do."""
+    """Return in one line when the two last agreed, and whether they agree now."""
     before = describe(state.agreed_at, state.looked_at) if state.agreed_at else "never before"
     return f"last agreed: {'now; before that: ' if agrees else ''}{before}"
 
 
 def describe(at: datetime, now: datetime) -> str:
-    """A UTC moment and how long ago it was."""
-    # Clocks differ a little: what has been was at least a second ago.
+    """Return a UTC moment, and how long ago it was."""
+    # clocks differ a little: a past moment must not appear to be in the future
     age = format_timedelta(min(at - now, timedelta(seconds=-1)), add_direction=True, locale="en")
     return f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC, {age}"

@@ -12,7 +12,7 @@ LISTED = 20  # differences of one kind that are listed per table; the rest is co
 
 @dataclass(frozen=True)
 class Difference:
-    """One disagreement, of the row with a key, of a column, or of the table as a whole.
+    """One difference: in the row with a key, in a column, or in the table as a whole.
 
     `kind` is missing, waiting (for a parent), dead letter, held (its table), extra, stale, tombstoned, duplicate version, duplicate key,
     broken key, wrong (a day), missing table, missing column, wrong type or not compared.
@@ -31,9 +31,9 @@ class Difference:
 
 @dataclass
 class TableComparison:
-    """What a comparison has found in one table. `gone` counts the keys that the warehouse keeps though they were deleted at the source.
+    """What a comparison has found in one table. `gone` counts keys that were deleted at the source and that the warehouse keeps.
 
-    `source_rows` is None where there is nothing at the source to count: the calendar is generated.
+    `source_rows` is None for the calendar, which comes from no source table, and for a held table.
     """
 
     table: str
@@ -53,11 +53,11 @@ class TableComparison:
 
     @property
     def unlisted(self) -> dict[str, int]:
-        """How many differences of each kind are counted and not listed."""
+        """Return how many differences of each kind are counted and not listed."""
         return {kind: count - LISTED for kind, count in self.counts.items() if count > LISTED}
 
     def add(self, kind: str, *, key: object = None, column: str | None = None, detail: str = "") -> None:
-        """Counts a difference, and keeps it for the list while there is room: every kind has its own, so that none hides another."""
+        """Count a difference, and list it unless LISTED differences of its kind are listed already."""
         self.counts[kind] += 1
         if self.counts[kind] <= LISTED:
             self.listed.append(Difference(self.table, kind, None if key is None else shorten(str(key)), column, detail))

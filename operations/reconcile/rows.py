@@ -1,4 +1,4 @@
-"""Compares the current rows of one warehouse table with the source: digests first, rows only where digests differ. Memory is bounded."""
+"""Compare the current rows of one warehouse table with the source: digests first, and rows where digests differ. Memory is bounded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Add = Callable[..., None]  # counts a difference
 
 
 class Digest(NamedTuple):
-    """Of a bucket of keys: its rows and the sum of their hashes, without those that are deleted at the source; and how many those are."""
+    """A bucket of keys: its rows, the sum of their hashes, and how many more rows are deleted at the source."""
 
     rows: int = 0
     hash_sum: int | None = None
@@ -36,7 +36,7 @@ class Digest(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row as both databases show it."""
+    """A row, in the same form from both databases."""
 
     key: int
     texts: Texts
@@ -46,10 +46,9 @@ class Row(NamedTuple):
 def compare_rows(
     comparison: TableComparison, table: WarehouseTable, contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut
 ) -> None:
-    """Adds the rows that differ, and counts what each side holds, over two psycopg2 connections in transactions of one snapshot each.
+    """Add the rows that differ, and count the rows of each side, over two psycopg2 connections in transactions of one snapshot each.
 
-    A row that is deleted at the source, and known as deleted, is kept history and no difference. A row that is not brought in, or whose
-    table is not, is named for that.
+    A row that is known as deleted at the source is history, and no difference. A row that is kept out is named by the reason.
     """
     lacks = _naming_causes(comparison, table, contracts, source, warehouse, kept_out)
     held = _held_inputs(table, kept_out)
@@ -59,7 +58,7 @@ def compare_rows(
     _execute(source, "SAVEPOINT held")
     try:
         _compare(comparison, lacks, table, contracts, source, warehouse)
-    except psycopg2.Error as error:  # a held table may be unreadable, or not what its contract says
+    except psycopg2.Error as error:  # a held table may be unreadable, or have another structure
         if error.cursor is None or error.cursor.connection is not source or source.closed:
             raise
         _execute(source, "ROLLBACK TO SAVEPOINT held")
@@ -88,7 +87,7 @@ def _compare(comparison: TableComparison, lacks: Add, table: WarehouseTable, con
 def _naming_causes(
     comparison: TableComparison, table: WarehouseTable, contracts: Contracts, source: Any, warehouse: Any, kept_out: KeptOut
 ) -> Add:
-    """Adds a row that differs, by its cause where there is one: its table is held, it is a dead letter, or a version of it waits."""
+    """Add a row that differs, by its cause if there is one: its table is held, it is a dead letter, or a version of it waits."""
     contract = table.contract
     held = _held_inputs(table, kept_out)
     letters = {name: kept_out.letters[name] for name in contract.inputs if name in kept_out.letters}
@@ -163,9 +162,9 @@ def _rows(connection: Any, rows: Composed, buckets: list[int]) -> Iterator[Row]:
 
 
 def _paired(source: Iterator[Row], warehouse: Iterator[Row]) -> Iterator[tuple[Row | None, Row | None]]:
-    """Both sides by key, in the order of keys; None where a side has no row.
+    """Yield the rows of both sides in the order of keys, paired by key. A missing row is None.
 
-    The source's keys are unique; the warehouse's may be repeated, and each such row stands beside the source's.
+    Keys of the source are unique. If the warehouse has a key twice, each of its rows is paired with the source's row.
     """
     wanted, held = next(source, None), next(warehouse, None)
     while wanted or held:

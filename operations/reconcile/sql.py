@@ -1,7 +1,7 @@
-"""SQL that shows the same row as the same text in the source and in the warehouse, derived from the contracts' origins.
+"""SQL, derived from the contracts' origins, that gives equal rows of source and warehouse the same text.
 
-A table's rows are `SELECT key, texts, is_deleted`: the key as an integer, every compared column as text in an array, where a null is
-no '', and whether the lake knows the key as deleted at the source.
+A table's rows are `SELECT key, texts, is_deleted`: the key as an integer, every compared column as text in an array, in which null
+differs from '', and whether the lake knows the key as deleted at the source.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from totesys.warehouse.models import ETL_SCHEMA, reinserted_version_table, tombs
 
 from operations.reconcile.live import WarehouseTable, to_text
 
-BUCKET_SIZE = 10_000  # keys per digest: small enough to drill into, large enough that all keys an integer can have give few digests
+BUCKET_SIZE = 10_000  # keys per digest: few enough to compare row by row, and many enough that all keys of an integer give few digests
 SOURCE_SCHEMA = "public"
 TOMBSTONES = sql.Identifier(ETL_SCHEMA, tombstone_table().name)
 REINSERTED = sql.Identifier(ETL_SCHEMA, reinserted_version_table().name)
 
 
 def compared_columns(table: WarehouseTable) -> list[Column]:
-    """The columns that the warehouse has and whose values are a source column's: neither derived nor assigned by the warehouse."""
+    """Return the columns of the warehouse whose values come from a source column: neither derived nor assigned by the warehouse."""
     return [column for column in table.contract.columns if _is_copied(column) and column.name in table.texts]
 
 
 def source_rows(table: WarehouseTable, contracts: Contracts) -> sql.Composed:
-    """The rows that the source wants in a warehouse table, from the table of its key joined with its other inputs."""
+    """Return SQL for the rows that a warehouse table should have: the source table of its key, joined with its other inputs."""
     base = contracts.source[key_origin(table.contract)]
     texts = [_source_text(column, contracts) for column in compared_columns(table)]
     joins = [_join(base, contracts.source[name]) for name in table.contract.inputs if name != base.table]
@@ -34,13 +34,13 @@ def source_rows(table: WarehouseTable, contracts: Contracts) -> sql.Composed:
 
 
 def warehouse_rows(table: WarehouseTable) -> sql.Composed:
-    """The rows that a warehouse table holds now: of a fact, the version with the highest record id."""
+    """Return SQL for the rows that a warehouse table holds now. For a fact, these are the versions with the highest record id."""
     contract = table.contract
     key = table.values[contract.lake_key]
     latest = order = sql.Composed([])
     if contract.version_of:
         latest = sql.SQL("DISTINCT ON ({})").format(key)
-        # Both descending: so the index on key and record id, read backwards, spares the sort.
+        # both descending: the index on key and record id, read backwards, avoids a sort
         order = sql.SQL("ORDER BY {} DESC, {} DESC").format(key, table.values[contract.key])
     return sql.SQL("""
         SELECT held.key, texts, tombstone.key IS NOT NULL AS is_deleted
@@ -50,7 +50,7 @@ def warehouse_rows(table: WarehouseTable) -> sql.Composed:
 
 
 def digests(rows: sql.Composed) -> sql.Composed:
-    """(bucket, live rows, sum of their hashes, deleted rows) per bucket of keys: whatever their order, equal rows give equal sums."""
+    """Return SQL for (bucket, live rows, sum of their hashes, deleted rows) per bucket of keys. Their order does not matter."""
     return sql.SQL("""
         SELECT key / {size} AS bucket, count(*) FILTER (WHERE NOT is_deleted) AS rows,
             sum(('x' || left(md5(convert_to(texts::text, 'UTF8')), 16))::bit(64)::bigint) FILTER (WHERE NOT is_deleted) AS hash,
@@ -60,19 +60,19 @@ def digests(rows: sql.Composed) -> sql.Composed:
 
 
 def rows_of_buckets(rows: sql.Composed) -> sql.Composed:
-    """The rows of the buckets given as the parameter, in the order of their keys."""
+    """Return SQL for the rows of the buckets in the parameter, in the order of their keys."""
     return sql.SQL("SELECT key, texts, is_deleted FROM ({}) AS r WHERE key / {} = ANY(%s) ORDER BY key").format(
         rows, sql.Literal(BUCKET_SIZE)
     )
 
 
 def count_rows(rows: sql.Composable) -> sql.Composed:
-    """How many rows a table or a query has."""
+    """Return SQL for the number of rows of a table or a query."""
     return sql.SQL("SELECT count(*) FROM {} AS r").format(rows)
 
 
 def lost_rows(table: WarehouseTable) -> sql.Composed:
-    """The keys that the lake knows as deleted and of which the warehouse has no row: it keeps what it has ever had."""
+    """Return SQL for the keys that the lake knows as deleted and that the warehouse lacks. It should keep every row that it ever had."""
     return sql.SQL("""
         SELECT tombstone.key FROM {} AS tombstone
         WHERE tombstone.source_table = {} AND NOT EXISTS (SELECT FROM {} WHERE {} = tombstone.key) ORDER BY 1
@@ -80,19 +80,19 @@ def lost_rows(table: WarehouseTable) -> sql.Composed:
 
 
 def waiting_rows(contract: Contract) -> sql.Composed:
-    """The rows of a fact that wait for a parent."""
+    """Return SQL for the rows of a fact that wait for a parent."""
     return sql.SQL("(SELECT * FROM {} WHERE went_in_after IS NULL)").format(sql.Identifier(ETL_SCHEMA, waiting_table(contract).name))
 
 
 def parents_of_waiting(contract: Contract, key: int) -> sql.Composed:
-    """The dimensions that the waiting versions of one key wait for; null when none waits."""
+    """Return SQL for the dimensions that the waiting versions of one key wait for; null when none waits."""
     return sql.SQL(
         "SELECT string_agg(DISTINCT dimension, ', ') FROM {} AS r CROSS JOIN unnest(waits_for) AS dimension WHERE {} = {}"
     ).format(waiting_rows(contract), sql.Identifier(contract.lake_key), sql.Literal(key))
 
 
 def joined_key(contract: Contract, contracts: Contracts, other: str, key: int) -> sql.Composed:
-    """The key of the row of another input that a row is joined with at the source."""
+    """Return SQL for the key of the other input's row that a row is joined with at the source."""
     base = contracts.source[key_origin(contract)]
     return sql.SQL("SELECT max({}) FROM {} WHERE {} = {}").format(
         sql.Identifier(_reference(base, other).name), sql.Identifier(SOURCE_SCHEMA, base.table), sql.Identifier(base.key), sql.Literal(key)
@@ -100,7 +100,7 @@ def joined_key(contract: Contract, contracts: Contracts, other: str, key: int) -
 
 
 def duplicate_versions(table: WarehouseTable) -> sql.Composed:
-    """(key, record id) of each version of a fact that says the same as the version before it, beyond those whose row was put back."""
+    """Return SQL for (key, record id) of each version that repeats the version before it, without reinserted rows."""
     return sql.SQL("""
         SELECT key, record_id
         FROM (
@@ -134,12 +134,12 @@ def _origin(column: Column) -> tuple[str, str]:
 
 
 def key_origin(contract: Contract) -> str:
-    """The source table whose key is the warehouse table's."""
+    """Return the source table that the warehouse table's key comes from."""
     return _origin(contract.column(contract.lake_key))[0]
 
 
 def _source_text(column: Column, contracts: Contracts) -> sql.Composed:
-    """A source column as the text that the warehouse column must have. Dates that are text at the source are compared as written."""
+    """Return a source column as the text that the warehouse column must have. Dates that are text at the source are compared as text."""
     table, name = _origin(column)
     value = sql.Identifier(table, name)
     is_timestamp = contracts.source[table].column(name).type == "timestamp"
@@ -152,7 +152,7 @@ def _warehouse_texts(table: WarehouseTable) -> sql.Composed:
 
 
 def _join(base: Contract, other: Contract) -> sql.Composed:
-    """The join along the foreign key of the base table; there is one, since the contract makes a row of both tables."""
+    """Return the join along the foreign key of the base table. There is exactly one, because the contract makes a row from both tables."""
     reference = _reference(base, other.table)
     return sql.SQL("JOIN {} ON {} = {}").format(
         sql.Identifier(SOURCE_SCHEMA, other.table), sql.Identifier(other.table, other.key), sql.Identifier(base.table, reference.name)

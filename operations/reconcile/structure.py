@@ -1,4 +1,4 @@
-"""Compares what a warehouse table is with what its contract says: columns, types, nulls, keys. Pure."""
+"""Compare a warehouse table with its contract: columns, types, nulls, keys. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from operations.reconcile.result import TableComparison
 
 
 def check_structure(comparison: TableComparison, table: WarehouseTable, contracts: Contracts) -> None:
-    """Adds what the table lacks or has otherwise. Columns that no contract names are somebody else's, and no difference."""
+    """Add what the table lacks, and what differs. A column that is in no contract belongs to somebody else, and is no difference."""
     if not table.exists:
         comparison.add("missing table")
         return

@@ -1,1 +1,1 @@
-"""The contracts: what is registered, what differs from it, and the data dictionary that is made from them."""
+"""The registered contracts, what differs from them, and the data dictionary."""

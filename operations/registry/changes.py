@@ -1,4 +1,4 @@
-"""What changed between two contracts of a table, in words. Pure."""
+"""Say in words what changed between two contracts of a table. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TOLD_APART = {"table", "version", "columns", "body"}  # the first two are in ev
 
 
 def changes(before: Contract, after: Contract) -> list[str]:
-    """Every difference but the version, the table's own first, then column by column."""
+    """Return every difference except the version: first those of the table, then column by column."""
     own = [
         f"{field.name}: {_shown(getattr(before, field.name))} -> {_shown(getattr(after, field.name))}"
         for field in fields(Contract)
@@ -23,7 +23,7 @@ def changes(before: Contract, after: Contract) -> list[str]:
     added = [f"{name}: added, {_kind(column)}" for name, column in new.items() if name not in old]
     changed = [text for name in old if name in new for text in _column_changes(old[name], new[name])]
     if [name for name in old if name in new] != [name for name in new if name in old]:
-        changed.append("the columns stand in another order")
+        changed.append("the columns have another order")
     return [*own, *removed, *added, *changed]
 
 

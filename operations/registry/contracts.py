@@ -1,4 +1,4 @@
-"""The contracts of one deployment: as they are registered, as the files have them, and as the live source is."""
+"""Compare the contracts of a deployment: registered, in the files, and the live source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Overview:
     registered  the registered version, and `since` when; None when none is
     in_files    the version of the contract file
     columns     how many columns the registered contract has, or the file's when none is registered
-    differences how many differences the live source has; None of a warehouse table, and when it is not known
+    differences how many differences the live source has; None for a warehouse table, and when unknown
     """
 
     table: str
@@ -45,9 +45,9 @@ class Overview:
 
 @dataclass(frozen=True)
 class ContractDifference:
-    """What differs between a table's registered contract and its file, and between the registered one and the live source.
+    """What differs between a table's registered contract and its file, and between its registered contract and the live source.
 
-    `at_source` is None of a warehouse table.
+    `at_source` is None for a warehouse table.
     """
 
     registered: int
@@ -61,7 +61,7 @@ class ContractDifference:
 
 @dataclass(frozen=True)
 class ContractDraft:
-    """The next contract, drafted from the live source. `notes` say what was changed in it, `left_out` what was not brought in."""
+    """The next contract, drafted from the live source. `notes` say what changed, `left_out` which new columns are not in it."""
 
     path: Path
     text: str
@@ -116,7 +116,7 @@ class Registry:
         return registered_versions(self.session.client("glue"), self._database(table), table)
 
     def difference(self, table: str) -> ContractDifference:
-        """Return what differs, file against registered and registered against live."""
+        """Return how the registered contract differs from the file and from the live source."""
         contracts = load_contracts()
         registered = self.versions(table)[0].contract
         wanted = {**contracts.source, **contracts.warehouse}[table]
@@ -153,7 +153,7 @@ class Registry:
         return self.deployment.ingestion_database if table in load_contracts().source else self.deployment.star_database
 
     def _live(self, tables: Sequence[str]) -> Mapping[str, LiveTable]:
-        """The tables as the source has them, by the credentials that ingest uses."""
+        """Read the tables from the source, with ingest's credentials."""
         credentials = read_credentials(self.session.client("secretsmanager"), self.deployment.source_secret)
         with open_source(credentials) as source:
             return source.structure(tables)

@@ -1,4 +1,4 @@
-"""The next contract of a source table, drafted from what the source has. Pure."""
+"""Draft the next contract of a source table from the live source. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _DAYS = re.compile(r"text|date|character.*")  # types of the source whose text c
 
 
 def propose(body: dict[str, Any], live: LiveTable, version: int) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Return the contract's JSON brought up to the live table, with this version; notes on what was changed, or none; and notes
-    on new columns that were left out because no contract can have their names, with what to do.
+    """Return the contract's JSON for the live table, with this version; notes on what changed; and notes on new columns that were left
+    out because a contract cannot have their names, with what to do.
     """
     notes: list[str] = []
     left_out: list[str] = []

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Version:
-    """A contract, and since when it was the registered one."""
+    """A contract, and when it was registered."""
 
     contract: Contract
     since: datetime
 
 
 def registered_versions(glue: GlueClient, database: str, table: str) -> list[Version]:
-    """Newest first; the catalog's versions that hold the same contract are one. FatalError: none is there, or the newest is unreadable."""
+    """Return the versions, newest first. Versions of the table with the same contract count as one. FatalError without a readable one."""
     try:
         pages = glue.get_paginator("get_table_versions").paginate(DatabaseName=database, TableName=table)
         kept = [version for page in pages for version in page["TableVersions"]]
@@ -37,7 +37,7 @@ def registered_versions(glue: GlueClient, database: str, table: str) -> list[Ver
         except FatalError:
             if described is found[-1]:
                 raise
-            continue  # of an earlier form, or none: nobody reads by it any more
+            continue  # not a contract, or one in an earlier form
         if not versions or versions[-1].contract != contract:
             versions.append(Version(contract, described.get("UpdateTime") or described["CreateTime"]))
     if not versions:
@@ -46,7 +46,7 @@ def registered_versions(glue: GlueClient, database: str, table: str) -> list[Ver
 
 
 def version_numbered(versions: list[Version], number: int | None) -> Version:
-    """The newest version of that number, or the newest of all; FatalError names the versions that there are."""
+    """Return the version of that number, or the newest. FatalError names the existing versions."""
     for version in versions:
         if number in (None, version.contract.version):
             return version

@@ -1,1 +1,1 @@
-"""The report: one page about a deployment, from what AWS says. Ask, draw, and lay out; nothing here changes anything."""
+"""The report: one page about a deployment. Asks AWS, draws charts and lays out the page. Changes nothing."""

@@ -1,6 +1,6 @@
-"""Draw the report's charts as SVG. Each is drawn twice, for wide and for narrow screens: text that is scaled down cannot be read.
+"""Draw the report's charts as SVG. Each is drawn twice, for wide and for narrow screens, because scaled-down text cannot be read.
 
-Colours are the page's CSS variables, so that a chart follows its light, dark and printed form.
+Colours are the page's CSS variables, so a chart follows the page's light, dark and printed form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from operations.status.attention import FRESHNESS
 from operations.workflows.display import JobState
 
 _WIDE, _NARROW = 1000, 340  # pixels
-NARROW_BATCHES = 50  # the most batches whose columns can be told apart on a narrow screen
+NARROW_BATCHES = 50  # more columns cannot be distinguished on a narrow screen
 _LABELS_TAKE = 112  # pixels, left of the rows by table
 _SECONDS_TAKE = 44  # pixels, left of the seconds
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
@@ -42,7 +42,7 @@ class Chart:
 
 
 def freshness(points: Sequence[ReportedPoint]) -> Chart:
-    """How old a change could be when its load committed, load by load."""
+    """Draw how old a change could be when its load committed, for each load."""
     ages = [max(1.0, point.value) for point in points]
     values = [{"at": _utc(point.at), "seconds": age} for point, age in zip(points, ages, strict=True)]
     least, most = min(ages), max(ages)
@@ -72,7 +72,7 @@ def freshness(points: Sequence[ReportedPoint]) -> Chart:
 
 
 def rows(batches: Sequence[ReportedBatch], tables: Sequence[str]) -> Chart:
-    """Rows by table and batch, as a grid whose columns are batches, the oldest on the left."""
+    """Draw rows by table and batch: a grid with a column for each batch, the oldest on the left."""
     oldest_first = list(reversed(batches))
 
     def draw(width: int) -> Any:
@@ -110,7 +110,7 @@ def rows(batches: Sequence[ReportedBatch], tables: Sequence[str]) -> Chart:
 
 
 def seconds(runs: Mapping[str, Sequence[JobState]], work: Mapping[str, Sequence[ReportedPoint]]) -> Chart:
-    """How long each run of a job took, and below it what the job itself took without its start."""
+    """Draw how long each run of a job took, and how long the job itself took, without its start."""
     ran = {job: of_job for job, of_job in runs.items() if of_job}
     first = min(run.started_at for of_job in ran.values() for run in of_job)
     last = max(run.started_at for of_job in ran.values() for run in of_job)

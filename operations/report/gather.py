@@ -1,4 +1,4 @@
-"""Ask AWS for what the report shows: few requests, and few manifests however many batches there are. The warehouse is not asked."""
+"""Ask AWS for what the report shows. Requests and manifests are few, however many batches exist. The warehouse is not asked."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Manifests:
         return manifest
 
     def batches(self) -> Iterator[BatchManifest]:
-        """The batches with rows, newest first. Batches without rows are never read, but the newest."""
+        """Yield the batches with rows, newest first. Of batches without rows, only the newest is read."""
         newest: BatchManifest | None = self.newest_batch
         seq = newest.data_seq if newest else 0
         while seq:
@@ -74,7 +74,7 @@ class Manifests:
             seq = batch.previous_data_seq
 
     def publishes(self) -> Iterator[PublishManifest]:
-        """The publishes, newest first."""
+        """Yield the publishes, newest first."""
         publish: PublishManifest | None = self.newest_publish
         while publish:
             yield publish
@@ -137,7 +137,7 @@ def last_runs(glue: GlueClient, deployment: Deployment) -> dict[str, tuple[JobSt
 
 
 def shown(batch: BatchManifest, published: int, loaded: int | None) -> ReportedBatch:
-    """Return what the page shows of a batch. A table that is held brought nothing: its entry is of an earlier batch."""
+    """Return what the page shows of a batch. A held table has no rows in it: its entry in the manifest is that of an earlier batch."""
     captured = {table: capture for table, capture in batch.tables.items() if table not in batch.held and capture.rows}
     return ReportedBatch(
         batch.seq, moment(batch), {table: capture.rows for table, capture in captured.items()}, tuple(sorted(batch.held)),
@@ -230,7 +230,7 @@ def _node(node: NodeTypeDef, starts: set[str], runs: Mapping[str, Sequence[JobSt
     trigger = node.get("TriggerDetails", {}).get("Trigger", {})
     started = [run.started_at for job in starts for run in runs.get(job, ())[:1]]
     state = str(trigger.get("State", "")).lower()
-    is_event = trigger.get("Type") == "EVENT"  # Glue calls it CREATED for life, though it fires
+    is_event = trigger.get("Type") == "EVENT"  # its state is always CREATED, and it fires
     is_off = not is_event and state not in ("activated", "activating")
     return Node(name, "trigger", "on event" if is_event else state, max(started, default=None), _starts_when(trigger), is_bad=is_off)
 
@@ -245,7 +245,7 @@ def _starts_when(trigger: TriggerTypeDef) -> str:
 
 
 def dead_letters(ingestion: Bucket, newest: BatchManifest | None) -> Iterator[Dead]:
-    """The tables with open dead letters, without those that a person has discarded."""
+    """Return the tables with open dead letters, without letters that a person has discarded."""
     if newest is None:
         return
     letters = Letters(ingestion, newest)
@@ -255,13 +255,13 @@ def dead_letters(ingestion: Bucket, newest: BatchManifest | None) -> Iterator[De
 
 
 def alarm_names(session: boto3.Session, deployment: Deployment) -> list[str]:
-    """The names of the deployment's alarms, all of which one stack has."""
+    """Return the names of the deployment's alarms. All of them are in one stack."""
     found = session.client("cloudformation").describe_stack_resources(StackName=f"{deployment.project}-alarms")["StackResources"]
     return [resource["PhysicalResourceId"] for resource in found if resource["ResourceType"] == "AWS::CloudWatch::Alarm"]
 
 
 def contracts(glue: GlueClient, deployment: Deployment, publish: PublishManifest | None) -> Iterator[Registered]:
-    """Each table's registered contract: a request per table, since only its versions say what changed, and when."""
+    """Return each table's registered contract. This needs a request per table, because only versions say what changed, and when."""
     known = load_contracts()
     places: tuple[tuple[str, Mapping[str, Contract], Callable[[PublishManifest], Any]], ...] = (
         (deployment.ingestion_database, known.source, lambda publish: publish.mirror),

@@ -15,7 +15,7 @@ from operations.workflows.display import JobState
 class Node:
     """A trigger or a job of a workflow.
 
-    state  as Glue calls it, in small letters; of a job, that of its last run
+    state  Glue's word, in lower case; for a job, the state of its last run
     at     when the job's last run started, or the trigger started one; None when that is not known
     note   what starts a trigger; why a job's last run failed
     """
@@ -31,7 +31,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A workflow's nodes in the order in which they start: those of one step wait for the step before."""
+    """A workflow's nodes in the order of their starts. The nodes of one step start after the step before."""
 
     name: str
     steps: tuple[tuple[Node, ...], ...]
@@ -43,7 +43,7 @@ class Workflow:
 
 @dataclass(frozen=True)
 class ReportedBatch:
-    """A batch with rows. `rows` has an entry for each source table that brought some; `stage` is landed, published or loaded."""
+    """A batch with rows. `rows` has an entry for each source table with rows; `stage` is landed, published or loaded."""
 
     seq: int
     read_at: datetime
@@ -106,7 +106,7 @@ class Report:
 
     loaded     the newest batch in the warehouse as AWS shows; 0 before the first load, None when it is not known
     batches    the newest batches with rows, newest first
-    freshness  per load: the seconds from a snapshot to the commit that brought what came after it
+    freshness  per load: the seconds from a snapshot to the commit of the changes after it
     runs       the last runs of each job, newest first, by the job's short name
     work       per run of a job, the seconds that the job itself took, by the job's short name
     compared   the last comparison with the source and how many differences it found; None when there was none lately
@@ -138,7 +138,7 @@ class Report:
 
     @property
     def pending(self) -> tuple[ReportedBatch, ...]:
-        """The batches shown that the warehouse does not hold, newest first; none when it is not known."""
+        """Return the pending ones of the batches shown, newest first; none when it is not known."""
         return () if self.loaded is None else tuple(batch for batch in self.batches if batch.seq > self.loaded)
 
     @property

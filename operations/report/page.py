@@ -1,4 +1,4 @@
-"""Lay the report out as one HTML page that needs nothing else: no script, no font, no network. Everything on it is escaped."""
+"""Lay out the report as one HTML page without scripts, fonts or links to other files. Every text on it is escaped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LISTED = 12  # batches in the table
 
 @dataclass(frozen=True)
 class Tile:
-    """A figure at the top of the page, which leads to its section."""
+    """A figure at the top of the page, with a link to its section."""
 
     name: str
     value: str
@@ -33,7 +33,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class JobRow:
-    """A job's last runs in figures. Seconds are of the runs that ended well; `own` leaves out what the start takes."""
+    """A job's last runs in figures. Seconds are those of successful runs; `own` is without the start."""
 
     name: str
     runs: int
@@ -67,7 +67,7 @@ def render(report: Report) -> str:
 
 
 def tiles(report: Report) -> list[Tile]:
-    """The figures that say whether a person is needed."""
+    """Return the figures that say whether a person is needed."""
     dead = sum(letters.rows for letters in report.dead)
     return [
         _freshness(report),
@@ -107,7 +107,7 @@ def _failed(report: Report) -> str:
 
 
 def calm(report: Report) -> Iterator[str]:
-    """Say in a sentence each what needs no care, and what is not known."""
+    """Return a sentence for each thing that is well, and for each that is not known."""
     if not report.held:
         yield "No table is held."
     if not report.dead:
@@ -121,7 +121,7 @@ def calm(report: Report) -> Iterator[str]:
 
 
 def job_rows(report: Report) -> list[JobRow]:
-    """The jobs that have run."""
+    """Return the jobs that have run."""
     return [_job_row(job, runs, [point.value for point in report.work.get(job, ())]) for job, runs in report.runs.items() if runs]
 
 
@@ -132,17 +132,17 @@ def _job_row(job: str, runs: Sequence[JobState], own: Sequence[float]) -> JobRow
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
-    """A number of things in words."""
+    """Return a number of things in words."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def utc(at: datetime) -> str:
-    """A time as people write it, in UTC to the minute."""
+    """Return a time in UTC, to the minute."""
     return f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M}"
 
 
 def seconds(value: float | timedelta | None) -> str:
-    """A duration in the unit that a person would take."""
+    """Return a duration in a suitable unit."""
     if value is None:
         return "not known"
     took = value.total_seconds() if isinstance(value, timedelta) else value

@@ -1,1 +1,1 @@
-"""Proves a real account in one command: deploys, runs, checks and removes a deployment of its own."""
+"""Test an AWS account in one command: deploy, run, check and remove a deployment of its own."""

@@ -1,4 +1,4 @@
-"""What only AWS can answer, asked of a deployment that has run: each answer is one line, and holds no secret."""
+"""Ask a deployment that has run what only AWS can answer. Each answer is one line, without a secret."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from operations.deployment.stacks import stack_outputs
 from operations.workflows.heartbeat import heartbeat_alarm
 
 _LOGS = {"ingest": "/aws-glue/python-jobs/output", "transform": "/aws-glue/jobs/output", "load": "/aws-glue/jobs/output"}
-_ENVIRONMENT = "runs on Python"  # how the jobs' first log line begins
+_ENVIRONMENT = "runs on Python"  # the jobs' first log line begins with it
 _ALERT_ARRIVES_WITHIN = 120.0  # seconds; on AWS it takes a few
 _LONGEST_WAIT = 20  # seconds, of one request to SQS
 
@@ -38,8 +38,8 @@ def answers(session: boto3.Session, deployment: Deployment) -> Iterator[tuple[st
 
 
 def job_environment(session: boto3.Session, job: str, log_group: str) -> str:
-    """Return what the first log line of a job's last run says of its Python, its glibc and its SDK."""
-    last = session.client("glue").get_job_runs(JobName=job)["JobRuns"][0]  # Glue answers the newest first
+    """Return Python, glibc and SDK of a job's last run, from its first log line."""
+    last = session.client("glue").get_job_runs(JobName=job)["JobRuns"][0]  # the newest run is first
     logs = session.client("logs")
     for event in logs.get_log_events(logGroupName=log_group, logStreamName=last["Id"], startFromHead=True, limit=100)["events"]:
         if _ENVIRONMENT in event["message"]:

@@ -1,4 +1,4 @@
-"""The two databases of a smoke test: checked first, one row of the source changed and changed back, what the pipeline made removed."""
+"""The two databases of a smoke test: check them, change one row of the source and change it back, drop what the pipeline created."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Databases:
         self._owners = {name: _owner(database, environment) for name, database in self._databases.items()}
 
     def check(self) -> None:
-        """Raise FatalError unless the source has a design to change, and the warehouse has nothing of a pipeline."""
+        """Raise FatalError unless the source has a table design, and the warehouse nothing of a pipeline."""
         with self._cursor("source") as cursor:
             if "design" not in present_tables(cursor, load_contracts().source):
-                raise FatalError("the source has no table design: let TOTESYS_SOURCE_URL name a totesys database")
+                raise FatalError("the source has no table design: let TOTESYS_SOURCE_URL name a database with the source's tables")
         with self._cursor("warehouse") as cursor:
             cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname = %s", [ETL_SCHEMA])
             present = [f"schema {name}" for (name,) in cursor.fetchall()] + present_tables(cursor, load_contracts().warehouse)
@@ -60,19 +60,19 @@ class Databases:
         return changed
 
     def change_back(self, changed: ChangedDesign) -> None:
-        """Give the design its name again, unless somebody else has renamed it."""
+        """Change the design's name back, unless somebody else has renamed it."""
         with self._cursor("source") as cursor:
             _rename(cursor, changed.design_id, changed.after, changed.before)
 
     def name_in_the_warehouse(self, design_id: int) -> str | None:
-        """Return a design's name as dim_design has it; None when it has no such design."""
+        """Return a design's name in dim_design; None when the design is not there."""
         with self._cursor("warehouse") as cursor:
             cursor.execute("SELECT design_name FROM dim_design WHERE design_id = %s", [design_id])
             found = cursor.fetchone()
         return found[0] if found else None
 
     def remove(self, name: str) -> None:
-        """Drop the pipeline's role in "source" or "warehouse", and what the load has made."""
+        """Drop the pipeline's role in "source" or "warehouse", and what the load has created."""
         database = self._databases[name]
         role = sql.Identifier(database.role)
         with self._cursor(name) as cursor:

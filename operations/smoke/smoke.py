@@ -1,4 +1,4 @@
-"""A deployment of its own, two runs, every check that needs AWS, and its removal."""
+"""The smoke test: deploy, run twice, make every check that needs AWS, and remove everything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from operations.smoke.spent import Spent
 
 
 class Smoke:
-    """One smoke test. Every step adds a row to the report: what it was, its result, its seconds, and what AWS asks for it in USD."""
+    """One smoke test. Every step adds a row to the report: its name, result, seconds and cost in USD."""
 
     def __init__(self, session: boto3.Session, project: str, databases: Databases, environment: dict[str, str], console: Console) -> None:
         self._session = session
@@ -37,7 +37,7 @@ class Smoke:
         self._changed: ChangedDesign | None = None
 
     def test(self) -> None:
-        """Run every step, then remove everything. Raises the first PipelineError when all is removed and the report is printed."""
+        """Run every step, remove everything and print the report. Then raise the first PipelineError, if there was one."""
         self._say(f"the deployment is called {self._project}; if this command is killed, remove it with")
         self._say(f"TOTESYS_PROJECT={self._project} scripts/destroy.sh --yes")
         try:
@@ -69,7 +69,7 @@ class Smoke:
             results.append(f"{len(self._answers)} answers")
 
     def _remove(self) -> list[str]:
-        """Remove everything, whatever fails on the way; return the failures. Ctrl-C is ignored meanwhile."""
+        """Remove everything, even if a removal fails. Return the failures. Ctrl-C is ignored meanwhile."""
         before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self._say("removing everything; Ctrl-C is ignored until that is done")
         removals: list[Callable[[], None]] = [
@@ -108,7 +108,7 @@ class Smoke:
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
             )  # fmt: skip
             lines = done.stdout.strip().splitlines() or [""]
-            own = f"{words[0]}: "  # how a command begins what it says of its progress
+            own = f"{words[0]}: "  # a command's lines about its progress begin with it
             if done.returncode:
                 self._console.print(done.stdout, markup=False, emoji=False, soft_wrap=True)
                 raise FatalError(f"scripts/totesys {words[0]} ended with {done.returncode}: {lines[-1]}")
@@ -116,7 +116,7 @@ class Smoke:
 
     @contextmanager
     def _step(self, what: str) -> Iterator[list[str]]:
-        """Around one step, which puts its result into the list that it is given."""
+        """Run one step, which appends its result to the list."""
         results: list[str] = []
         began = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""What the runs of Glue have cost so far: nearly all of a smoke test's bill."""
+"""What the Glue job runs have cost so far: nearly all of a smoke test's cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from operations.cost.model import SHELL_DPU, WORKER_DPU, Prices
 
 
 class Spent:
-    """Counts every job run of a project once, at the prices of operations/cost/prices.toml."""
+    """Adds up the job runs of a project, each once, at the prices of operations/cost/prices.toml."""
 
     def __init__(self, session: boto3.Session, project: str, prices: Prices) -> None:
         self._glue = session.client("glue")
@@ -18,8 +18,7 @@ class Spent:
         self._counted: set[str] = set()
 
     def since_last(self) -> float:
-        """Return the USD of the job runs that have ended since the last call. A job that cannot be asked counts as
-        nothing."""
+        """Return the USD of the job runs that have ended since the last call. A job that cannot be asked counts as 0."""
         usd = 0.0
         for job in self._jobs:
             try:

@@ -1,4 +1,4 @@
-"""Shows the jobs of workflow runs as they change: a table that lives on a terminal, a line per change elsewhere."""
+"""Show the jobs of workflow runs: a live table on a terminal, and a line per change in a log."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class JobState:
 
     @property
     def seconds(self) -> float:
-        """How long it has run, or ran."""
+        """How long it has run so far, or ran."""
         return ((self.completed_at or datetime.now(timezone.utc)) - self.started_at).total_seconds()
 
 
 class RunDisplay:
-    """Keeps every job run that it was shown. Use it as a context: the live table ends with it and stays on the screen."""
+    """Keeps every job run that it was shown. Use it as a context: at its end, the table stays on the screen and is no longer updated."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -59,15 +59,15 @@ class RunDisplay:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live:
-            self._live.transient = not self._jobs  # what stands there before the first job says nothing afterwards
+            self._live.transient = not self._jobs  # before the first job, the table is empty and need not stay
             self._live.stop()
 
     def say(self, line: str) -> None:
-        """Prints a line, above the table if there is one."""
+        """Print a line, above the table if there is one."""
         self._console.print(line, markup=False)
 
     def show(self, jobs: list[JobState]) -> None:
-        """Takes the jobs as they are now."""
+        """Show the jobs as they are now."""
         for job in jobs:
             before = self._jobs.get(job.run_id)
             self._jobs[job.run_id] = job

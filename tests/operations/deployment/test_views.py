@@ -116,7 +116,7 @@ def test_an_athena_that_says_done_and_makes_nothing_is_found_out(stack: Deployed
     database = stack.deployment.star_database
     stack.ask(left)
     try:
-        with pytest.raises(FatalError, match=f"Athena says that it made view {database}.current_payment"):
+        with pytest.raises(FatalError, match=f"Athena says that it created view {database}.current_payment"):
             create_view(stack.aws.glue, lambda statement: None, database, CONTRACTS.facts["fact_payment"], "SELECT 1")
     finally:
         create_views(stack.session, stack.deployment, CONTRACTS)
