@@ -75,8 +75,8 @@ def test_a_batch_manifest_is_read_with_what_is_beside_it(bucket: Bucket, golden:
     assert orders.dead_letters
     letters = load_open(bucket, orders.dead_letters).to_pylist()
     assert [(letter["key"], letter["batch_seq"], letter["reason"]) for letter in letters] == [
-        (3, 2, "agreed_payment_date is no date (YYYY-MM-DD)"),
-        (4, 2, "agreed_payment_date is no date (YYYY-MM-DD)"),
+        (3, 2, "agreed_payment_date is not a date (YYYY-MM-DD)"),
+        (4, 2, "agreed_payment_date is not a date (YYYY-MM-DD)"),
     ]
 
 
