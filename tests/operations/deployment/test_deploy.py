@@ -118,7 +118,7 @@ def test_a_look_up_that_aws_refuses_for_another_reason_does_not_ask_for_a_new_st
     def refused(client: object, name: str) -> None:
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not yours"}}, "GetJob")
 
-    with pytest.raises(FatalError, match=r"could not be proved: AWS refused GetJob \(AccessDeniedException\): not yours: mend that and"):
+    with pytest.raises(FatalError, match=r"could not be proved: AWS refused GetJob \(AccessDeniedException\): not yours: correct that and"):
         look_up(boto3.client, "LoadJob of stack totesys-jobs", refused, "totesys-load")
 
 
