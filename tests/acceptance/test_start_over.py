@@ -21,7 +21,7 @@ def test_everything_is_deleted_and_made_again_from_a_live_source(stack: RunningS
     reconciled, status = stack.totesys("reconcile"), stack.totesys("status")
     assert reconciled.code == 0, reconciled.out
     complaints = [line for line in status.out.splitlines() if line.startswith("needs a person: ")]
-    # To make everything anew may take twice as long as the last day's deltas, and that alarm says so.
+    # A rebuild of everything may take twice as long as the last day's deltas, and that alarm says so.
     assert all(line.startswith("needs a person: alarm totesys-slow-") for line in complaints), status.out
     assert status.code == (1 if complaints else 0), status.out + status.err
     assert complaints or status.out.endswith("all is well\n"), status.out + status.err

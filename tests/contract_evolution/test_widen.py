@@ -79,7 +79,7 @@ def test_old_and_new_files_are_read_side_by_side_before_any_backfill(one_order: 
     statement = "SELECT CAST(max(sales_order_id) + 3000000000 AS varchar), CAST(max(unit_price) AS varchar) FROM {}"
     assert ask_athena(aws, world, "star", statement.format("fact_sales_order")) == [["3000000001", "3.90"]]
     assert ask_athena(aws, world, "mirror", statement.format("sales_order")) == [["3000000001", "3.90"]]
-    # Nothing has been ingested under the new contract yet: the transform makes the lake anew from the old files alone.
+    # Nothing has been ingested under the new contract yet: the transform rebuilds the lake from the old files alone.
     world.transform(RunRequest(backfill=True))
     assert [(row["sales_order_id"], row["unit_price"]) for row in mirror(world, "sales_order")] == [(1, Decimal("3.90"))]
 

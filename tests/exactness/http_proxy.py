@@ -20,7 +20,7 @@ from tests.exactness.faults import Calls, Effect
 
 _HOP_BY_HOP = frozenset({"connection", "expect", "host", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade"})
 _PLAIN = re.compile(r"[a-z_]+")
-_IDLE_SECONDS = 30.0  # AWS's side closes after 75: a connection older than this is made anew, since a request must never go twice
+_IDLE_SECONDS = 30.0  # AWS's side closes after 75: a connection older than this is opened again, since a request must never go twice
 _PIECE = 1 << 16
 _SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 _SERVICES = {"AWSGlue": "glue", "AWSEvents": "events", "secretsmanager": "secretsmanager", "GraniteServiceVersion20100801": "cloudwatch"}

@@ -196,7 +196,7 @@ def create_reader(server: PostgresServer) -> str:
 
 @pytest.fixture(scope="session")
 def paths_parsed_once() -> Iterator[None]:
-    """moto generates a parser of JSON paths, of which it knows eight, anew for each field of each event: half of these tests' time."""
+    """moto generates a parser of JSON paths, of which it knows eight, again for each field of each event: half of these tests' time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jsonpath_ng.ext, "parse", cache(jsonpath_ng.ext.parse))
         yield

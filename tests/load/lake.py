@@ -56,7 +56,7 @@ class PublishedLake:
         return self._commit(self.through, batch_seq, new_rows)
 
     def make_anew(self, through: int | None = None) -> PublishManifest:
-        """Loses the whole lake, and makes it anew from the batches up to `through` (default: all), as publish number 1."""
+        """Loses the whole lake, and rebuilds it from the batches up to `through` (default: all), as publish number 1."""
         for key, _ in list(self.bucket.objects("")):
             self.bucket.client.delete_object(Bucket=self.bucket.name, Key=key)
         self.seq = 1

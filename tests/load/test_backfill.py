@@ -1,4 +1,4 @@
-"""The warehouse, or a part of it, made anew from the lake: the rows are those of the loads that there were, and readers notice nothing."""
+"""The warehouse, or a part of it, rebuilt from the lake: the rows are those of the loads that there were, and readers notice nothing."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_from_a_batch_that_the_warehouse_does_not_hold_nothing_is_made_anew(load
 def test_without_a_load_before_the_batch_all_is_made_anew(load, state, damage, query):
     before = state()
     damage()
-    query("DELETE FROM etl.load_ledger WHERE load_seq < 3")  # as after all was made anew
+    query("DELETE FROM etl.load_ledger WHERE load_seq < 3")  # as after a rebuild of everything
 
     load(backfill=True, backfill_from=4)
 

@@ -1,4 +1,4 @@
-"""The lake made anew from landed batches, on demand or because it was lost: the same rows, and a catalog that shows them and nothing else.
+"""The lake rebuilt from landed batches, on demand or because it was lost: the same rows, and a catalog that shows them and nothing else.
 
 The tests share one pipeline, and each goes on where the one before it stopped.
 """

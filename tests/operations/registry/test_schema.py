@@ -48,7 +48,7 @@ def execute(stack: DeployedStack, statement: str) -> None:
 
 @pytest.fixture
 def second_version(stack: DeployedStack) -> Iterator[None]:
-    """A second registered version of department, which no other test registers anew: its name may be null."""
+    """A second registered version of department, which no other test registers again: its name may be null."""
     glue, place = stack.aws.glue, {"DatabaseName": stack.deployment.ingestion_database}
     table = glue.get_table(**place, Name="department")["Table"]
     kept: dict[str, Any] = {
