@@ -335,7 +335,7 @@ def job_process(stack: RunningStack, script: str) -> int | None:
 
 @pytest.fixture(scope="session")
 def rebuilt(stack: RunningStack, resumed: Resumed) -> Round:
-    """The processed bucket is emptied, the warehouse's tables are dropped, and totesys backfill rebuilds both anew."""
+    """The processed bucket is emptied, the warehouse's tables are dropped, and totesys backfill rebuilds both."""
     s3 = stack.client("s3")
     bucket = next(bucket["Name"] for bucket in s3.list_buckets()["Buckets"] if bucket["Name"].startswith("totesys-processed"))
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):

@@ -145,7 +145,7 @@ def test_a_run_that_was_killed_is_resumed_during_a_deploy_and_everything_arrives
     assert resumed.after.reconciled.code == 0, resumed.after.reconciled.out
 
 
-def test_the_processed_bucket_and_the_warehouse_are_made_anew_from_landed_batches(resumed: Resumed, rebuilt: Round) -> None:
+def test_the_processed_bucket_and_the_warehouse_are_rebuilt_from_landed_batches(resumed: Resumed, rebuilt: Round) -> None:
     assert rebuilt.run.code == 0, rebuilt.run.err
     assert rebuilt.reconciled.code == 0, rebuilt.reconciled.out
     for fact in FACTS:

@@ -106,7 +106,7 @@ def test_rows_of_a_held_table_are_put_into_the_dead_letter_as_they_are(four: Any
     assert (four.letters("design"), later.held["design"].dead_rows) == ([2, 3], 2)
 
 
-def test_a_column_that_was_made_anew_with_other_values_is_read_again(four: Any) -> None:
+def test_a_column_that_was_rebuilt_with_other_values_is_read_again(four: Any) -> None:
     four.execute("ALTER TABLE design DROP file_name", "ALTER TABLE design ADD file_name text NOT NULL DEFAULT 'new.json'")
     rows = four.rows(four.tick(), "design")
     assert [row["file_name"] for row in rows] == ["new.json"] * 3

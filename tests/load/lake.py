@@ -55,7 +55,7 @@ class PublishedLake:
         new_rows = {table: len(rows) for table, rows in tables.items()} if promised is None else promised
         return self._commit(self.through, batch_seq, new_rows)
 
-    def make_anew(self, through: int | None = None) -> PublishManifest:
+    def rebuild(self, through: int | None = None) -> PublishManifest:
         """Loses the whole lake, and rebuilds it from the batches up to `through` (default: all), as publish number 1."""
         for key, _ in list(self.bucket.objects("")):
             self.bucket.client.delete_object(Bucket=self.bucket.name, Key=key)

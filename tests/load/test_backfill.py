@@ -87,7 +87,7 @@ def damage(query: Callable[..., list[tuple]]) -> Callable[[], Any]:
     )
 
 
-def test_all_of_a_warehouse_is_made_anew(load, state, damage, query):
+def test_all_of_a_warehouse_is_rebuilt(load, state, damage, query):
     before = state()
     damage()
     query("DELETE FROM dim_location WHERE location_id = 2; INSERT INTO dim_design VALUES (9, 'ours', 'x', 'y')")
@@ -99,7 +99,7 @@ def test_all_of_a_warehouse_is_made_anew(load, state, damage, query):
     assert query(STAGING) == []
 
 
-def test_from_a_batch_on_only_what_came_since_is_made_anew(load, state, damage, query):
+def test_from_a_batch_on_only_what_came_since_is_rebuilt(load, state, damage, query):
     before, kept = state(), query(SALES)[:5]
     damage()
 
@@ -110,7 +110,7 @@ def test_from_a_batch_on_only_what_came_since_is_made_anew(load, state, damage, 
     assert query("SELECT load_seq, first_batch_seq, through_batch_seq FROM etl.load_ledger ORDER BY 1") == [(1, 1, 1), (2, 2, 3), (4, 4, 4)]
 
 
-def test_batches_that_came_by_one_load_are_made_anew_together(load, state, damage, query, caplog):
+def test_batches_that_came_by_one_load_are_rebuilt_together(load, state, damage, query, caplog):
     before, kept = state(), query(SALES)[:3]
     damage()
 
@@ -123,7 +123,7 @@ def test_batches_that_came_by_one_load_are_made_anew_together(load, state, damag
     assert query("SELECT first_batch_seq, through_batch_seq FROM etl.load_ledger ORDER BY 1") == [(1, 1), (2, 4)]
 
 
-def test_from_a_batch_that_the_warehouse_does_not_hold_nothing_is_made_anew(load, state, query):
+def test_from_a_batch_that_the_warehouse_does_not_hold_nothing_is_rebuilt(load, state, query):
     before, ledger = state(), query("SELECT * FROM etl.load_ledger")
 
     load(backfill=True, backfill_from=5)
@@ -131,7 +131,7 @@ def test_from_a_batch_that_the_warehouse_does_not_hold_nothing_is_made_anew(load
     assert (state(), query("SELECT * FROM etl.load_ledger")) == (before, ledger)
 
 
-def test_without_a_load_before_the_batch_all_is_made_anew(load, state, damage, query):
+def test_without_a_load_before_the_batch_all_is_rebuilt(load, state, damage, query):
     before = state()
     damage()
     query("DELETE FROM etl.load_ledger WHERE load_seq < 3")  # as after a rebuild of everything
@@ -142,7 +142,7 @@ def test_without_a_load_before_the_batch_all_is_made_anew(load, state, damage, q
     assert query("SELECT load_seq, first_batch_seq, through_batch_seq FROM etl.load_ledger") == [(4, 1, 4)]
 
 
-def test_one_fact_is_made_anew_and_the_others_are_left_alone(load, state, query):
+def test_one_fact_is_rebuilt_and_the_others_are_left_alone(load, state, query):
     before, others = state(), query("SELECT *, xmin FROM fact_payment ORDER BY 1")
     query("UPDATE fact_sales_order SET units_sold = 0; DELETE FROM etl.tombstone; INSERT INTO etl.tombstone VALUES ('staff', 1, 1)")
 
@@ -152,7 +152,7 @@ def test_one_fact_is_made_anew_and_the_others_are_left_alone(load, state, query)
     assert query("SELECT *, xmin FROM fact_payment ORDER BY 1") == others
 
 
-def test_after_a_fact_was_made_anew_the_ledger_knows_where_each_load_ends(load, state, query):
+def test_after_a_fact_was_rebuilt_the_ledger_knows_where_each_load_ends(load, state, query):
     before, ledger = state(), query("SELECT load_seq, publish_seq, through_batch_seq, loaded_at FROM etl.load_ledger ORDER BY 1")
     query("ALTER SEQUENCE fact_sales_order_sales_record_id_seq INCREMENT BY 7")  # a sequence may leave gaps
 
@@ -169,7 +169,7 @@ def test_after_a_fact_was_made_anew_the_ledger_knows_where_each_load_ends(load, 
     assert query(SALES)[:5] == kept
 
 
-def test_of_one_fact_only_what_came_since_a_batch_is_made_anew(load, state, query):
+def test_of_one_fact_only_what_came_since_a_batch_is_rebuilt(load, state, query):
     before, kept = state(), query(SALES)[:5]
     query("DELETE FROM fact_sales_order WHERE sales_record_id = 6")
 
@@ -204,7 +204,7 @@ def test_a_dimension_row_that_the_lake_does_not_have_stays_while_facts_refer_to_
     assert state() == before
 
 
-def test_the_calendar_is_made_anew_by_its_name(load, state, query):
+def test_the_calendar_is_rebuilt_by_its_name(load, state, query):
     before = state()
     query("UPDATE dim_date SET quarter = 5; INSERT INTO dim_date VALUES ('2031-01-01', 2031, 1, 1, 3, 'Wednesday', 'January', 1)")
 
@@ -213,7 +213,7 @@ def test_the_calendar_is_made_anew_by_its_name(load, state, query):
     assert state() == before
 
 
-def test_a_fact_made_anew_gets_what_waits_in_its_turn(lake, load, state, query):
+def test_a_fact_rebuilt_gets_what_waits_in_its_turn(lake, load, state, query):
     lake.publish(5, {"fact_payment": [payment(5)], "fact_sales_order": [sales_order(5)]}, deleted={"sales_order": [1]})
 
     load(backfill=True, backfill_table="sales_order")
@@ -245,7 +245,7 @@ def test_facts_beside_a_lost_ledger_are_mended(load, state, query):
     assert state() == before
 
 
-def test_a_warehouse_is_made_anew_from_another_lake_only_as_a_whole(load, state, query):
+def test_a_warehouse_is_rebuilt_from_another_lake_only_as_a_whole(load, state, query):
     before = state()
     query("UPDATE etl.load_ledger SET lake_id = 'another'; DELETE FROM fact_payment")
     without_payments = state()

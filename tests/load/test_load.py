@@ -116,11 +116,11 @@ def test_a_publish_without_a_new_batch_brings_nothing(lake, load, query):
     assert query("SELECT count(*) FROM fact_sales_order") == [(1,)]
 
 
-def test_a_lake_made_anew_goes_on_where_the_old_one_had_come(lake, load, query):
+def test_a_lake_rebuilt_goes_on_where_the_old_one_had_come(lake, load, query):
     lake.publish(1, sales_star(sales_order(1)))
     lake.publish(2, {"fact_sales_order": [sales_order(2)]})
     load()
-    lake.make_anew()
+    lake.rebuild()
     lake.publish(3, {"fact_sales_order": [sales_order(3)]})
 
     load()
@@ -129,11 +129,11 @@ def test_a_lake_made_anew_goes_on_where_the_old_one_had_come(lake, load, query):
     assert query("SELECT load_seq, publish_seq, through_batch_seq FROM etl.load_ledger ORDER BY 1") == [(1, 2, 2), (2, 2, 3)]
 
 
-def test_while_a_lake_made_anew_is_behind_nothing_is_loaded_and_nothing_lost(lake, load, query):
+def test_while_a_lake_rebuilt_is_behind_nothing_is_loaded_and_nothing_lost(lake, load, query):
     lake.publish(1, sales_star(sales_order(1)))
     lake.publish(2, {"fact_sales_order": [sales_order(2)]})
     load()
-    lake.make_anew(through=1)
+    lake.rebuild(through=1)
 
     with pytest.raises(RetriableError, match=r"holds batch 2, but the lake only holds batches through 1\. .*scripts/totesys backfill"):
         load()

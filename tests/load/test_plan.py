@@ -63,7 +63,7 @@ def test_a_warehouse_that_holds_the_newest_batch_has_nothing_to_load_whatever_th
     assert plan_load(None, Loaded()) is None
 
 
-def test_a_lake_made_anew_goes_on_where_the_old_one_ended():
+def test_a_lake_rebuilt_goes_on_where_the_old_one_ended():
     assert planned(publish(7, seq=1, after=0), after=5).after_batch_seq == 5
 
 
@@ -131,13 +131,13 @@ def test_a_backfill_of_an_unknown_table_names_those_that_there_are():
 @pytest.mark.parametrize(
     ("newest", "error"), [(publish(9, lake_id="another"), FatalError), (publish(4), RetriableError)], ids=["another lake", "lake behind"]
 )
-def test_a_part_of_the_warehouse_is_not_made_anew_from_a_lake_that_does_not_fit(newest, error):
+def test_a_part_of_the_warehouse_is_not_rebuilt_from_a_lake_that_does_not_fit(newest, error):
     for request in (RunRequest(backfill=True, backfill_table="dim_staff"), RunRequest(backfill=True, backfill_from=4)):
         with pytest.raises(error):
             plan_backfill(newest, loaded(5), earlier_load(1, 3), frozenset(), load_contracts(), request)
 
 
-def test_all_of_the_warehouse_may_be_made_anew_from_another_lake_or_an_older_one():
+def test_all_of_the_warehouse_may_be_rebuilt_from_another_lake_or_an_older_one():
     for newest in (publish(9, lake_id="another"), publish(4)):
         work = plan_backfill(newest, loaded(5), Loaded(), frozenset(), load_contracts(), RunRequest(backfill=True))
         assert work

@@ -88,7 +88,7 @@ def test_a_view_of_todays_definition_is_left_alone_even_while_it_is_read(session
     reader.close()
 
 
-def test_a_missing_view_and_one_of_another_definition_are_made_anew(session, query):
+def test_a_missing_view_and_one_of_another_definition_are_rebuilt(session, query):
     query("DROP VIEW current_payment; CREATE OR REPLACE VIEW current_sales_order AS SELECT * FROM fact_sales_order")
     query("COMMENT ON VIEW current_sales_order IS 'Definition of another release.'")
 

@@ -172,7 +172,7 @@ def test_a_backfill_brings_back_what_waited_once(load, lake, query, asked, order
 
 @goes_on_from("released_order")
 @pytest.mark.parametrize("first", [2, 3, 4, 5])
-def test_after_a_fact_was_made_anew_a_backfill_from_any_batch_still_brings_back_each_row_once(load, query, first):
+def test_after_a_fact_was_rebuilt_a_backfill_from_any_batch_still_brings_back_each_row_once(load, query, first):
     load(backfill=True, backfill_table="sales_order")
     before = query(ORDERS)
 
@@ -183,7 +183,7 @@ def test_after_a_fact_was_made_anew_a_backfill_from_any_batch_still_brings_back_
 
 
 @goes_on_from("released_order")
-def test_the_ledger_knows_where_each_load_ends_after_a_fact_was_made_anew_with_rows_that_waited(load, query):
+def test_the_ledger_knows_where_each_load_ends_after_a_fact_was_rebuilt_with_rows_that_waited(load, query):
     load(backfill=True, backfill_table="sales_order", backfill_from=3)
 
     ids = [record_id for (record_id,) in query("SELECT sales_record_id FROM fact_sales_order ORDER BY 1")]
@@ -192,7 +192,7 @@ def test_the_ledger_knows_where_each_load_ends_after_a_fact_was_made_anew_with_r
 
 
 @goes_on_from("waiting_order")
-def test_a_row_that_a_fact_made_anew_let_in_does_not_go_in_again(lake, load, query):
+def test_a_row_that_a_fact_rebuilt_let_in_does_not_go_in_again(lake, load, query):
     lake.publish(3, {"dim_design": [design(11)]})
     query("INSERT INTO dim_design VALUES (11, 'Wooden', '/usr', 'wooden-1.json')")
 

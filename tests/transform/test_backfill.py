@@ -101,7 +101,7 @@ def test_a_backfill_of_one_table_leaves_what_is_made_of_others(lived: Lived) -> 
     assert made.new_rows == {table: sum(state.rows for state in states.values()) for table, states in made.star.items()}
 
 
-def test_the_calendar_alone_is_made_anew_with_all_its_years(lived: Lived) -> None:
+def test_the_calendar_alone_is_rebuilt_with_all_its_years(lived: Lived) -> None:
     before, made = lived.newest, lived.backfill(backfill_table="dim_date")
     assert lived.all_rows(made) == lived.rows
     assert {table for table, states in made.star.items() if states != before.star[table]} == {"dim_date"}

@@ -32,7 +32,7 @@ def test_a_table_and_a_first_batch_go_with_the_run(glue: Glue, loaded: FakeLake,
     assert glue.started_with == [{"format": "1", "backfill": "true", "backfill_table": table, "backfill_from": "2"}]
 
 
-def test_the_partitions_that_were_made_anew_are_listed_with_their_rows(glue: Glue, loaded: FakeLake, command: Command) -> None:
+def test_the_partitions_that_were_rebuilt_are_listed_with_their_rows(glue: Glue, loaded: FakeLake, command: Command) -> None:
     glue.on_publish = {"ends": lambda: loaded.publish(1, 2)}
     out = command("backfill").out
     assert [line.split() for line in out if "_order" in line] == [
@@ -41,13 +41,13 @@ def test_the_partitions_that_were_made_anew_are_listed_with_their_rows(glue: Glu
     assert out[-1] == "rebuilt from batches 1 to 2, and loaded: 7 rows in 2 tables"
 
 
-def test_what_waited_and_is_published_beside_it_does_not_count_as_made_anew(glue: Glue, loaded: FakeLake, command: Command) -> None:
+def test_what_waited_and_is_published_beside_it_does_not_count_as_rebuilt(glue: Glue, loaded: FakeLake, command: Command) -> None:
     loaded.land(3)
     glue.on_publish = {"ends": lambda: (loaded.publish(2, through=2), loaded.publish(3))}
     assert command("backfill", "--from", "2").out[-1] == "rebuilt from batch 2, and loaded: 7 rows in 2 tables"
 
 
-def test_a_batch_that_had_only_waited_is_not_called_made_anew(glue: Glue, loaded: FakeLake, command: Command) -> None:
+def test_a_batch_that_had_only_waited_is_not_called_rebuilt(glue: Glue, loaded: FakeLake, command: Command) -> None:
     loaded.land(3)
     glue.on_publish = {"ends": lambda: loaded.publish(3)}
     assert (
