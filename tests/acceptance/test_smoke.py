@@ -69,6 +69,7 @@ def test_an_interrupted_one_removes_everything_as_well(undeployed: RunningStack,
         process = subprocess.Popen(
             [str(ROOT / "scripts/smoke.sh"), "--yes"], cwd=ROOT, env=undeployed.environment, stdout=output, stderr=output,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
         )  # fmt: skip
     wait_until("the deploy is done", lambda: "smoke: deploy: " in log.read_text())
     os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it

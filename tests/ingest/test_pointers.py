@@ -44,7 +44,7 @@ def test_a_new_partition_has_the_columns_of_its_table_and_a_location_of_its_own(
     assert follow(glue, "lake", "dim_design", {"0": state(1)}, 1, "bucket") == 1
     found = partitions(glue)["0"]
     assert found["StorageDescriptor"]["Columns"] == COLUMNS
-    assert found["StorageDescriptor"]["Location"] == "s3://bucket/dim_design/publish_id=1/key_range=0/"
+    assert found["StorageDescriptor"]["Location"] == "s3://bucket/star/dim_design/publish_id=1/key_range=0/"
     assert found["Parameters"] == {"publish_seq": "1", "rows": "7"}
 
 

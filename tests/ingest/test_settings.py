@@ -104,7 +104,7 @@ def from_the_future(designs: Any) -> Any:
     ahead = (datetime.fromisoformat(batch["snapshot_at"]) + timedelta(days=2)).isoformat(timespec="microseconds")
     batch["snapshot_at"] = ahead
     batch["tables"]["design"].update(captured_at=ahead, full_at=ahead)
-    designs.raw.put(layout.manifest_key(batch["seq"]), json.dumps(batch).encode())
+    designs.raw.put(layout.manifest_key(batch["seq"]), json.dumps({"format": 1, **batch}).encode())
     return designs
 
 

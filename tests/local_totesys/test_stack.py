@@ -137,7 +137,7 @@ def test_a_folder_that_holds_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
     done = local_sh(tmp_path, "up")
     assert done.returncode == 2
-    assert "holds other things" in done.stderr
+    assert "holds other files" in done.stderr
     assert local_sh(tmp_path, "down").returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
