@@ -16,10 +16,10 @@ from totesys.runtime.secrets import Credentials
 
 from local_totesys.postgres import HOST, OWNER, SUPERUSER, PostgresServer
 from local_totesys.schema import create_source
-from tests.servers import postgres_server
+from tests.support.servers import postgres_server
 
 if sys.version_info >= (3, 11):  # ingest's Python has no PySpark
-    pytest_plugins = ["tests.spark_fixtures", "tests.support.stack"]
+    pytest_plugins = ["tests.support.spark", "tests.support.stack"]
 
 
 # Folders whose tests share what is dear to make (a deployed stack, warehouses) are one process's work; so are files that share a world.

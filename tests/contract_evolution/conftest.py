@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 from totesys import contracts
 from totesys.contracts import load_contracts
 
-from tests.exactness.world import World
 from tests.support.local_aws.machine import LocalAws
+from tests.support.world import World
 
 CATALOG = Path(__file__).parents[2] / "catalog"
 

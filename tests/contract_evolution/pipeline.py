@@ -18,7 +18,7 @@ from totesys.transform.spark_lake import SparkLake
 from operations.deployment.compatible import check_contracts
 from operations.deployment.register import register_tables
 from operations.registry.propose import propose
-from tests.exactness.world import World
+from tests.support.world import World
 
 
 def change(catalog: Path, path: str, **columns: dict[str, Any]) -> None:

@@ -14,8 +14,8 @@ from totesys.runtime.run_request import RunRequest
 from totesys.transform.spark_lake import key_range
 
 from tests.contract_evolution.pipeline import change, deploy, mirror, query
-from tests.exactness.world import World
-from tests.transform.landing import LandedBatches, address, counterparty, currency, department, sales_order, staff
+from tests.support.landing import LandedBatches, address, counterparty, currency, department, sales_order, staff
+from tests.support.world import World
 
 KEYS = [7, 2**31, 2**31 * 100_000 + 7, 2**53 + 1, 2**53 + 2, 2**63 - 1]
 WIDE = {"type": "bigint"}

@@ -12,7 +12,7 @@ from totesys.lake.manifests import newest_batch, newest_publish
 from totesys.runtime.run_request import RunRequest
 
 from tests.contract_evolution.pipeline import deploy, lake, mirror, query, tick
-from tests.exactness.world import World
+from tests.support.world import World
 
 COLOUR = {"name": "colour", "type": "string", "nullable": True, "description": "Colour."}
 DESIGN = "INSERT INTO design (design_name, file_location, file_name, last_updated) VALUES (%s, '/usr', 'a.json', now())"

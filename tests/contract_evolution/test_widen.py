@@ -14,9 +14,9 @@ from totesys.errors import BadDataError, FatalError
 from totesys.runtime.run_request import RunRequest
 
 from tests.contract_evolution.pipeline import change, deploy, mirror, propose_from_source, query, tick
-from tests.exactness.world import World
 from tests.support.local_aws.lake import finished
 from tests.support.local_aws.machine import LocalAws
+from tests.support.world import World
 
 WIDE = ("ALTER TABLE sales_order ALTER sales_order_id TYPE bigint, ALTER unit_price TYPE numeric(14,2)",)
 WIDE_KEY = {"type": "bigint", "warehouse_type": "bigint"}

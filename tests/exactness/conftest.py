@@ -15,9 +15,9 @@ from totesys.contracts import load_contracts
 from local_totesys.postgres import PostgresServer
 from operations.reconcile.compare import compare_all
 from tests.conftest import Database
-from tests.exactness.orders import PARENTS, design, order, query
-from tests.exactness.world import World
 from tests.support.local_aws.machine import LocalAws
+from tests.support.orders import PARENTS, design, order, query
+from tests.support.world import World
 
 
 @pytest.fixture

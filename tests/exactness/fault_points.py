@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 from totesys.errors import PipelineError
 
-from tests.exactness.deltas import Deltas
-from tests.exactness.exact import Checker, Findings
 from tests.exactness.faults import DEADLY, Effect, Fault
 from tests.exactness.proxies import ProxiedWorld
+from tests.support.deltas import Deltas
+from tests.support.exact import Checker, Findings
 
 JOBS = ("ingest", "transform", "load")
 _MISSES = 3  # a point may fail to come by: another point of the turn, or midnight, has changed the run's shape

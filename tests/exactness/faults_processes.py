@@ -16,7 +16,7 @@ from totesys.runtime.arguments import IngestArguments, LoadArguments, TransformA
 
 from tests.exactness.fault_points import FaultTrial, TrialOutcome
 from tests.exactness.faults import Effect, Fault
-from tests.glue_jobs import job_command
+from tests.support.job_scripts import job_command
 
 _LONGEST = 120  # seconds
 

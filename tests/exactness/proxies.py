@@ -18,8 +18,8 @@ from tests.conftest import Database
 from tests.exactness.faults import Calls
 from tests.exactness.http_proxy import HttpProxy
 from tests.exactness.postgres_proxy import PostgresProxy
-from tests.exactness.world import World
 from tests.support.local_aws.machine import LocalAws, wait_until
+from tests.support.world import World
 
 # boto3 and S3A wait longer before each try. Their waiting is not ours to test: so few tries, and at once.
 _BOTO3 = Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 1, "mode": "standard"}, tcp_keepalive=True)

@@ -18,8 +18,8 @@ from tests.exactness.observed import lake_differences, loaded_through, waiting_r
 from tests.exactness.oracle import DIMENSIONS, FACTS, SOURCE_TABLES, RowDifference, State, Truth, committed_state
 from tests.exactness.proxies import proxied_world
 from tests.exactness.sessions import Sessions
-from tests.exactness.stage import Stage
 from tests.exactness.table_events import TableEvents
+from tests.support.stage import Stage
 
 HISTORIES = 200  # a publish costs much the same for few and for many
 ROUNDS, LONG_ROUNDS, LONG_EVERY = 12, 60, 4  # every fourth seed is a long world

@@ -18,12 +18,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from local_aws.glue.spark import spark_environment
 from operations.cli.console import make_console, make_table
-from tests.exactness.deltas import Deltas
 from tests.exactness.fault_points import JOBS, FaultTrial, TrialOutcome
 from tests.exactness.faults_processes import Processes, kill_jobs
 from tests.exactness.proxies import proxied_world
 from tests.exactness.random_world import HISTORIES, NotExactError, RandomWorld, Tally
-from tests.exactness.stage import Stage, whole_stage
+from tests.support.deltas import Deltas
+from tests.support.stage import Stage, whole_stage
 
 MINUTES = 10.0
 _FOR_HISTORIES = 0.6  # of the time; the rest is for trials of fault points

@@ -7,7 +7,7 @@ from dataclasses import replace
 from totesys.runtime.run_request import RunRequest
 
 from tests.exactness.conftest import SharedWorld
-from tests.exactness.orders import design, order, query
+from tests.support.orders import design, order, query
 
 
 def test_an_order_with_a_bad_date_keeps_its_good_version_until_it_is_put_right(shared: SharedWorld) -> None:

@@ -15,14 +15,14 @@ from totesys.errors import RetriableError
 
 from local_totesys.postgres import PostgresServer
 from tests.conftest import Database
-from tests.exactness.deltas import Deltas
-from tests.exactness.exact import assert_exact
 from tests.exactness.fault_points import JOBS, FaultTrial
 from tests.exactness.faults import Calls, Effect, Fault
 from tests.exactness.faults_processes import Processes
 from tests.exactness.proxies import proxied_world
-from tests.servers import guarded
+from tests.support.deltas import Deltas
+from tests.support.exact import assert_exact
 from tests.support.local_aws.machine import LocalAws
+from tests.support.servers import guarded
 
 SAMPLED = 8  # points per job beside those that commit; the soak takes all
 CRASHES = 16  # of a job, one right after the other, before an ordinary run; in the soak each is alone

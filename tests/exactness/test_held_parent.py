@@ -6,8 +6,8 @@ from typing import Any
 
 from totesys.runtime.run_request import RunRequest
 
-from tests.exactness.orders import PARENTS, design, order, query
-from tests.exactness.world import World
+from tests.support.orders import PARENTS, design, order, query
+from tests.support.world import World
 
 ORDERS = "SELECT sales_order_id, units_sold FROM fact_sales_order ORDER BY sales_record_id"
 WAITING = "SELECT sales_order_id, waits_for FROM etl.waiting_sales_order WHERE went_in_after IS NULL"

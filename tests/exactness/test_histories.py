@@ -8,8 +8,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from tests.exactness.random_world import HISTORIES, RandomWorld
-from tests.exactness.stage import Stage, stage_beside
 from tests.support.local_aws.machine import LocalAws
+from tests.support.stage import Stage, stage_beside
 
 SEEDS = (111,)  # three runs of transform, one of them a backfill; rows that are kept out, rows that wait for their parents
 

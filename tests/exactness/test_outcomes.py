@@ -10,8 +10,8 @@ import pytest
 from totesys.errors import BadDataError
 
 from tests.exactness.conftest import SharedWorld
-from tests.exactness.orders import design, order, query
-from tests.exactness.world import World
+from tests.support.orders import design, order, query
+from tests.support.world import World
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from totesys.contracts import load_contracts
 from operations.reconcile.compare import compare_all
 from tests.conftest import Database
 from tests.exactness.conftest import SharedWorld
-from tests.exactness.orders import PARENTS, design, order, query
-from tests.exactness.world import World
+from tests.support.orders import PARENTS, design, order, query
+from tests.support.world import World
 
 VERSIONS = "SELECT sales_record_id, sales_order_id, units_sold FROM fact_sales_order ORDER BY sales_record_id"
 

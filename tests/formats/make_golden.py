@@ -25,9 +25,9 @@ from local_totesys.postgres import run
 from operations.dead_letters.discard import discard
 from operations.dead_letters.letters import Letters
 from tests.conftest import Database
-from tests.exactness.orders import PARENTS, STAMPS, design, order
-from tests.exactness.stage import Stage, whole_stage
-from tests.exactness.world import World
+from tests.support.orders import PARENTS, STAMPS, design, order
+from tests.support.stage import Stage, whole_stage
+from tests.support.world import World
 
 GOLDEN = Path(__file__).parent / "golden"
 SUMS = GOLDEN / "SHA256SUMS"

@@ -18,8 +18,8 @@ from totesys.lake.manifests import read_batch
 from totesys.lake.pointers import register_batch
 
 from tests.conftest import Database
-from tests.exactness.world import World
 from tests.support.local_aws.machine import LocalAws
+from tests.support.world import World
 
 RELEASE = Path(__file__).parent / "golden" / "0.2.0"
 _BATCHES = 5  # in the archive

@@ -11,10 +11,10 @@ from totesys.lake.manifests import read_batch
 
 from local_totesys.postgres import PostgresServer
 from tests.conftest import Database
-from tests.exactness.exact import Checker
-from tests.exactness.orders import order
 from tests.formats.restore import Restored, query, restore
+from tests.support.exact import Checker
 from tests.support.local_aws.machine import LocalAws
+from tests.support.orders import order
 
 ORDERS = "SELECT sales_order_id, units_sold FROM fact_sales_order ORDER BY sales_record_id"
 # What the release had loaded: order 1 with a change, and order 2, which was deleted and came back.

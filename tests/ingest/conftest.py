@@ -30,7 +30,7 @@ from local_totesys.postgres import PostgresServer
 from local_totesys.schema import create_source
 from tests.conftest import Database
 from tests.ingest.designs import insert
-from tests.servers import guarded, postgres_server
+from tests.support.servers import guarded, postgres_server
 
 RAW, PROCESSED, DATABASE, PUBLISH, INGEST = "raw", "processed", "ingestion", "totesys-publish", "totesys-ingest"
 SECRET, WAREHOUSE_SECRET = "totesys/source", "totesys/warehouse"

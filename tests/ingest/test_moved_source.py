@@ -15,7 +15,7 @@ from totesys.errors import RetriableError
 from local_totesys.postgres import HOST, OWNER, PostgresServer, run
 from tests.conftest import Database
 from tests.ingest.designs import insert, rename, transaction
-from tests.servers import guarded
+from tests.support.servers import guarded
 
 TURN = 2**32
 SEGMENT = 32 * 8192  # bytes of a file below pg_xact, two bits per transaction

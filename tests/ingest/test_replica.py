@@ -16,7 +16,7 @@ from totesys.ingest.source import Source
 from local_totesys.postgres import PostgresServer
 from tests.conftest import Database
 from tests.ingest.designs import insert, prepared, rename, transaction
-from tests.servers import guarded
+from tests.support.servers import guarded
 
 
 class Replica:

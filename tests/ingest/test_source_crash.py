@@ -16,7 +16,7 @@ from totesys.ingest import job, source
 from totesys.ingest.source import Source
 
 from tests.ingest.designs import STAMP, insert, rename, transaction
-from tests.servers import restart
+from tests.support.servers import restart
 
 MANY = (
     "INSERT INTO design (design_id, design_name, file_location, file_name, created_at, last_updated) "

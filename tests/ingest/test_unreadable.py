@@ -14,7 +14,7 @@ from totesys.ingest.source import Source
 
 from local_totesys.postgres import PostgresServer
 from tests.ingest.designs import STAMP, delete, insert, rename
-from tests.servers import restart
+from tests.support.servers import restart
 
 CURRENCY = f"INSERT INTO currency (currency_id, currency_code, created_at, last_updated) VALUES ({{}}, 'GBP', {STAMP}, {STAMP})"
 DEPARTMENT = f"INSERT INTO department (department_id, department_name, created_at, last_updated) VALUES ({{}}, 'X', {STAMP}, {STAMP})"

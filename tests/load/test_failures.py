@@ -19,9 +19,9 @@ from totesys.load.staging import StagingWriter
 from totesys.warehouse import session
 from totesys.warehouse.session import SESSION
 
-from tests.glue_jobs import job_command
 from tests.load.conftest import STAGING, LoadHistory, goes_on_from, waiting_for_ledger
 from tests.load.lake import PublishedLake, currency, sales_order, sales_star
+from tests.support.job_scripts import job_command
 from tests.support.local_aws.machine import free_port, wait_until
 
 COUNTS = "SELECT (SELECT count(*) FROM fact_sales_order), (SELECT count(*) FROM dim_date), (SELECT count(*) FROM etl.load_ledger)"

@@ -17,7 +17,6 @@ from local_aws.environment import aws_environment
 from operations.deployment.change_sets import deploy_stack
 from operations.deployment.templates import Template
 from tests.conftest import Database
-from tests.exactness.deltas import Deltas
 from tests.security.deployed import (
     NOT_DEPLOYED,
     PROJECT,
@@ -31,6 +30,7 @@ from tests.security.deployed import (
     set_back,
 )
 from tests.support.cloudformation import listed, statements
+from tests.support.deltas import Deltas
 from tests.support.stack import local_stack
 
 # Rights that no run here needs, with why they are there.

@@ -18,8 +18,8 @@ from totesys.runtime.arguments import TransformArguments
 from totesys.runtime.run_request import ORDINARY_RUN, RunRequest
 from totesys.transform.job import TransformClients, TransformJob
 
+from tests.support.landing import LandedBatches
 from tests.support.local_aws.machine import LocalAws
-from tests.transform.landing import LandedBatches
 
 
 class Pipeline(SimpleNamespace):

@@ -16,8 +16,8 @@ from totesys.lake.manifests import PartitionState, PublishManifest, newest_publi
 from totesys.runtime.run_request import RunRequest
 from totesys.transform import publish
 
+from tests.support.landing import address, counterparty, department, payment, sales_order, staff
 from tests.transform.conftest import Pipeline
-from tests.transform.landing import address, counterparty, department, payment, sales_order, staff
 
 
 class Lived:

@@ -9,8 +9,8 @@ import pytest
 from totesys.errors import BadDataError
 from totesys.lake.manifests import newest_publish
 
+from tests.support.landing import address
 from tests.transform.conftest import Pipeline
-from tests.transform.landing import address
 
 BODIES = {"text": b"notes of a person, longer than a footer", "a few bytes": b"PAR1", "empty": b""}
 

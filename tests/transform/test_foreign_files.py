@@ -11,8 +11,8 @@ from totesys.errors import BadDataError
 from totesys.lake.manifests import PublishManifest
 from totesys.runtime.run_request import RunRequest
 
+from tests.support.landing import address, counterparty, department, payment, staff
 from tests.transform.conftest import Pipeline
-from tests.transform.landing import address, counterparty, department, payment, staff
 
 FIRST = {
     "payment": [payment(1), payment(2)],

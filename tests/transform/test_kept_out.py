@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from totesys.lake.manifests import newest_publish
 
+from tests.support.landing import address, sales_order
 from tests.transform.conftest import Pipeline
-from tests.transform.landing import address, sales_order
 
 
 @pytest.mark.parametrize("is_published_between", [True, False], ids=["batch by batch", "at once"])

@@ -11,8 +11,8 @@ from totesys.errors import BadDataError
 from totesys.lake import manifests
 from totesys.lake.manifests import PublishManifest
 
+from tests.support.landing import address, counterparty, currency, department, payment, purchase_order, sales_order, staff
 from tests.transform.conftest import Pipeline
-from tests.transform.landing import address, counterparty, currency, department, payment, purchase_order, sales_order, staff
 
 FIRST = {
     "address": [address(1), address(2, "York")],

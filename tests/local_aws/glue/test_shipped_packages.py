@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local_aws.glue.process import PYTHONS, RUNNER
-from tests.glue_jobs import shipped
+from tests.support.job_scripts import shipped
 from tests.support.local_aws.machine import ROOT
 
 SHOW = """

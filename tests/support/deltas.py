@@ -11,7 +11,7 @@ from totesys.contracts import load_contracts
 
 from local_totesys.generator import generate
 from tests.conftest import Database
-from tests.exactness.exact import Versions
+from tests.support.exact import Versions
 
 _ORDERS = 40
 _SEED = 7

@@ -20,7 +20,7 @@ from totesys.lake.store import Bucket
 
 from operations.reconcile.compare import compare_all
 from tests.conftest import Database
-from tests.exactness.world import World
+from tests.support.world import World
 
 Versions = Counter[tuple[str, int]]  # (fact, key) -> how many versions of it there must be
 Places = dict[tuple[str, ...], str]  # values of a partition -> where it points to

@@ -17,9 +17,9 @@ from totesys.runtime.spark_session import spark_session
 from local_totesys.postgres import PostgresServer
 from local_totesys.schema import create_source
 from tests.conftest import Database
-from tests.servers import postgres_server
-from tests.spark_fixtures import session_environment
 from tests.support.local_aws.machine import LocalAws, free_port, start, stop
+from tests.support.servers import postgres_server
+from tests.support.spark import session_environment
 
 _OPTIONS = {"max_connections": "300", "max_prepared_transactions": "300"}  # many transactions stay open or prepared
 
