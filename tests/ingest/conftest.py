@@ -167,8 +167,12 @@ def designs_elsewhere(ingest: Ingest, elsewhere: PostgresServer) -> Ingest:
 
 @pytest.fixture(scope="session")
 def standby(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A hot standby of the session's server."""
+    """A hot standby of the session's server, which keeps its log for as long as a standby on a busy machine may lag."""
     folder = tmp_path_factory.mktemp("standby")
+    with closing(postgres.connect_as_superuser("postgres")) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("ALTER SYSTEM SET wal_keep_size = '4GB'")
+        cursor.execute("SELECT pg_reload_conf()")
     with guarded(folder):
         yield PostgresServer.standby_of(postgres, folder)
 

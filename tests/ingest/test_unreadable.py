@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -101,8 +102,9 @@ def test_an_unlogged_table_on_a_replica_is_held_alone_with_what_to_do(ingest: An
     position = ingest.query("SELECT pg_current_wal_flush_lsn()::text")[0][0]
     with closing(standby.connect("postgres")) as connection, connection.cursor() as cursor:
         connection.autocommit = True
-        caught_up = False
+        deadline, caught_up = time.monotonic() + 60, False
         while not caught_up:
+            assert time.monotonic() < deadline, "the standby does not catch up"
             cursor.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [position])
             ((caught_up,),) = cursor.fetchall()
     ingest.read_from(standby)
