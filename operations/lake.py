@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 import boto3
 from totesys.errors import FatalError
@@ -78,11 +79,16 @@ class Lake:
         return manifests.batches_after(self.ingestion, self.loaded_through())
 
     def publishes_above(self, batch_seq: int) -> Iterator[PublishManifest]:
-        """Yield the publishes with batches above a number, newest first."""
-        publish = self.newest_publish()
-        while publish.through_batch_seq > batch_seq:
-            yield publish
-            publish = manifests.read_publish(self.processed, publish.previous_seq) if publish.previous_seq else NO_PUBLISH
+        """Return the publishes with batches above a number, newest first."""
+        return takewhile(lambda publish: publish.through_batch_seq > batch_seq, publishes(self.processed))
+
+
+def publishes(processed: Bucket) -> Iterator[PublishManifest]:
+    """Yield the publishes, newest first."""
+    publish = manifests.newest_publish(processed)
+    while publish:
+        yield publish
+        publish = manifests.read_publish(processed, publish.previous_seq) if publish.previous_seq else None
 
 
 def span(first: int, last: int) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, NullPool, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from totesys.contracts import load_contracts
 from totesys.errors import PipelineError, RetriableError
-from totesys.lake.manifests import BatchManifest, Held, PublishManifest, newest_batch, newest_publish, read_batch, read_publish
+from totesys.lake.manifests import BatchManifest, Held, PublishManifest, newest_batch, newest_publish, read_batch
 from totesys.lake.store import Bucket
 from totesys.load.waiting_rows import count_waiting
 from totesys.runtime.secrets import Credentials, read_credentials
@@ -24,6 +24,7 @@ from totesys.warehouse.state import loaded_through
 from operations.dead_letters.letters import Letters
 from operations.deployment.deployment import Deployment
 from operations.deployment.stacks import STACKS, describe_stack
+from operations.lake import publishes
 from operations.workflows.display import JobState
 from operations.workflows.runs import job_state
 
@@ -212,14 +213,6 @@ def rows(batch: BatchManifest) -> int:
 def stage(seq: int, published: int, loaded: int | None) -> str:
     """Return how far a batch has come."""
     return "loaded" if loaded is not None and seq <= loaded else "published" if seq <= published else "landed"
-
-
-def publishes(processed: Bucket) -> Iterator[PublishManifest]:
-    """Yield the publishes, newest first."""
-    publish = newest_publish(processed)
-    while publish:
-        yield publish
-        publish = read_publish(processed, publish.previous_seq) if publish.previous_seq else None
 
 
 def loaded_as_aws_shows(publishes: Iterator[PublishManifest], loads: Sequence[JobState]) -> int | None:

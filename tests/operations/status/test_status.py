@@ -20,6 +20,7 @@ from totesys.warehouse.server import prepare_warehouse, warehouse_engine
 from local_totesys.postgres import free_port
 from operations.cli.console import make_console
 from operations.cli.status import show
+from operations.lake import publishes
 from operations.status.attention import of_status
 from operations.status.gather import (
     MOST,
@@ -36,7 +37,6 @@ from operations.status.gather import (
     last_runs,
     loaded_as_aws_shows,
     moment,
-    publishes,
     read_warehouse,
     stage,
 )
